@@ -1,0 +1,3 @@
+//! Tells Cargo which host is built for.
+
+fn main() {}

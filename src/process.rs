@@ -1,0 +1,42 @@
+//! The XMPP process: placeholder of the contract only.
+
+use std::os::fd::RawFd;
+
+use crate::sip;
+
+/// What the gateway needs of the SIP server, in the XMPP process. Owned by its user; implemented by host/* and by tests.
+/// None of these waits for the network: the host queues, and tells the outcome later through its callbacks.
+pub trait Host {
+    /// Sends a MESSAGE through tm. A failure that comes later reaches `worker::message_reply`.
+    fn message(&mut self, message: &sip::Message) -> Result<(), HostError>;
+    /// Publishes, refreshes or takes away through pua.
+    fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
+    /// Subscribes, refreshes or unsubscribes through pua. The reply reaches `worker::subscribe_reply`.
+    fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError>;
+    /// A descriptor that becomes readable when the host wants this process: its IPC, its stop signal.
+    fn wake_descriptor(&self) -> RawFd;
+    /// Handles what made the descriptor readable, without blocking.
+    fn wake(&mut self) -> Flow;
+    /// Called once a second and after each round of work: the host's own housekeeping (runtime settings, for one).
+    fn tick(&mut self);
+}
+
+/// Whether the process goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It does.
+    Continue,
+    /// The host stops: close the stream and return.
+    Stop,
+}
+
+/// What the host could not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostError {
+    /// The host's function returned this error: its log says more.
+    Refused(i32),
+    /// The host is out of memory.
+    Memory,
+    /// The module that does this is not loaded.
+    Missing(&'static str),
+}
