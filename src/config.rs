@@ -3,8 +3,6 @@
 //! The host layer fills [`Parameters`] as its parser meets each `modparam`; [`Config::from_parameters`] in mod_init either
 //! accepts all of them or names the parameter, what it held and what it takes.
 
-use std::fmt;
-
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
 #[allow(missing_docs, reason = "each field is the parameter of that name; see Config and module-docs")]

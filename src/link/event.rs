@@ -124,9 +124,7 @@ impl Event {
                 call_id: fields.text()?,
                 cseq: fields.number()?,
                 state: state_from_number(fields.number()?)?,
-                presences: fields.list(|fields| {
-                    Ok(TuplePresence { resource: fields.text()?, stanza: fields.text()? })
-                })?,
+                presences: fields.list(|fields| Ok(TuplePresence { resource: fields.text()?, stanza: fields.text()? }))?,
             }),
             WATCHERS => Self::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
             SUBSCRIBE_REPLY => Self::SubscribeReply {

@@ -1,0 +1,1 @@
+//! The SIP server we are loaded into: picks its folder.
