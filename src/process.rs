@@ -13,6 +13,8 @@ pub trait Host {
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
     /// Subscribes, refreshes or unsubscribes through pua. The reply reaches `worker::subscribe_reply`.
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError>;
+    /// Has the presence server ask again who may see this XMPP user (bare SIP URI), and tell its watchers.
+    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError>;
     /// A descriptor that becomes readable when the host wants this process: its IPC, its stop signal.
     fn wake_descriptor(&self) -> RawFd;
     /// Handles what made the descriptor readable, without blocking.

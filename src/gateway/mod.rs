@@ -1,3 +1,4 @@
 //! placeholder
 
 pub mod action;
+pub mod event;

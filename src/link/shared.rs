@@ -17,22 +17,13 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::gateway::action::Authorization;
+
 /// Pairs the table holds; what finds no place stays pending. 8 MiB, resident as far as used.
 pub const AUTHORIZATIONS: usize = 1 << 20;
 
 /// How far from its own place a pair may stand.
 const PROBES: usize = 64;
-
-/// The decision of an XMPP user on one SIP watcher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Authorization {
-    /// None yet.
-    Pending,
-    /// `subscribed`.
-    Allowed,
-    /// `unsubscribed`.
-    Refused,
-}
 
 /// The shared memory.
 pub struct Shared {

@@ -1,62 +1,14 @@
-//! What a SIP worker tells the XMPP process, and its form on the link.
+//! The form of a [`gateway::event::Event`](crate::gateway::event::Event) on the link.
 //!
 //! A datagram is one tag byte and then fields, each a little-endian `u32` length and that many bytes; numbers are fields of their
 //! own fixed width. Both ends are the same binary, so there is no version; what does not decode is a bug of ours and is dropped
 //! with a log line.
 
+use crate::gateway::event::Event;
+use crate::gateway::event::Notify;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
-
-/// One event on the link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A finished stanza: to be written as it is.
-    Stanza(String),
-    /// A NOTIFY (presence) of a subscription that an XMPP user holds.
-    Notify(Notify),
-    /// A NOTIFY (presence.winfo): SIP users who want to see an XMPP user.
-    Watchers {
-        /// The XMPP user, bare JID.
-        presentity: String,
-        /// Bare JIDs of the watchers that wait for a decision (pending, waiting).
-        waiting: Vec<String>,
-    },
-    /// The final reply to a SUBSCRIBE of an XMPP user.
-    SubscribeReply {
-        /// The XMPP user who watches, bare JID.
-        watcher: String,
-        /// The SIP user, bare JID.
-        presentity: String,
-        /// SIP status; 408 where none came.
-        status: u16,
-    },
-}
-
-/// What a NOTIFY (presence) says, already translated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notify {
-    /// The XMPP user who watches, bare JID.
-    pub watcher: String,
-    /// The SIP user, bare JID.
-    pub presentity: String,
-    /// Call-ID of the subscription's dialog.
-    pub call_id: String,
-    /// CSeq of the NOTIFY: a lower one of the same dialog came late.
-    pub cseq: u32,
-    /// What it says of the subscription.
-    pub state: SubscriptionState,
-    /// One finished `<presence/>` per tuple; empty where the NOTIFY had no body.
-    pub presences: Vec<TuplePresence>,
-}
-
-/// The presence of one tuple.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TuplePresence {
-    /// The resource of its `from`; empty for the bare JID.
-    pub resource: String,
-    /// The finished stanza.
-    pub stanza: String,
-}
+use crate::translate::presence::TuplePresence;
 
 /// Why a datagram is no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,66 +28,64 @@ const NOTIFY: u8 = 2;
 const WATCHERS: u8 = 3;
 const SUBSCRIBE_REPLY: u8 = 4;
 
-impl Event {
-    /// Writes the event as one datagram into `out`, which is cleared first.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.clear();
-        match self {
-            Self::Stanza(stanza) => encode_stanza(stanza, out),
-            Self::Notify(notify) => {
-                out.push(NOTIFY);
-                push_text(out, &notify.watcher);
-                push_text(out, &notify.presentity);
-                push_text(out, &notify.call_id);
-                push_number(out, notify.cseq);
-                push_number(out, state_number(notify.state));
-                push_number(out, count(notify.presences.len()));
-                for presence in &notify.presences {
-                    push_text(out, &presence.resource);
-                    push_text(out, &presence.stanza);
-                }
-            }
-            Self::Watchers { presentity, waiting } => {
-                out.push(WATCHERS);
-                push_text(out, presentity);
-                push_number(out, count(waiting.len()));
-                for watcher in waiting {
-                    push_text(out, watcher);
-                }
-            }
-            Self::SubscribeReply { watcher, presentity, status } => {
-                out.push(SUBSCRIBE_REPLY);
-                push_text(out, watcher);
-                push_text(out, presentity);
-                push_number(out, u32::from(*status));
+/// Writes the event as one datagram into `out`, which is cleared first.
+pub fn encode(event: &Event, out: &mut Vec<u8>) {
+    out.clear();
+    match event {
+        Event::Stanza(stanza) => encode_stanza(stanza, out),
+        Event::Notify(notify) => {
+            out.push(NOTIFY);
+            push_text(out, &notify.watcher);
+            push_text(out, &notify.presentity);
+            push_text(out, &notify.call_id);
+            push_number(out, notify.cseq);
+            push_number(out, state_number(notify.state));
+            push_number(out, count(notify.presences.len()));
+            for presence in &notify.presences {
+                push_text(out, &presence.resource);
+                push_text(out, &presence.stanza);
             }
         }
+        Event::Watchers { presentity, waiting } => {
+            out.push(WATCHERS);
+            push_text(out, presentity);
+            push_number(out, count(waiting.len()));
+            for watcher in waiting {
+                push_text(out, watcher);
+            }
+        }
+        Event::SubscribeReply { watcher, presentity, status } => {
+            out.push(SUBSCRIBE_REPLY);
+            push_text(out, watcher);
+            push_text(out, presentity);
+            push_number(out, u32::from(*status));
+        }
     }
+}
 
-    /// Reads one datagram.
-    pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
-        let (tag, rest) = datagram.split_first().ok_or(DecodeError::Truncated)?;
-        let mut fields = Fields { rest };
-        let event = match *tag {
-            STANZA => return Ok(Self::Stanza(text(rest)?)),
-            NOTIFY => Self::Notify(Notify {
-                watcher: fields.text()?,
-                presentity: fields.text()?,
-                call_id: fields.text()?,
-                cseq: fields.number()?,
-                state: state_from_number(fields.number()?)?,
-                presences: fields.list(|fields| Ok(TuplePresence { resource: fields.text()?, stanza: fields.text()? }))?,
-            }),
-            WATCHERS => Self::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
-            SUBSCRIBE_REPLY => Self::SubscribeReply {
-                watcher: fields.text()?,
-                presentity: fields.text()?,
-                status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
-            },
-            _ => return Err(DecodeError::Tag),
-        };
-        if fields.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
-    }
+/// Reads one datagram.
+pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
+    let (tag, rest) = datagram.split_first().ok_or(DecodeError::Truncated)?;
+    let mut fields = Fields { rest };
+    let event = match *tag {
+        STANZA => return Ok(Event::Stanza(text(rest)?)),
+        NOTIFY => Event::Notify(Notify {
+            watcher: fields.text()?,
+            presentity: fields.text()?,
+            call_id: fields.text()?,
+            cseq: fields.number()?,
+            state: state_from_number(fields.number()?)?,
+            presences: fields.list(|fields| Ok(TuplePresence { resource: fields.text()?, stanza: fields.text()? }))?,
+        }),
+        WATCHERS => Event::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
+        SUBSCRIBE_REPLY => Event::SubscribeReply {
+            watcher: fields.text()?,
+            presentity: fields.text()?,
+            status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
+        },
+        _ => return Err(DecodeError::Tag),
+    };
+    if fields.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
 }
 
 /// Writes [`Event::Stanza`] without owning the stanza: the path of every MESSAGE.
@@ -244,8 +194,8 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         let mut datagram = Vec::new();
         for event in examples() {
-            event.encode(&mut datagram);
-            assert_eq!(Event::decode(&datagram), Ok(event));
+            encode(&event, &mut datagram);
+            assert_eq!(decode(&datagram), Ok(event));
         }
     }
 
@@ -253,12 +203,12 @@ mod tests {
     fn every_truncation_is_an_error() {
         let mut datagram = Vec::new();
         for event in examples().into_iter().skip(1) {
-            event.encode(&mut datagram);
+            encode(&event, &mut datagram);
             for end in 0..datagram.len() {
-                assert!(Event::decode(&datagram[..end]).is_err(), "{event:?} cut at {end}");
+                assert!(decode(&datagram[..end]).is_err(), "{event:?} cut at {end}");
             }
             datagram.push(0);
-            assert_eq!(Event::decode(&datagram), Err(DecodeError::Trailing));
+            assert_eq!(decode(&datagram), Err(DecodeError::Trailing));
         }
     }
 }
