@@ -49,7 +49,7 @@ impl Worker {
     /// Takes the workers' end of the link.
     pub fn new(config: &Config, link: Sender) -> Self {
         let winfo_watcher = config.presence_server.as_ref().unwrap_or(&config.server_address).clone();
-        Self { addresses: Addresses::new(&config.addressing), link, winfo_watcher }
+        Self { addresses: config.addresses.clone(), link, winfo_watcher }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
@@ -115,9 +115,11 @@ impl Worker {
         }
         // A watcher without a JID can never be let in by the XMPP user.
         let watcher = self.addresses.sip_to_jid(watcher).ok().map(jid::Jid::into_bare);
-        Some(watcher.map_or(Authorization::Pending, |watcher| {
-            self.link.shared().authorization(watcher.as_str(), presentity.as_str())
-        }))
+        Some(
+            watcher.map_or(Authorization::Pending, |watcher| {
+                self.link.shared().authorization(watcher.as_str(), presentity.as_str())
+            }),
+        )
     }
 
     /// The final reply to a MESSAGE that the XMPP process sent; 408 where none came.

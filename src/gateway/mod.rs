@@ -53,7 +53,7 @@ impl Gateway {
     pub fn new(config: &Config) -> Self {
         let Backend::Component(component) = &config.backend;
         Self {
-            addresses: Addresses::new(&config.addressing),
+            addresses: config.addresses.clone(),
             domain: component.domain.clone(),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
@@ -157,15 +157,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn available(
-        &mut self,
-        now: Instant,
-        stanza: &Element,
-        from: &Jid,
-        pair: Pair,
-        uris: Uris,
-        actions: &mut Vec<Action>,
-    ) {
+    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
         let presence::Published { id, body } = presence::to_sip(stanza, from, &uris.watcher);
         let available =
             Available { jid: from.to_string(), seen_by: pair.1, presentity: uris.watcher, id, body: body.into_bytes() };
