@@ -15,6 +15,7 @@ use crate::sip;
 use crate::sip::header;
 use crate::sip::pidf;
 use crate::sip::winfo;
+use crate::sip::xml_body::BodyError;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::presence;
@@ -125,8 +126,9 @@ impl Worker {
     /// The final reply to a MESSAGE that the XMPP process sent; 408 where none came.
     pub fn message_reply(&self, origin: &sip::Origin, status: u16, reason: &str) {
         if status >= 300 {
-            let error = failure::reply_to_xmpp(status, reason);
-            self.send_stanza(&stanza::error_message(origin, &error));
+            let sip::Origin { from, to, id } = origin;
+            let error = failure::status_to_xmpp(status).with_text(reason);
+            self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
         }
     }
 
@@ -215,8 +217,8 @@ enum NotifyError {
     /// There is no Subscription-State, or none that RFC 6665 knows.
     SubscriptionState,
     Address(crate::address::AddressError),
-    Pidf(pidf::Error),
-    Winfo(winfo::Error),
+    Pidf(BodyError),
+    Winfo(BodyError),
 }
 
 impl std::fmt::Display for NotifyError {
