@@ -34,7 +34,6 @@ use crate::xmpp::stream_error;
 use action::Action;
 use action::Authorization;
 use event::Event;
-use publication::Available;
 use publication::Publications;
 use subscription::Pair;
 use subscription::Subscriptions;
@@ -51,11 +50,15 @@ pub struct Gateway {
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
+    /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
+    unique: u64,
 }
 
 impl Gateway {
     /// An empty one.
-    pub fn new(config: &Config) -> Self {
+    ///
+    /// `seed` is any number that differs from start to start.
+    pub fn new(config: &Config, seed: u64) -> Self {
         let Backend::Component(component) = &config.backend;
         Self {
             addresses: config.addresses.clone(),
@@ -63,6 +66,7 @@ impl Gateway {
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
+            unique: seed,
         }
     }
 
@@ -122,7 +126,7 @@ impl Gateway {
     /// The host did not take a MESSAGE: its sender is told.
     pub fn message_refused(&mut self, refused: &sip::Message, actions: &mut Vec<Action>) {
         let sip::Origin { from, to, id } = &refused.origin;
-        let error = failure::status_to_xmpp(500);
+        let error = Condition::InternalServerError.into();
         actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
     }
 
@@ -149,9 +153,19 @@ impl Gateway {
         }
     }
 
-    fn message(&mut self, stanza: &Element, addresses: &stanza::Addresses, actions: &mut Vec<Action>) -> Result<(), StanzaError> {
-        if let Some(message) = message::to_sip(stanza, addresses, &self.addresses).map_err(failure::message_to_xmpp)? {
-            actions.push(Action::Message(message));
+    fn message(
+        &mut self,
+        stanza: &Element,
+        stanza::Addresses { from, to }: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        self.unique = self.unique.wrapping_add(1);
+        match message::to_sip(stanza, from, to, &self.addresses, self.unique, message::DEFAULT_LIMIT) {
+            Ok(message) => actions.push(Action::Message(message)),
+            Err(error) => match failure::message_error(error) {
+                Some(error) => return Err(error),
+                None => log::debug!("a message from {from} is not for SIP: {error}"),
+            },
         }
         Ok(())
     }
@@ -171,7 +185,7 @@ impl Gateway {
         let pair = (from.to_bare().to_string(), to.to_bare().to_string());
         let uris = Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? };
         match kind {
-            PresenceType::Available => self.available(now, stanza, from, pair, uris, actions),
+            PresenceType::Available => self.available(now, stanza, from, pair.1, actions),
             PresenceType::Unavailable => self.publications.unavailable(from.as_str(), actions),
             PresenceType::Subscribe => self.subscriptions.ask(pair, uris, Wish::Subscribe, actions),
             PresenceType::Probe => self.subscriptions.ask(pair, uris, Wish::Probe, actions),
@@ -183,11 +197,11 @@ impl Gateway {
         Ok(())
     }
 
-    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
-        let presence::Published { id, body } = presence::to_sip(stanza, from, &uris.watcher);
-        let available =
-            Available { jid: from.to_string(), seen_by: pair.1, presentity: uris.watcher, id, body: body.into_bytes() };
-        self.publications.available(now, available, actions);
+    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, seen_by: String, actions: &mut Vec<Action>) {
+        match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
+            Ok(publish) => self.publications.available(now, from.as_str(), seen_by, publish, actions),
+            Err(error) => log::debug!("the presence of {from} is not for SIP: {error}"),
+        }
     }
 
     /// The XMPP user, who sent it, decided on the SIP user it was sent to.
@@ -197,7 +211,7 @@ impl Gateway {
     }
 
     fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
-        self.addresses.jid_to_sip(jid).map_err(failure::address_to_xmpp)
+        self.addresses.jid_to_sip(jid).map_err(failure::address_error)
     }
 
     fn uris(&self, (watcher, presentity): &Pair) -> Option<Uris> {

@@ -164,9 +164,10 @@ impl Subscriptions {
             // RFC 8048 §5.2.2: these end the authorization.
             (_, 403 | 489 | 603) => self.end(pair, actions),
             (Phase::Asked, 404 | 410 | 416 | 485 | 604) => {
-                let (watcher, presentity) = pair;
-                actions.push(presence_error(presentity, watcher, &failure::status_to_xmpp(status)));
                 self.known.remove(pair);
+                if let Some(error) = failure::to_xmpp(status, "", None) {
+                    self.farewell(presence_error(&pair.1, &pair.0, &error), actions);
+                }
             }
             // All others may pass: the authorization stays, we try again.
             (_, _) => self.pause(now, pair, status),

@@ -94,7 +94,7 @@ impl<'a, H: Host> Turn<'a, H> {
             host,
             component,
             receiver,
-            gateway: Gateway::new(config),
+            gateway: Gateway::new(config, dice()),
             connection: Connection::after(pause),
             stream: None,
             output: Output::default(),

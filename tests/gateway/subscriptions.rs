@@ -135,15 +135,9 @@ fn invariant_keeps_the_last_state() {
 #[test]
 fn unsubscribe_ends_the_dialog_and_is_confirmed_by_its_reply() {
     let mut scene = subscribed_scene();
-    assert_eq!(
-        scene.romeo("unsubscribe"),
-        ["SUBSCRIBE sip:romeo@example.net -> sip:juliet@sip.example.com for 0"]
-    );
+    assert_eq!(scene.romeo("unsubscribe"), ["SUBSCRIBE sip:romeo@example.net -> sip:juliet@sip.example.com for 0"]);
     assert_eq!(scene.notify(Terminated(Reason::Timeout), &[]), NOTHING);
-    assert_eq!(
-        scene.reply(200),
-        [presence("juliet@sip.example.com/balcony", "unavailable"), presence(JULIET, "unsubscribed")]
-    );
+    assert_eq!(scene.reply(200), [presence("juliet@sip.example.com/balcony", "unavailable"), presence(JULIET, "unsubscribed")]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Scene {
             ..Parameters::default()
         };
         let config = Config::from_parameters(&parameters).unwrap();
-        let mut scene = Self { gateway: Gateway::new(&config), now: Instant::now(), cseq: 0 };
+        let mut scene = Self { gateway: Gateway::new(&config, 1), now: Instant::now(), cseq: 0 };
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
     }
