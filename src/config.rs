@@ -8,6 +8,11 @@ use std::net::IpAddr;
 
 use jid::BareJid;
 
+use crate::address::Addresses;
+use crate::address::DomainPair;
+use crate::address::Scheme;
+use crate::address::SchemeError;
+
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
 #[allow(missing_docs, reason = "each field is the parameter of that name; see Config and module-docs")]
@@ -33,7 +38,7 @@ pub struct Config {
     /// How we reach the XMPP network.
     pub backend: Backend,
     /// How addresses of one side are written on the other.
-    pub addressing: Addressing,
+    pub addresses: Addresses,
     /// Next hop of MESSAGE, SUBSCRIBE and PUBLISH; a SIP URI.
     pub outbound_proxy: Option<String>,
     /// Contact of our SUBSCRIBEs: where NOTIFYs come back to; a SIP URI.
@@ -60,33 +65,6 @@ pub struct Component {
     pub port: u16,
     /// The shared secret (`xmpp_password`).
     pub secret: Secret,
-}
-
-/// How addresses of one side are written on the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Addressing {
-    /// `user@domain` is the same on both sides.
-    Transparent,
-    /// Domains are exchanged pair by pair; those not named stay.
-    Mapped(Vec<DomainPair>),
-    /// The domain of the other side moves into the local part: `user<separator>domain@gateway`.
-    Encoded {
-        /// What stands between user and domain.
-        separator: String,
-        /// SIP domain under which SIP users reach XMPP users.
-        gateway_domain: String,
-        /// XMPP domain under which XMPP users reach SIP users.
-        xmpp_domain: String,
-    },
-}
-
-/// One domain, as each side names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DomainPair {
-    /// In SIP.
-    pub sip: String,
-    /// In XMPP.
-    pub xmpp: String,
 }
 
 /// A password that no log shows.
@@ -140,8 +118,7 @@ const DEFAULT_HOST: &str = "127.0.0.1";
 
 const TAKES_DOMAIN: &str = "a domain name, as in \"sip.example.com\"";
 const TAKES_URI: &str = "a SIP URI, as in \"sip:gateway@sip.example.com:5060\"";
-const TAKES_SEPARATOR: &str =
-    "one to eight of the characters ! * + = _ ~ . , ( ) that no domain starts or ends with, as in \"*\"";
+const TAKES_SEPARATOR: &str = "one to eight ASCII characters that no domain has, as in \"*\"";
 const TAKES_MAP: &str = "pairs of domains, as in \"sip.example.com=xmpp.example.com;sip.example.org=example.org\", \
                          each domain once on its side";
 
@@ -151,7 +128,7 @@ impl Config {
         let backend = backend(parameters)?;
         let Backend::Component(component) = &backend;
         Ok(Self {
-            addressing: addressing(parameters, &component.domain)?,
+            addresses: addresses(parameters, &component.domain)?,
             outbound_proxy: optional_uri("outbound_proxy", parameters.outbound_proxy.as_deref())?,
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
@@ -193,37 +170,30 @@ fn port(port: Option<i64>) -> Result<u16, Error> {
     }
 }
 
-/// Which of the three schemes the parameters ask for. `sip_domain` is the map of one pair that the stock modules have.
-fn addressing(parameters: &Parameters, xmpp_domain: &str) -> Result<Addressing, Error> {
+/// Which of the schemes the parameters ask for. `sip_domain` is the map of one pair that the stock modules have.
+fn addresses(parameters: &Parameters, xmpp_domain: &str) -> Result<Addresses, Error> {
     let gateway_domain = parameters.gateway_domain.as_deref().map(|value| domain("gateway_domain", value)).transpose()?;
     let pairs = pairs(parameters, xmpp_domain)?;
-    let Some(separator) = parameters.domain_separator.as_deref() else {
-        return Ok(if pairs.is_empty() { Addressing::Transparent } else { Addressing::Mapped(pairs) });
+    let scheme = match &parameters.domain_separator {
+        Some(separator) => Scheme::Encoded {
+            separator: separator.clone(),
+            gateway_domain: gateway_domain.ok_or(Error {
+                parameter: "gateway_domain",
+                value: None,
+                takes: "the SIP domain of the gateway, needed because domain_separator is set",
+            })?,
+            xmpp_domain: xmpp_domain.to_owned(),
+            pairs,
+        },
+        None if pairs.is_empty() => Scheme::Transparent,
+        None => Scheme::Mapped(pairs),
     };
-    if !pairs.is_empty() {
-        let takes = "no value beside gwmap or sip_domain: addresses are either mapped or encoded";
-        return Err(Error { parameter: "domain_separator", value: Some(separator.to_owned()), takes });
-    }
-    Ok(Addressing::Encoded {
-        separator: self::separator(separator)?,
-        gateway_domain: gateway_domain.ok_or(Error {
-            parameter: "gateway_domain",
-            value: None,
-            takes: "the SIP domain of the gateway, needed because domain_separator is set",
-        })?,
-        xmpp_domain: xmpp_domain.to_owned(),
+    Addresses::new(scheme).map_err(|error| match error {
+        SchemeError::Separator(value) => Error { parameter: "domain_separator", value: Some(value), takes: TAKES_SEPARATOR },
+        SchemeError::Domain(value) | SchemeError::SipTwice(value) | SchemeError::XmppTwice(value) => {
+            Error { parameter: "gwmap", value: Some(value), takes: TAKES_MAP }
+        }
     })
-}
-
-/// Characters that stand unescaped in the local part of both sides and in no domain but the dot, which must not stand alone.
-fn separator(separator: &str) -> Result<String, Error> {
-    let plain = |c: char| matches!(c, '!' | '*' | '+' | '=' | '_' | '~' | '.' | ',' | '(' | ')');
-    let usable = (1..=8).contains(&separator.len()) && separator.chars().all(plain) && !separator.ends_with('.');
-    if usable {
-        Ok(separator.to_owned())
-    } else {
-        Err(Error { parameter: "domain_separator", value: Some(separator.to_owned()), takes: TAKES_SEPARATOR })
-    }
 }
 
 fn pairs(parameters: &Parameters, xmpp_domain: &str) -> Result<Vec<DomainPair>, Error> {
@@ -239,9 +209,6 @@ fn pairs(parameters: &Parameters, xmpp_domain: &str) -> Result<Vec<DomainPair>, 
                 sip: domain("gwmap", sip.trim()).map_err(|_| wrong())?,
                 xmpp: domain("gwmap", xmpp.trim()).map_err(|_| wrong())?,
             };
-            if pairs.iter().any(|known: &DomainPair| known.sip == pair.sip || known.xmpp == pair.xmpp) {
-                return Err(wrong());
-            }
             pairs.push(pair);
         }
     }
@@ -297,7 +264,7 @@ mod tests {
         let config = Config::from_parameters(&minimal()).unwrap();
         let Backend::Component(component) = config.backend;
         assert_eq!((component.host.as_str(), component.port), ("127.0.0.1", 5347));
-        assert_eq!(config.addressing, Addressing::Transparent);
+        assert_eq!(config.addresses.sip_to_jid(b"sip:a@b.example").unwrap().as_str(), "a@b.example");
     }
 
     #[test]
@@ -324,17 +291,17 @@ mod tests {
     #[test]
     fn a_map_with_a_domain_twice_is_refused() {
         let parameters = Parameters { gwmap: vec!["a.x=b.y;a.x=c.z".into()], ..minimal() };
-        assert!(refusal(&parameters).starts_with("parameter gwmap is \"a.x=b.y;a.x=c.z\""));
+        assert!(refusal(&parameters).starts_with("parameter gwmap is \"a.x\"; it takes pairs of domains"));
     }
 
     #[test]
     fn lines_of_gwmap_add_up() {
         let parameters = Parameters { gwmap: vec!["a.x = b.y; c.x=d.y;".into(), "e.x=f.y".into()], ..minimal() };
-        let Addressing::Mapped(pairs) = Config::from_parameters(&parameters).unwrap().addressing else {
-            panic!("not mapped");
-        };
-        assert_eq!(pairs.len(), 3);
-        assert_eq!(pairs[0], DomainPair { sip: "a.x".into(), xmpp: "b.y".into() });
+        let addresses = Config::from_parameters(&parameters).unwrap().addresses;
+        for (sip, xmpp) in [("a.x", "b.y"), ("c.x", "d.y"), ("e.x", "f.y")] {
+            let jid = addresses.sip_to_jid(format!("sip:user@{sip}").as_bytes()).unwrap();
+            assert_eq!(jid.as_str(), format!("user@{xmpp}"));
+        }
     }
 
     #[test]

@@ -87,17 +87,33 @@ impl Shared {
         Authorization::Pending
     }
 
-    /// Keeps a decision. Said by the XMPP process only. False: the table is full around this pair.
+    /// Keeps a decision. False: the table is full around this pair.
     pub fn authorize(&self, watcher: &str, presentity: &str, decision: Authorization) -> bool {
         let digest = self.digest(watcher, presentity);
+        let wanted = digest & !STATE | encode(decision);
         for place in self.places(digest) {
-            let entry = place.load(Ordering::Acquire);
-            if entry == EMPTY || entry | STATE == digest | STATE {
-                place.store(digest & !STATE | encode(decision), Ordering::Release);
-                return true;
+            let mut entry = place.load(Ordering::Acquire);
+            while entry == EMPTY || entry | STATE == digest | STATE {
+                match place.compare_exchange_weak(entry, wanted, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => return true,
+                    // Another process was quicker: what it wrote decides whether the place is still ours.
+                    Err(now) => entry = now,
+                }
             }
         }
         false
+    }
+
+    /// From now on the gateway answers for who may see this XMPP user, a bare JID.
+    pub fn answer_for(&self, presentity: &str) {
+        if !self.answers_for(presentity) {
+            self.authorize(NOBODY, presentity, Authorization::Allowed);
+        }
+    }
+
+    /// Whether the gateway answers for who may see this XMPP user.
+    pub fn answers_for(&self, presentity: &str) -> bool {
+        self.authorization(NOBODY, presentity) == Authorization::Allowed
     }
 
     fn places(&self, digest: u64) -> impl Iterator<Item = &AtomicU64> {
@@ -127,6 +143,9 @@ pub enum StreamState {
     /// Not connected, or not yet accepted.
     Down,
 }
+
+/// Stands for "anyone" in the watcher's place: no JID is empty.
+const NOBODY: &str = "";
 
 const EMPTY: u64 = 0;
 const STATE: u64 = 0b11;
