@@ -26,7 +26,7 @@ const PRINT_DEFS: &str =
     "include Makefile\n.PHONY: xmpp_gateway_defs\nxmpp_gateway_defs:\n\t@for d in $(DEFS); do printf '%s\\n' \"$$d\"; done\n";
 
 /// Our contract with the host: what the module uses of it.
-const TYPES: [&str; 15] = [
+const TYPES: [&str; 17] = [
     "module_exports",
     "cmd_export_",
     "param_export_",
@@ -42,9 +42,10 @@ const TYPES: [&str; 15] = [
     "pua_api_t",
     "subs_info_t",
     "publ_info_t",
+    "presence_api_t",
+    "subs_t",
 ];
-const FUNCTIONS: [&str; 6] =
-    ["parse_from_header", "parse_contact", "ipc_handle_job", "sr_get_core_status", "free_from", "host_.*"];
+const FUNCTIONS: [&str; 5] = ["parse_from_header", "parse_contact", "ipc_handle_job", "sr_get_core_status", "host_.*"];
 const VALUES: [&str; 16] = [
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",
@@ -63,8 +64,9 @@ const VALUES: [&str; 16] = [
     "(PRESENCE|PWINFO)_EVENT",
     "XMPP_(PUBLISH|SUBSCRIBE|INITIAL_SUBS)",
 ];
-/// Enumerations and states named by value, and the header types and errors of pua that we match on.
-const MORE_VALUES: [&str; 3] = ["HDR_OTHER_T", "DLG_CONFIRMED", "ERR_PUBLISH_NO_RECORD"];
+/// States and errors that we match on.
+const MORE_VALUES: [&str; 6] =
+    ["HDR_OTHER_T", "DLG_CONFIRMED", "ERR_PUBLISH_NO_RECORD", "MAX_MOD_DEPS", "DEP_SILENT", "(ACTIVE|PENDING|TERMINATED)_STATUS"];
 
 /// Binds the headers and compiles the shim. The error is one sentence: which variable, what was looked for, where.
 pub(crate) fn build() -> Result<(), String> {

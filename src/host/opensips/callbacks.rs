@@ -8,6 +8,7 @@ use super::calls;
 use super::log;
 use super::msg;
 use super::msg::Wanted;
+use super::presence;
 use super::process;
 use super::sys;
 use crate::host::guard;
@@ -127,6 +128,12 @@ pub(super) unsafe extern "C" fn subscribe_completed(subscription: *mut sys::ua_p
         }
         0
     })
+}
+
+/// The presence server asks for the state of a subscription: in any worker, and in the XMPP process.
+pub(super) unsafe extern "C" fn authorize(subscription: *mut sys::subs_t) -> c_int {
+    // SAFETY: [H2] the presence server's parameter, alive through this call.
+    guard::answer(-1, || unsafe { presence::authorize(subscription) })
 }
 
 /// The XMPP process, after its fork.

@@ -9,7 +9,7 @@ use super::Module;
 use super::callbacks;
 use super::msg;
 use super::sys;
-use crate::process::HostError;
+use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
 use crate::sip::Origin;
@@ -290,7 +290,7 @@ fn presence_hop(module: &Module) -> sys::str_ {
 }
 
 /// tm and pua answer below 0 for an error.
-fn accepted(code: c_int) -> Result<(), HostError> {
+pub(super) fn accepted(code: c_int) -> Result<(), HostError> {
     if code < 0 { Err(HostError::Refused(code)) } else { Ok(()) }
 }
 
@@ -299,7 +299,7 @@ fn seconds(expires: u32) -> c_int {
 }
 
 /// A `str` for the host, which reads and copies it; its pointer is mutable only because C has it so.
-fn bytes(bytes: &[u8]) -> sys::str_ {
+pub(super) fn bytes(bytes: &[u8]) -> sys::str_ {
     sys::str_ { s: bytes.as_ptr().cast_mut().cast(), len: c_int::try_from(bytes.len()).unwrap_or(0) }
 }
 

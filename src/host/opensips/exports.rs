@@ -128,16 +128,19 @@ const _: () = assert!(offset_of!(Dependencies, parameters) == offset_of!(sys::de
 
 static DEPENDENCIES: Table<Dependencies> = Table({
     let mut modules = [EMPTY_DEPENDENCY; sys::MAX_MOD_DEPS as usize];
-    modules[0] = dependency(c"tm");
-    modules[1] = dependency(c"pua");
+    modules[0] = dependency(c"tm", sys::DEP_ABORT);
+    modules[1] = dependency(c"pua", sys::DEP_ABORT);
+    // Optional; where they are, they come first, so that the event is there when we look for it.
+    modules[2] = dependency(c"presence", sys::DEP_SILENT);
+    modules[3] = dependency(c"presence_xml", sys::DEP_SILENT);
     Dependencies { modules, parameters: [EMPTY_PARAMETER_DEPENDENCY] }
 });
 
-const fn dependency(name: &'static CStr) -> sys::module_dependency_t {
+const fn dependency(name: &'static CStr, kind: i32) -> sys::module_dependency_t {
     sys::module_dependency_t {
         mod_type: sys::MOD_TYPE_DEFAULT,
         mod_name: name.as_ptr() as *mut c_char,
-        type_: sys::DEP_ABORT.unsigned_abs(),
+        type_: kind.unsigned_abs(),
     }
 }
 

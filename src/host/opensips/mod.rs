@@ -1,7 +1,7 @@
 //! OpenSIPS 3.4, 3.6 and 4.0: one source, layouts from the headers of the very tree (build.rs).
 //!
 //! [`exports`] is what the host finds; its entries are in [`callbacks`]. A request is copied out by [`msg`], requests of our own go
-//! out by [`calls`] through tm and pua, [`process`] is the XMPP process as the host runs it.
+//! out by [`calls`] through tm and pua, [`presence`] says who may see whom, [`process`] is the XMPP process as the host runs it.
 
 mod callbacks;
 mod calls;
@@ -9,6 +9,7 @@ mod exports;
 mod log;
 mod msg;
 mod parameters;
+mod presence;
 mod process;
 mod sys;
 
@@ -20,6 +21,7 @@ use crate::config;
 use crate::config::Config;
 use crate::link;
 use crate::worker::Worker;
+use presence::Presence;
 
 /// What mod_init leaves to every process.
 struct Module {
@@ -29,6 +31,8 @@ struct Module {
     receiver: link::Receiver,
     tm: sys::tm_binds,
     pua: sys::pua_api_t,
+    /// Where this server serves presence itself.
+    presence: Option<Presence>,
 }
 
 /// Set once, in mod_init; every process inherits it through fork.
@@ -69,5 +73,6 @@ fn start() -> Result<(), StartError> {
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
-    MODULE.set(Module { config, worker, receiver, tm, pua }).map_err(|_| StartError::Twice)
+    let presence = Presence::bind();
+    MODULE.set(Module { config, worker, receiver, tm, pua, presence }).map_err(|_| StartError::Twice)
 }

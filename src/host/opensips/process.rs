@@ -9,9 +9,9 @@ use super::Module;
 use super::calls;
 use super::calls::Tags;
 use super::sys;
-use crate::process::Flow;
-use crate::process::Host;
-use crate::process::HostError;
+use crate::process::host::Flow;
+use crate::process::host::Host;
+use crate::process::host::HostError;
 use crate::sip::Message;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
@@ -46,6 +46,13 @@ impl Host for OpenSips<'_> {
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {
         calls::subscribe(self.module, subscribe)
+    }
+
+    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
+        match &self.module.presence {
+            Some(presence) => presence.watchers_changed(presentity),
+            None => Err(HostError::Missing("presence_xml")),
+        }
     }
 
     fn wake_descriptor(&self) -> RawFd {

@@ -58,6 +58,14 @@ int host_load_pua(pua_api_t *pua)
 	return load_pua_api(pua);
 }
 
+/* presence brings no such function; it is optional to us. */
+int host_load_presence(presence_api_t *presence)
+{
+	bind_presence_t bind = (bind_presence_t)find_export("bind_presence", 0);
+
+	return bind == NULL ? -1 : bind(presence);
+}
+
 /* The process table differs between versions: ask for the one field. */
 int host_wake_descriptor(void)
 {

@@ -35,6 +35,8 @@
 #include "parser/contact/parse_contact.h"
 #include "modules/tm/tm_load.h"
 #include "modules/pua/pua_bind.h"
+#include "modules/presence/bind_presence.h"
+#include "modules/presence/subscribe.h"
 
 /* Macros with casts: bindgen evaluates them only as the value of a constant. */
 static const modparam_t HOST_USE_FUNC_PARAM = USE_FUNC_PARAM;
@@ -49,6 +51,7 @@ int host_body(struct sip_msg *msg, str *body);
 int host_is_reply(const struct sip_msg *reply);
 int host_load_tm(struct tm_binds *tm);
 int host_load_pua(pua_api_t *pua);
+int host_load_presence(presence_api_t *presence);
 int host_wake_descriptor(void);
 
 #endif
