@@ -62,6 +62,7 @@ impl Addresses {
         let Some(gr) = uri.gr else { return Ok(bare.into()) };
         let resource = escape::percent_decode(gr).ok_or(AddressError::Resource)?;
         let resource = ResourcePart::new(&resource).map_err(|_| AddressError::Resource)?;
+        settled_resource(resource.as_str())?;
         Ok(bare.with_resource(&resource).into())
     }
 
@@ -83,6 +84,7 @@ impl Addresses {
     pub fn jid_to_gruu(&self, jid: &Jid) -> Result<String, AddressError> {
         let mut uri = self.jid_to_sip(jid)?;
         if let Some(resource) = jid.resource() {
+            settled_resource(resource.as_str())?;
             uri.push_str(";gr=");
             escape::percent_encode(resource.as_str(), escape::PARAMETER, &mut uri);
         }
@@ -159,6 +161,11 @@ fn node_part(escaped: &str) -> Result<Cow<'_, NodeRef>, AddressError> {
 
 /// The SIP user, not yet percent-encoded, for a localpart.
 fn user_of(node: &NodeRef) -> Result<Cow<'_, str>, AddressError> {
+    // Stringprep is not idempotent for what Unicode got after version 3.2: such a name would change on its way back.
+    let settled = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if !node.as_str().bytes().all(settled) && !NodePart::new(node.as_str()).is_ok_and(|again| again.as_str() == node.as_str()) {
+        return Err(AddressError::User);
+    }
     let user = escape::unescape(node.as_str());
     if let Cow::Owned(user) = &user {
         if user.starts_with(' ') || user.ends_with(' ') {
@@ -170,6 +177,14 @@ fn user_of(node: &NodeRef) -> Result<Cow<'_, str>, AddressError> {
         }
     }
     Ok(user)
+}
+
+/// As [`user_of`] does for localparts.
+fn settled_resource(resource: &str) -> Result<(), AddressError> {
+    if resource.is_ascii() || ResourcePart::new(resource).is_ok_and(|again| again.as_str() == resource) {
+        return Ok(());
+    }
+    Err(AddressError::Resource)
 }
 
 #[cfg(test)]

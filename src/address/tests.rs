@@ -69,6 +69,7 @@ fn what_cannot_be_a_localpart_is_refused() {
         ("sip:%FF@h.example", AddressError::User),
         ("sip:%EF%BC%A0@h.example", AddressError::User), // U+FF20, which nodeprep makes an @
         ("sip:%EF%BC%BC20a@h.example", AddressError::User), // U+FF3C: would become `\20a`
+        ("sip:%F0%9C%B3%96@h.example", AddressError::User), // U+1CCD6: prepared once it is `A`, twice `a`
         ("sip:a@h.example;gr=%00", AddressError::Resource),
         ("sip:a@b@h.example", AddressError::Domain),
         (&long, AddressError::TooLong),
