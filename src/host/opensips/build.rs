@@ -45,7 +45,7 @@ const TYPES: [&str; 17] = [
     "presence_api_t",
     "subs_t",
 ];
-const FUNCTIONS: [&str; 5] = ["parse_from_header", "parse_contact", "ipc_handle_job", "sr_get_core_status", "host_.*"];
+const FUNCTIONS: [&str; 4] = ["parse_from_header", "ipc_handle_job", "sr_get_core_status", "host_.*"];
 const VALUES: [&str; 16] = [
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",

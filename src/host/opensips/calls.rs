@@ -102,9 +102,7 @@ fn transaction_with_call_id(
     let (mut to, mut from) = (string(&message.to), string(&message.from));
     let mut dialog: *mut sys::dlg_t = ptr::null_mut();
     // SAFETY: [H1][H5] the strings live through the call, tm copies them; without a target it takes To.
-    let code = unsafe {
-        new(&raw mut call_id, &raw mut tag, cseq, &raw mut from, &raw mut to, ptr::null_mut(), &raw mut dialog)
-    };
+    let code = unsafe { new(&raw mut call_id, &raw mut tag, cseq, &raw mut from, &raw mut to, ptr::null_mut(), &raw mut dialog) };
     accepted(code)?;
     {
         // SAFETY: [H2] tm made it for us, nobody else knows it.
@@ -242,10 +240,7 @@ pub(super) struct SubscribeReply {
 ///
 /// # Safety
 /// What pua gives to a callback for SUBSCRIBE.
-pub(super) unsafe fn subscribe_reply(
-    subscription: *const sys::ua_pres_t,
-    reply: *const sys::sip_msg,
-) -> Option<SubscribeReply> {
+pub(super) unsafe fn subscribe_reply(subscription: *const sys::ua_pres_t, reply: *const sys::sip_msg) -> Option<SubscribeReply> {
     // SAFETY: [H2] as the caller promises.
     let subscription = unsafe { subscription.as_ref() }?;
     if subscription.event & sys::PRESENCE_EVENT == 0 {

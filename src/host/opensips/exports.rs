@@ -21,8 +21,8 @@ unsafe impl<T> Sync for Table<T> {}
 
 /// Found by its name with dlsym.
 #[unsafe(no_mangle)]
-#[allow(non_upper_case_globals, private_interfaces, reason = "the host's name; nothing in Rust uses it")]
-pub static exports: Table<sys::module_exports> = Table({
+#[allow(non_upper_case_globals, reason = "the host's name; nothing in Rust uses it")]
+pub(super) static exports: Table<sys::module_exports> = Table({
     let mut module: sys::module_exports = EMPTY_MODULE;
     module.name = NAME.as_ptr();
     module.type_ = sys::MOD_TYPE_DEFAULT;
@@ -102,13 +102,13 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     [EMPTY_PARAMETER; 2],
 ]);
 
-const EMPTY_PARAMETER: sys::param_export_t =
-    sys::param_export_t { name: ptr::null(), type_: 0, param_pointer: ptr::null_mut() };
+const EMPTY_PARAMETER: sys::param_export_t = sys::param_export_t { name: ptr::null(), type_: 0, param_pointer: ptr::null_mut() };
 
 const fn parameter<const INDEX: usize>() -> [sys::param_export_t; 2] {
     [typed::<INDEX>(sys::STR_PARAM), typed::<INDEX>(sys::INT_PARAM)]
 }
 
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: an index out of bounds does not build")]
 const fn typed<const INDEX: usize>(kind: i32) -> sys::param_export_t {
     sys::param_export_t {
         name: PARAMETERS[INDEX].name.as_ptr(),
@@ -152,8 +152,7 @@ static PROCESSES: Table<[sys::proc_export_t; 2]> = Table([
         process.name = c"XMPP gateway".as_ptr();
         process.function = Some(callbacks::xmpp_process);
         process.no = 1;
-        process.flags =
-            (sys::PROC_FLAG_INITCHILD | sys::PROC_FLAG_HAS_IPC | sys::PROC_FLAG_NEEDS_SCRIPT).unsigned_abs();
+        process.flags = (sys::PROC_FLAG_INITCHILD | sys::PROC_FLAG_HAS_IPC | sys::PROC_FLAG_NEEDS_SCRIPT).unsigned_abs();
         process
     },
     EMPTY_PROCESS,

@@ -1,6 +1,7 @@
 //! Copies what the gateway needs of a request out of host memory.
 
 use std::fmt;
+use std::ptr;
 use std::slice;
 use std::str;
 
@@ -59,40 +60,41 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
     if unsafe { sys::parse_from_header(msg) } < 0 {
         return Err(Error::From);
     }
-    let mut body = NONE;
+    if wanted == Wanted::Notify {
+        // SAFETY: [H1][H2] as above. A Contact that cannot be parsed is one that is not there.
+        unsafe { sys::host_parse_contact(msg) };
+    }
+    let mut body = sys::str_ { s: ptr::null_mut(), len: 0 };
     // SAFETY: [H1][H2] as above; `body` points into the message afterwards.
     if unsafe { sys::host_body(msg, &raw mut body) } < 0 {
         return Err(Error::Body);
     }
-    // SAFETY: [H2] the message lives through this call, and nobody writes to it while we read: all parsing but Contact's is done,
-    // and that writes to the header, which we hold no reference to.
-    let parsed = unsafe { msg.as_ref() }.ok_or(Error::Headers)?;
+    // SAFETY: [H2] the message lives through this call, and now that it is parsed nobody writes to it before we return.
+    let parsed = Parsed(unsafe { msg.as_ref() }.ok_or(Error::Headers)?);
 
-    let from: &sys::to_body = parsed_body(parsed.from).filter(|from| from.error == sys::PARSE_OK).ok_or(Error::From)?;
-    let to: &sys::to_body = parsed_body(parsed.to).filter(|to| to.error == sys::PARSE_OK).ok_or(Error::To)?;
-    let cseq: &sys::cseq_body = parsed_body(parsed.cseq).ok_or(Error::Cseq)?;
+    let (from, to) = (parsed.from().ok_or(Error::From)?, parsed.to().ok_or(Error::To)?);
     let mut request = Request {
-        request_uri: request_uri(parsed),
-        from: text(from.uri),
-        from_tag: text(from.tag_value),
-        to: text(to.uri),
-        to_tag: text(to.tag_value),
-        call_id: value(parsed.callid).ok_or(Error::CallId)?,
-        cseq: number(cseq.number).ok_or(Error::Cseq)?,
-        branch: branch(parsed),
-        content_type: value(parsed.content_type),
-        body: text(body),
+        request_uri: parsed.request_uri(),
+        from: text(&from.uri),
+        from_tag: text(&from.tag_value),
+        to: text(&to.uri),
+        to_tag: text(&to.tag_value),
+        call_id: parsed.value(|msg| msg.callid).ok_or(Error::CallId)?,
+        cseq: parsed.cseq().ok_or(Error::Cseq)?,
+        branch: parsed.branch(),
+        content_type: parsed.value(|msg| msg.content_type),
+        body: text(&body),
         ..Request::default()
     };
     match wanted {
         Wanted::Message => {
-            request.subject = value(parsed.subject);
-            request.content_language = other(parsed, b"Content-Language");
+            request.subject = parsed.value(|msg| msg.subject);
+            request.content_language = parsed.other(b"Content-Language");
         }
         Wanted::Notify => {
-            request.contact = contact(parsed.contact);
-            request.event = value(parsed.event);
-            request.subscription_state = other(parsed, b"Subscription-State");
+            request.contact = parsed.contact();
+            request.event = parsed.value(|msg| msg.event);
+            request.subscription_state = parsed.other(b"Subscription-State");
         }
     }
     Ok(request)
@@ -104,94 +106,96 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
 /// NULL, or a `str` of the host that lives through this call.
 pub(super) unsafe fn bytes(string: *const sys::str_) -> Vec<u8> {
     // SAFETY: [H2] as the caller promises.
-    unsafe { string.as_ref() }.map_or_else(Vec::new, |string| text(*string))
+    unsafe { string.as_ref() }.map_or_else(Vec::new, text)
 }
 
-const NONE: sys::str_ = sys::str_ { s: std::ptr::null_mut(), len: 0 };
+/// A request with all headers found, and From, To, CSeq, Via and Contact parsed by the host.
+///
+/// Whoever makes one promises that the host made the message, and that it stays as it is while this lives: so every pointer in it
+/// is NULL or good, and `parsed` of a header is NULL or of the type that belongs to the header.
+struct Parsed<'a>(&'a sys::sip_msg);
 
-/// The Request-URI as the script left it.
-fn request_uri(msg: &sys::sip_msg) -> Vec<u8> {
-    let changed = text(msg.new_uri);
-    if !changed.is_empty() {
-        return changed;
+impl<'a> Parsed<'a> {
+    fn from(&self) -> Option<&'a sys::to_body> {
+        let header = self.header(self.0.from)?;
+        // SAFETY: [H2] the type that belongs to From.
+        unsafe { header.parsed.cast::<sys::to_body>().as_ref() }.filter(|from| from.error == sys::PARSE_OK)
     }
-    // SAFETY: [H2] script functions are called for requests only, so this is the request of the union.
-    let line = unsafe { msg.first_line.u.request };
-    text(line.uri)
-}
 
-fn branch(msg: &sys::sip_msg) -> Vec<u8> {
-    // SAFETY: [H2] the host's parsed Via lives as long as the message.
-    let via = unsafe { msg.via1.as_ref() };
-    // SAFETY: [H2] as above, its branch parameter.
-    let branch = via.and_then(|via| unsafe { via.branch.as_ref() });
-    branch.map(|branch| text(branch.value)).unwrap_or_default()
-}
-
-/// The URI of the first contact; only this header is not parsed yet.
-fn contact(header: *mut sys::hdr_field) -> Option<Vec<u8>> {
-    if header.is_null() {
-        return None;
+    fn to(&self) -> Option<&'a sys::to_body> {
+        let header = self.header(self.0.to)?;
+        // SAFETY: [H2] the type that belongs to To.
+        unsafe { header.parsed.cast::<sys::to_body>().as_ref() }.filter(|to| to.error == sys::PARSE_OK)
     }
-    // SAFETY: [H1][H2] the host's parser on the host's header.
-    if unsafe { sys::parse_contact(header) } < 0 {
-        return None;
-    }
-    let contacts: &sys::contact_body_t = parsed_body(header)?;
-    // SAFETY: [H2] the parsed list lives as long as the message.
-    let first = unsafe { contacts.contacts.as_ref() }?;
-    Some(text(first.uri))
-}
 
-/// The value of a header for which the host has no type of its own.
-fn other(msg: &sys::sip_msg, name: &[u8]) -> Option<Vec<u8>> {
-    let mut next = msg.headers;
-    loop {
-        // SAFETY: [H2] the host's list of headers lives as long as the message and ends with NULL.
-        let header = unsafe { next.as_ref() }?;
-        if header.type_ == sys::HDR_OTHER_T && is_named(header.name, name) {
-            return value(next);
+    fn cseq(&self) -> Option<u32> {
+        let header = self.header(self.0.cseq)?;
+        // SAFETY: [H2] the type that belongs to CSeq.
+        let cseq = unsafe { header.parsed.cast::<sys::cseq_body>().as_ref() }?;
+        str::from_utf8(view(&cseq.number)).ok()?.parse().ok()
+    }
+
+    /// The URI of the first contact.
+    fn contact(&self) -> Option<Vec<u8>> {
+        let header = self.header(self.0.contact)?;
+        // SAFETY: [H2] the type that belongs to Contact.
+        let contacts = unsafe { header.parsed.cast::<sys::contact_body_t>().as_ref() }?;
+        // SAFETY: [H2] the list is the host's and lives as long as the header.
+        let first = unsafe { contacts.contacts.as_ref() }?;
+        Some(text(&first.uri))
+    }
+
+    /// branch of the top Via.
+    fn branch(&self) -> Vec<u8> {
+        // SAFETY: [H2] the host's, parsed before any script runs.
+        let via = unsafe { self.0.via1.as_ref() };
+        // SAFETY: [H2] as above.
+        let branch = via.and_then(|via| unsafe { via.branch.as_ref() });
+        branch.map(|branch| text(&branch.value)).unwrap_or_default()
+    }
+
+    /// The Request-URI as the script left it.
+    fn request_uri(&self) -> Vec<u8> {
+        if self.0.new_uri.len > 0 {
+            return text(&self.0.new_uri);
         }
-        next = header.next;
+        // SAFETY: [H2] our functions may stand in request routes only: this is the request of the union.
+        let line = unsafe { &self.0.first_line.u.request };
+        text(&line.uri)
+    }
+
+    /// The whole value of a header, without the white space around it.
+    fn value(&self, of: impl FnOnce(&sys::sip_msg) -> *mut sys::hdr_field) -> Option<Vec<u8>> {
+        let header = self.header(of(self.0))?;
+        Some(view(&header.body).trim_ascii().to_vec())
+    }
+
+    /// The value of a header for which the host has no type of its own.
+    fn other(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let mut next = self.0.headers;
+        loop {
+            let header = self.header(next)?;
+            if header.type_ == sys::HDR_OTHER_T && view(&header.name).eq_ignore_ascii_case(name) {
+                return Some(view(&header.body).trim_ascii().to_vec());
+            }
+            next = header.next;
+        }
+    }
+
+    fn header(&self, header: *const sys::hdr_field) -> Option<&'a sys::hdr_field> {
+        // SAFETY: [H2] NULL or a header of this message.
+        unsafe { header.as_ref() }
     }
 }
 
-fn is_named(host: sys::str_, name: &[u8]) -> bool {
-    // SAFETY: [H2][H3] the name of a parsed header.
-    unsafe { view(&host) }.eq_ignore_ascii_case(name)
+fn text(string: &sys::str_) -> Vec<u8> {
+    view(string).to_vec()
 }
 
-/// The whole value of a header, without the white space around it.
-fn value(header: *const sys::hdr_field) -> Option<Vec<u8>> {
-    // SAFETY: [H2] NULL or a header of the message.
-    let header = unsafe { header.as_ref() }?;
-    // SAFETY: [H2][H3] its body points into the message.
-    Some(unsafe { view(&header.body) }.trim_ascii().to_vec())
-}
-
-/// What the host's parser made of a header whose parsed form is `T`.
-fn parsed_body<'a, T>(header: *const sys::hdr_field) -> Option<&'a T> {
-    // SAFETY: [H2] NULL or a header of the message.
-    let header = unsafe { header.as_ref() }?;
-    // SAFETY: [H2] `parsed` is NULL or the type that belongs to the header; it lives as long as the message.
-    unsafe { header.parsed.cast::<T>().as_ref() }
-}
-
-fn text(string: sys::str_) -> Vec<u8> {
-    // SAFETY: [H2][H3] a `str` of the host's message, which lives through this call.
-    unsafe { view(&string) }.to_vec()
-}
-
-fn number(string: sys::str_) -> Option<u32> {
-    // SAFETY: [H2][H3] as above.
-    str::from_utf8(unsafe { view(&string) }).ok()?.parse().ok()
-}
-
-/// # Safety
-/// `string` is empty or points to that many bytes, which live as long as the reference.
-unsafe fn view(string: &sys::str_) -> &[u8] {
+/// The bytes of a `str`: a type that only the host makes, here of the message that it has parsed.
+fn view(string: &sys::str_) -> &[u8] {
     match usize::try_from(string.len) {
-        // SAFETY: [H3] length and pointer are checked, and the caller promises the rest.
+        // SAFETY: [H2][H3] length and pointer are checked; the bytes are of the message, which nobody writes to now.
         Ok(length) if length > 0 && !string.s.is_null() => unsafe { slice::from_raw_parts(string.s.cast(), length) },
         _ => &[],
     }

@@ -10,8 +10,8 @@ use std::ptr;
 use std::ptr::NonNull;
 
 use super::MODULE;
-use super::calls;
 use super::callbacks;
+use super::calls;
 use super::msg;
 use super::sys;
 use crate::gateway::action::Authorization;
@@ -47,7 +47,9 @@ impl Presence {
         // SAFETY: [H4] an event in shared memory; in mod_init nobody else uses it.
         let kept = event.as_mut().and_then(|event| unsafe { event.as_mut() }.get_auth_status.replace(callbacks::authorize));
         let (Some(event), Some(kept)) = (event, kept) else {
-            log::warn!("the event \"presence\" has no authorization (is presence_xml loaded?): XMPP users are not asked who may see them");
+            log::warn!(
+                "the event \"presence\" has no authorization (is presence_xml loaded?): XMPP users are not asked who may see them"
+            );
             return None;
         };
         Some(Self { api, event, kept: Some(kept) })
