@@ -66,7 +66,7 @@ pub(super) unsafe extern "C" fn pua_xmpp_notify(
         let Some(module) = MODULE.get() else { return ScriptResult::Failed };
         // SAFETY: [H2] the message of the running script.
         match unsafe { msg::copy(msg, Wanted::Notify) } {
-            Ok(request) if calls::is_known_dialog(&module.pua, &request) => module.worker.notify(&request),
+            Ok(request) if calls::is_known_dialog(module, &request) => module.worker.notify(&request),
             Ok(request) => {
                 ::log::warn!("NOTIFY outside a known dialog, Call-ID {}", String::from_utf8_lossy(&request.call_id));
                 ScriptResult::Failed

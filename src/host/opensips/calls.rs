@@ -5,6 +5,8 @@ use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ptr;
 
+use memchr::memmem;
+
 use super::Module;
 use super::callbacks;
 use super::msg;
@@ -189,12 +191,50 @@ pub(super) fn subscribe(module: &Module, subscribe: &Subscribe) -> Result<(), Ho
         Event::Presence => (sys::PRESENCE_EVENT, sys::XMPP_INITIAL_SUBS),
         Event::PresenceWinfo => (sys::PWINFO_EVENT, sys::XMPP_SUBSCRIBE),
     };
+    let mut transaction: *mut sys::cell = ptr::null_mut();
+    hold_transaction(module, &raw mut transaction);
     // SAFETY: [H1][H5] everything lives through the call, pua copies it.
-    accepted(unsafe { send(&raw mut subscription) })
+    let code = unsafe { send(&raw mut subscription) };
+    hold_transaction(module, ptr::null_mut());
+    remember(module, transaction);
+    accepted(code)
 }
 
-/// Whether a NOTIFY belongs to a subscription that pua holds for us.
-pub(super) fn is_known_dialog(pua: &sys::pua_api_t, notify: &Request) -> bool {
+/// Has tm note, with a reference, the transaction of the next request that this process sends; NULL ends that.
+fn hold_transaction(module: &Module, holder: *mut *mut sys::cell) {
+    if let Some(hold) = module.tm.setlocalTholder {
+        // SAFETY: [H1] the holder lives until this is called with NULL.
+        unsafe { hold(holder) };
+    }
+}
+
+/// Notes Call-ID and From-tag of a SUBSCRIBE that pua has just sent, and lets go of its transaction.
+fn remember(module: &Module, transaction: *mut sys::cell) {
+    // SAFETY: [H2] NULL, or a transaction that we hold a reference to.
+    let Some(cell) = (unsafe { transaction.as_ref() }) else { return };
+    // SAFETY: [H2][H3] the whole header, in the buffer of the request.
+    let call_id = unsafe { msg::bytes(&raw const cell.callid) };
+    // SAFETY: [H2][H3] as above.
+    let from = unsafe { msg::bytes(&raw const cell.from) };
+    let call_id = call_id.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default().trim_ascii();
+    if let Some(tag) = memmem::rfind(&from, TAG).and_then(|at| from.get(at.checked_add(TAG.len())?..)) {
+        module.pending.insert(call_id, tag.trim_ascii());
+    }
+    if let Some(release) = module.tm.unref_cell {
+        // SAFETY: [H2] the reference that tm took for us, given back once.
+        unsafe { release(transaction) };
+    }
+}
+
+/// tm writes the tag last in From.
+const TAG: &[u8] = b";tag=";
+
+/// Whether a NOTIFY belongs to a subscription of ours: one that pua holds, or one that is only just on its way.
+pub(super) fn is_known_dialog(module: &Module, notify: &Request) -> bool {
+    is_dialog(&module.pua, notify) || module.pending.contains(&notify.call_id, &notify.to_tag)
+}
+
+fn is_dialog(pua: &sys::pua_api_t, notify: &Request) -> bool {
     let Some(is_dialog) = pua.is_dialog else { return false };
     let [watcher, presentity, call_id, to_tag, from_tag] =
         [&notify.to, &notify.from, &notify.call_id, &notify.from_tag, &notify.to_tag].map(|field| Terminated::new(field));

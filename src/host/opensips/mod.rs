@@ -9,6 +9,7 @@ mod exports;
 mod log;
 mod msg;
 mod parameters;
+mod pending;
 mod presence;
 mod process;
 mod sys;
@@ -21,6 +22,7 @@ use crate::config;
 use crate::config::Config;
 use crate::link;
 use crate::worker::Worker;
+use pending::Pending;
 use presence::Presence;
 
 /// What mod_init leaves to every process.
@@ -31,6 +33,7 @@ struct Module {
     receiver: link::Receiver,
     tm: sys::tm_binds,
     pua: sys::pua_api_t,
+    pending: Pending,
     /// Where this server serves presence itself.
     presence: Option<Presence>,
 }
@@ -47,6 +50,8 @@ enum StartError {
     Link(io::Error),
     /// This module of the host gave no functions.
     Bind(&'static str),
+    /// The host has no shared memory left.
+    Memory,
     /// pua refused our callback.
     Callback,
     /// The host called mod_init twice.
@@ -59,6 +64,7 @@ impl fmt::Display for StartError {
             Self::Config(error) => error.fmt(f),
             Self::Link(error) => write!(f, "the link to the XMPP process could not be made: {error}"),
             Self::Bind(module) => write!(f, "the functions of module {module} could not be had; it must be loaded too"),
+            Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
             Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
             Self::Twice => f.write_str("the module was started twice"),
         }
@@ -73,6 +79,7 @@ fn start() -> Result<(), StartError> {
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
+    let pending = Pending::new().ok_or(StartError::Memory)?;
     let presence = Presence::bind();
-    MODULE.set(Module { config, worker, receiver, tm, pua, presence }).map_err(|_| StartError::Twice)
+    MODULE.set(Module { config, worker, receiver, tm, pua, pending, presence }).map_err(|_| StartError::Twice)
 }
