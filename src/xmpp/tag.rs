@@ -183,7 +183,7 @@ fn is_legal(text: &str) -> bool {
     let (control, suspect) = text.bytes().fold((false, false), |(control, suspect), byte| {
         (control | ((byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')), suspect | (byte == 0xef))
     });
-    !control && !(suspect && text.contains(['\u{fffe}', '\u{ffff}']))
+    !control && (!suspect || !text.contains(['\u{fffe}', '\u{ffff}']))
 }
 
 /// NCName (Namespaces in XML §3).
