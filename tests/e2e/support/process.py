@@ -14,14 +14,14 @@ LIBC = ctypes.CDLL(None)
 
 
 def wait_until(what, condition, timeout=10.0, step=0.02):
-    """Returns the first true value of condition(); fails, naming what was awaited, after `timeout` seconds."""
+    """Returns the first true value of condition(); fails after `timeout` seconds with `what`, a text or a function giving one."""
     end = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout} s in vain: {what}")
+            raise AssertionError(f"waited {timeout} s in vain: {what() if callable(what) else what}")
         time.sleep(step)
 
 

@@ -68,7 +68,7 @@ class Subscription:
 
     def wait_notify(self, what, condition, timeout=10.0):
         """The first NOTIFY of this dialog for which condition(notify) holds."""
-        return wait_until(f"a NOTIFY for {self.agent.uri} with {what}; seen: {self.notifies()}",
+        return wait_until(lambda: f"a NOTIFY for {self.agent.uri} with {what}; seen: {self.notifies()}",
                           lambda: next((n for n in self.notifies() if condition(n)), None), timeout)
 
     def refresh(self, expires=600):
@@ -169,7 +169,7 @@ class SipAgent:
 
     def expect(self, method, what="", condition=lambda request: True, timeout=10.0):
         """The first request of this method for which condition(request) holds."""
-        return wait_until(f"{method} {what} for {self.uri}; seen: {self.requests_seen(method)}",
+        return wait_until(lambda: f"{method} {what} for {self.uri}; seen: {self.requests_seen(method)}",
                           lambda: next((r for r in self.requests_seen(method) if condition(r)), None), timeout)
 
     def register(self):
