@@ -93,15 +93,7 @@ class Kamailio:
 
     def rpc(self, method, *params):
         """A command of the server's RPC interface."""
-        own = os.path.join(self.folder, f"rpc-{os.getpid()}-{time.monotonic_ns()}")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
-            control.bind(own)
-            control.settimeout(5)
-            request = {"jsonrpc": "2.0", "method": method, "params": list(params), "id": 1}
-            control.sendto(json.dumps(request).encode(), os.path.join(self.folder, "kamailio_rpc.sock"))
-            answer = json.loads(control.recv(65535))
-        os.unlink(own)
-        return answer
+        return datagram_rpc(self.folder, os.path.join(self.folder, "kamailio_rpc.sock"), method, params)
 
     def refresh_watchers(self, presentity):
         """Makes the presence server ask the rules of this presentity again."""
@@ -116,6 +108,21 @@ class Kamailio:
 
     def log(self):
         return self.process.log() if self.process else ""
+
+
+def datagram_rpc(folder, address, method, params):
+    """One JSON-RPC command over a UNIX datagram socket; both hosts take it."""
+    own = os.path.join(folder, f"rpc-{os.getpid()}-{time.monotonic_ns()}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
+        control.bind(own)
+        os.chmod(own, 0o777)
+        control.settimeout(5)
+        control.sendto(json.dumps({"jsonrpc": "2.0", "method": method, "params": list(params), "id": 1}).encode(), address)
+        answer = json.loads(control.recv(65535))
+    os.unlink(own)
+    if "error" in answer:
+        raise AssertionError(f"{method}: {answer}")
+    return answer
 
 
 def presence_rules(database, user, domain, watcher, handling):

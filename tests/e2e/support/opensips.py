@@ -6,12 +6,13 @@ import re
 import sqlite3
 
 from . import example
+from .kamailio import datagram_rpc
 from .kamailio import presence_rules
 from .process import Process
 from .process import free_port
 
 NAME = "opensips"
-NEEDED = ("xcap", "presence", "presence_xml", "pua", "db_sqlite", "sqlops", "mi_script", "proto_udp", "tm")
+NEEDED = ("xcap", "mi_datagram", "presence", "presence_xml", "pua", "db_sqlite", "sqlops", "mi_script", "tm")
 
 
 def trees():
@@ -51,11 +52,9 @@ def missing(tree):
             return f"{tree} lacks module {name} (make modules=modules/{name} modules)"
     if not os.path.exists(module(tree)):
         return f"no {module(tree)} (make HOST=opensips OPENSIPS_SRC={tree}, or OPENSIPS_GATEWAY=path)"
-    with open(module(tree), "rb") as file, open(os.path.join(tree, "modules", "tm", "tm.so"), "rb") as reference:
-        built_for = version(tree).encode()
-        if built_for not in file.read():
+    with open(module(tree), "rb") as file:
+        if version(tree).encode() not in file.read():
             return f"{module(tree)} was built for another OpenSIPS than {version(tree)}"
-        del reference
     return None
 
 
@@ -76,6 +75,7 @@ class OpenSips:
             "xmpp.example.net": "127.0.0.1", "5347": xmpp_port or free_port(), "change-me": secret,
             "127.0.0.1:5060": f"127.0.0.1:{self.port}", "$sp == 5060": f"$sp == {self.port}",
             "/var/lib/opensips/opensips.sqlite": self.database, "/usr/lib/opensips/modules/": self._module_folder(),
+            "/run/opensips/control.sock": os.path.join(self.folder, "control.sock"),
             "stderror_enabled=no": "stderror_enabled=yes", "syslog_enabled=yes": "syslog_enabled=no",
             "sip.example.com": "\0", "example.net": xmpp_domain, "\0": sip_domain,
         })
@@ -123,6 +123,14 @@ class OpenSips:
     def rules(self, user, watcher, handling):
         """Writes a pres-rules document: what becomes of this watcher of user@sip_domain: allow, confirm or block."""
         return presence_rules(self.database, user, self.sip_domain, watcher, handling)
+
+    def rpc(self, method, *params):
+        """A command of the server's management interface."""
+        return datagram_rpc(self.folder, os.path.join(self.folder, "control.sock"), method, params)
+
+    def refresh_watchers(self, presentity):
+        """Makes the presence server ask the rules of this presentity again."""
+        return self.rpc("refresh_watchers", presentity, "presence", 0)
 
     def stop(self):
         return self.process.stop() if self.process else 0.0
