@@ -144,6 +144,7 @@ function ksr_request_route()
     end
     if method == "ACK" then KSR.x.exit() end
     KSR.tm.t_check_trans()
+    KSR.hdr.remove("Route")
 
     -- Authenticate your users here, and hold them to their own From, before anything is sent on in their name.
 

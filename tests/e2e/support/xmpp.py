@@ -1,13 +1,16 @@
 """A real XMPP client (slixmpp) that keeps every stanza it gets."""
 
 import asyncio
+import logging
 import threading
 import xml.etree.ElementTree as ElementTree
 
-import slixmpp
-from slixmpp.xmlstream import StanzaBase
+logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
 
-from .process import wait_until
+import slixmpp  # noqa: E402
+from slixmpp.xmlstream import StanzaBase  # noqa: E402
+
+from .process import wait_until  # noqa: E402
 
 CLIENT = "{jabber:client}"
 
