@@ -16,6 +16,8 @@ pub(crate) struct Event {
     pub(crate) kind: Kind,
     /// The number of the request; 0 if it carries none.
     pub(crate) id: u64,
+    /// Tells a request of the host that is sent again (same branch) from one that is made again.
+    pub(crate) transaction: u64,
 }
 
 /// What can come.
@@ -64,6 +66,8 @@ pub(crate) struct Round {
     pub(crate) completed: usize,
     /// Things that came a second time, or after the end of their round.
     pub(crate) duplicates: usize,
+    /// SIP requests that the host sent again because it had no answer in time: no loss, but a sign of overload.
+    pub(crate) resent: usize,
     /// Requests that got another answer than 2xx.
     pub(crate) refused: usize,
     /// From the first request to the last thing counted.
@@ -128,6 +132,7 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, next_id
         sent: flight.requests.len(),
         completed: flight.completed,
         duplicates: flight.duplicates,
+        resent: flight.resent,
         refused: flight.refused,
         elapsed,
         latency: flight.latency,
@@ -146,6 +151,7 @@ struct Flight {
     in_flight: usize,
     completed: usize,
     duplicates: usize,
+    resent: usize,
     refused: usize,
     last_counted: Option<Instant>,
     latency: Histogram,
@@ -155,6 +161,7 @@ struct Request {
     sent: Instant,
     slot: usize,
     came: u8,
+    transaction: u64,
 }
 
 impl Flight {
@@ -168,6 +175,7 @@ impl Flight {
             in_flight: 0,
             completed: 0,
             duplicates: 0,
+            resent: 0,
             refused: 0,
             last_counted: None,
             latency: Histogram::new(),
@@ -175,7 +183,7 @@ impl Flight {
     }
 
     fn depart(&mut self, now: Instant, slot: usize) -> u64 {
-        self.requests.push(Request { sent: now, slot, came: 0 });
+        self.requests.push(Request { sent: now, slot, came: 0, transaction: 0 });
         self.in_flight += 1;
         self.first_id + self.requests.len() as u64 - 1
     }
@@ -190,10 +198,15 @@ impl Flight {
         let Some(request) = self.requests.get_mut(index as usize) else { return false };
         let bit = bit(event.kind);
         if request.came & bit != 0 {
-            self.duplicates += 1;
+            if event.transaction != 0 && event.transaction == request.transaction {
+                self.resent += 1;
+            } else {
+                self.duplicates += 1;
+            }
             return false;
         }
         request.came |= bit;
+        request.transaction = event.transaction;
         if bit == self.counted {
             self.latency.record((now - request.sent).as_nanos() as u64);
             self.last_counted = Some(now);

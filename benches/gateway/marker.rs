@@ -15,6 +15,9 @@ const IN_TEXT: &[u8] = b"#m";
 /// Starts the number in a branch.
 const IN_BRANCH: &[u8] = b"z9hG4bK-b";
 
+/// Starts any branch (RFC 3261 §8.1.1.7).
+const COOKIE: &[u8] = b"z9hG4bK";
+
 const DIGITS: usize = HOLE.len();
 
 /// A text that is the same for all requests but for their number.
@@ -49,18 +52,26 @@ impl Template {
 pub(crate) struct Markers {
     text: Finder<'static>,
     branch: Finder<'static>,
+    cookie: Finder<'static>,
 }
 
 impl Markers {
     /// Prepares the searches.
     pub(crate) fn new() -> Self {
-        Self { text: Finder::new(IN_TEXT), branch: Finder::new(IN_BRANCH) }
+        Self { text: Finder::new(IN_TEXT), branch: Finder::new(IN_BRANCH), cookie: Finder::new(COOKIE) }
     }
 
     /// The number of the request that a reply answers.
     pub(crate) fn of_branch(&self, reply: &[u8]) -> Option<u64> {
         let at = self.branch.find(reply)? + IN_BRANCH.len();
         number(reply.get(at..at + DIGITS)?)
+    }
+
+    /// A number that the same transaction always gives and another one hardly (FNV-1a over its branch); 0 without a branch.
+    pub(crate) fn transaction(&self, request: &[u8]) -> u64 {
+        let Some(at) = self.cookie.find(request) else { return 0 };
+        let branch = request[at..].iter().take_while(|byte| !matches!(byte, b'\r' | b'\n' | b';' | b','));
+        branch.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
     /// The number in a text.

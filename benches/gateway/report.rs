@@ -13,6 +13,7 @@ pub(crate) struct Series {
     sent: usize,
     lost: usize,
     duplicates: usize,
+    resent: usize,
     refused: usize,
     latency: Histogram,
     own_cpu: Vec<f64>,
@@ -29,6 +30,7 @@ impl Series {
             sent: 0,
             lost: 0,
             duplicates: 0,
+            resent: 0,
             refused: 0,
             latency: Histogram::new(),
             own_cpu: Vec::new(),
@@ -47,6 +49,7 @@ impl Series {
         self.sent += round.sent;
         self.lost += round.lost();
         self.duplicates += round.duplicates;
+        self.resent += round.resent;
         self.refused += round.refused;
         self.latency.merge(&round.latency);
         self.own_cpu.push(round.own_cpu);
@@ -71,8 +74,19 @@ impl Series {
 /// Prints the head of the table.
 pub(crate) fn head() {
     println!(
-        "{:<26} {:>9} {:>9}  {:<19} {:>8} {:>5} {:>6} {:>7} {:>9} {:>9}  {:<9}",
-        "direction", "bare/s", "gateway/s", "ratio (min-max)", "sent", "lost", "twice", "refused", "p50", "p99", "cpu gen/host"
+        "{:<26} {:>9} {:>9}  {:<19} {:>8} {:>5} {:>6} {:>6} {:>7} {:>9} {:>9}  {:<9}",
+        "direction",
+        "bare/s",
+        "gateway/s",
+        "ratio (min-max)",
+        "sent",
+        "lost",
+        "twice",
+        "resent",
+        "refused",
+        "p50",
+        "p99",
+        "cpu gen/host"
     );
 }
 
@@ -85,7 +99,7 @@ pub(crate) fn row(series: &Series) {
         format!("{:.2} ({:.2}-{:.2})", median(&ratios), least(&ratios), greatest(&ratios))
     };
     println!(
-        "{:<26} {:>9} {:>9}  {:<19} {:>8} {:>5} {:>6} {:>7} {:>9} {:>9}  {:.2}/{:.2}",
+        "{:<26} {:>9} {:>9}  {:<19} {:>8} {:>5} {:>6} {:>6} {:>7} {:>9} {:>9}  {:.2}/{:.2}",
         series.name,
         if series.yardstick.is_empty() { "-".to_owned() } else { format!("{:.0}", median(&series.yardstick)) },
         format!("{:.0}", median(&series.gateway)),
@@ -93,6 +107,7 @@ pub(crate) fn row(series: &Series) {
         series.sent,
         series.lost,
         series.duplicates,
+        series.resent,
         series.refused,
         micros(series.latency.percentile(0.5)),
         micros(series.latency.percentile(0.99)),

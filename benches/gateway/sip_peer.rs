@@ -78,15 +78,19 @@ impl SipPeer {
         let datagram = self.socket.datagram(index);
         if let Some(status) = datagram.strip_prefix(b"SIP/2.0 ") {
             if let Some(id) = self.markers.of_branch(datagram) {
-                events.push(Event { kind: if status.starts_with(b"2") { Kind::Reply } else { Kind::Refusal }, id });
+                events.push(Event {
+                    kind: if status.starts_with(b"2") { Kind::Reply } else { Kind::Refusal },
+                    id,
+                    transaction: 0,
+                });
             }
             return;
         }
         let mut extra = String::new();
         if datagram.starts_with(b"MESSAGE") {
-            events.push(Event { kind: Kind::Message, id: self.markers.of_text(datagram).unwrap_or(0) });
+            events.push(self.request(Kind::Message, datagram));
         } else if datagram.starts_with(b"PUBLISH") {
-            events.push(Event { kind: Kind::Publish, id: self.markers.of_text(datagram).unwrap_or(0) });
+            events.push(self.request(Kind::Publish, datagram));
             extra = format!("SIP-ETag: e{}\r\nExpires: 3600\r\n", self.answered);
         } else if datagram.starts_with(b"SUBSCRIBE") {
             if let Some(dialog) = dialog_of(datagram, self.port)
@@ -100,6 +104,10 @@ impl SipPeer {
         }
         self.answered += 1;
         self.socket.queue_answer(index, |request, out| accept(request, &extra, out));
+    }
+
+    fn request(&self, kind: Kind, datagram: &[u8]) -> Event {
+        Event { kind, id: self.markers.of_text(datagram).unwrap_or(0), transaction: self.markers.transaction(datagram) }
     }
 }
 

@@ -167,7 +167,7 @@ impl XmppServer {
         // A number stands in text and never contains '>': what ends in a tag has only whole ones.
         let Some(end) = memrchr(b'>', &self.incoming) else { return Ok(()) };
         let whole = &self.incoming[..=end];
-        events.extend(self.markers.all(whole).map(|id| Event { kind: Kind::Stanza, id }));
+        events.extend(self.markers.all(whole).map(|id| Event { kind: Kind::Stanza, id, transaction: 0 }));
         if self.open_iq.is_some() || self.iq.find(whole).is_some() {
             for tag in String::from_utf8_lossy(whole).split_inclusive('>') {
                 read_tag(tag, &mut self.open_iq, &mut self.outgoing, &mut self.loop_result);
