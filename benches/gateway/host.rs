@@ -68,6 +68,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) xmpp_port: u16,
     /// Folder for all that the host writes.
     pub(crate) folder: &'a Path,
+    /// The allocator of the host; its own choice if none is named.
+    pub(crate) allocator: Option<&'a str>,
 }
 
 /// A running host.
@@ -75,6 +77,9 @@ pub(crate) struct Host {
     process: Child,
     folder: PathBuf,
 }
+
+/// The name the gateway gives its process.
+pub(crate) const XMPP_PROCESS: &str = "xmpp_gateway";
 
 const START_TIME: Duration = Duration::from_secs(10);
 const STOP_TIME: Duration = Duration::from_secs(6);
@@ -100,6 +105,9 @@ impl Host {
                 command
             }
         };
+        if let Some(allocator) = settings.allocator {
+            command.arg(if *settings.kind == Kind::Kamailio { "-x" } else { "-a" }).arg(allocator);
+        }
         let log = File::create(folder.join("host.log"))?;
         command.args(["-m", config::SHM_MB, "-M", config::PKG_MB]).arg("-f").arg(&file).arg("-w").arg(folder);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
@@ -146,12 +154,12 @@ impl Host {
         Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64)
     }
 
-    /// Resident memory of the process with this name, in KiB.
-    pub(crate) fn resident(&self, name: &str) -> Option<u64> {
+    /// Memory of the process with this name as /proc tells it, in KiB: `VmRSS:` all that is resident, `RssAnon:` its own.
+    pub(crate) fn memory_of(&self, name: &str, what: &str) -> Option<u64> {
         let (process, _) =
             self.group().find(|(process, _)| fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim() == name))?;
         let status = fs::read_to_string(process.join("status")).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
+        status.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next()?.parse().ok())
     }
 
     /// Its processes: their folder in /proc, and the fields of `stat` from the state on.

@@ -48,13 +48,14 @@ fn main() -> ExitCode {
         }
     };
     interrupt::install();
-    for (kind, module) in &arguments.hosts {
-        let done = kind.version().and_then(|version| {
-            println!("\n{version}, 2 workers, {}", module.as_ref().map_or("no module".into(), |path| path.display().to_string()));
-            if arguments.soak { soak::run(kind, module.as_deref()) } else { rounds::run(&arguments, kind, module.as_deref()) }
+    for target in &arguments.targets {
+        let done = target.kind.version().and_then(|version| {
+            let module = target.module.as_ref().map_or("no module".into(), |path| path.display().to_string());
+            println!("\n{version}, 2 workers, {module}");
+            if arguments.soak { soak::run(target) } else { rounds::run(&arguments, target) }
         });
         if let Err(error) = done {
-            eprintln!("{}: {error}", kind.name());
+            eprintln!("{}: {error}", target.kind.name());
             return ExitCode::FAILURE;
         }
     }

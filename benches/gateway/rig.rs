@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::arguments::Target;
 use crate::host;
 use crate::host::Host;
 use crate::host::Settings;
@@ -34,13 +34,23 @@ pub(crate) struct Rig {
 
 impl Rig {
     /// Starts the host; with a module, waits for its login too.
-    pub(crate) fn start(kind: &host::Kind, module: Option<&Path>) -> io::Result<Self> {
+    pub(crate) fn start(target: &Target) -> io::Result<Self> {
+        let kind = &target.kind;
+        let module = target.module.as_deref();
         let folder = Folder::new(kind.name())?;
         let address = host::free_address()?;
         let peer_port = host::free_address()?.port();
         let mut sip = SipPeer::open(peer_port, address)?;
         let mut xmpp = XmppServer::open()?;
-        let settings = Settings { kind, module, address, peer_port, xmpp_port: xmpp.port()?, folder: &folder.path };
+        let settings = Settings {
+            kind,
+            module,
+            address,
+            peer_port,
+            xmpp_port: xmpp.port()?,
+            folder: &folder.path,
+            allocator: target.allocator.as_deref(),
+        };
         let mut host = Host::start(&settings)?;
         let ping = Template::new(crate::directions::bare_message(peer_port));
         let mut events = Vec::new();

@@ -1,16 +1,16 @@
 //! The rounds of each direction on one host, and what they say of the targets.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::arguments::Arguments;
+use crate::arguments::Target;
 use crate::directions::Notify;
 use crate::directions::SipRequest;
 use crate::directions::Stanzas;
 use crate::directions::t_request_loop;
 use crate::histogram::Histogram;
-use crate::host::Kind;
+use crate::host::XMPP_PROCESS;
 use crate::load::Limits;
 use crate::load::Load;
 use crate::load::drive;
@@ -28,8 +28,8 @@ const LOOP: usize = 10_000;
 const SINGLE_REQUESTS: usize = 500;
 
 /// Measures one host.
-pub(crate) fn run(arguments: &Arguments, kind: &Kind, module: Option<&Path>) -> io::Result<()> {
-    let mut rig = Rig::start(kind, module)?;
+pub(crate) fn run(arguments: &Arguments, target: &Target) -> io::Result<()> {
+    let mut rig = Rig::start(target)?;
     let mut runner = Runner {
         limits: Limits {
             window: arguments.window,
@@ -40,8 +40,11 @@ pub(crate) fn run(arguments: &Arguments, kind: &Kind, module: Option<&Path>) -> 
         rounds: arguments.rounds,
         next_id: 1,
     };
-    let idle = rig.host.resident(XMPP_PROCESS);
-    let done = runner.all(arguments, &mut rig, module.is_some());
+    let idle = rig.host.memory_of(XMPP_PROCESS, "VmRSS:");
+    let done = runner.all(arguments, &mut rig, target.module.is_some());
+    if idle.is_none() && target.module.is_some() {
+        println!("  (no process is called {XMPP_PROCESS}: its memory is not known)");
+    }
     if let Some(idle) = idle {
         report::verdict(
             idle < 16 << 10,
@@ -51,9 +54,6 @@ pub(crate) fn run(arguments: &Arguments, kind: &Kind, module: Option<&Path>) -> 
     }
     done.map_err(|error| rig.explain(&error))
 }
-
-/// The name the gateway gives its process.
-const XMPP_PROCESS: &str = "xmpp_gateway";
 
 struct Runner {
     limits: Limits,

@@ -1,13 +1,13 @@
 //! 100 000 messages each way: none lost, none twice, and the host's memory back to where it was.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::arguments::Target;
 use crate::directions::SipRequest;
 use crate::directions::Stanzas;
-use crate::host::Kind;
+use crate::host::XMPP_PROCESS;
 use crate::load::Limits;
 use crate::load::Load;
 use crate::load::drive;
@@ -29,12 +29,12 @@ const SETTLE: Duration = Duration::from_secs(10);
 const TOLERANCE: u64 = 64 << 10;
 
 /// Runs it on one host.
-pub(crate) fn run(kind: &Kind, module: Option<&Path>) -> io::Result<()> {
-    if module.is_none() {
+pub(crate) fn run(target: &Target) -> io::Result<()> {
+    if target.module.is_none() {
         println!("no module for this host: nothing to soak");
         return Ok(());
     }
-    let mut rig = Rig::start(kind, module)?;
+    let mut rig = Rig::start(target)?;
     soak(&mut rig).map_err(|error| rig.explain(&error))
 }
 
@@ -44,12 +44,14 @@ fn soak(rig: &mut Rig) -> io::Result<()> {
     let mut to_sip = Stanzas::message();
     both(rig, [&mut to_xmpp, &mut to_sip], WARM_UP, &mut next_id)?;
     let before = settled(rig)?;
+    let own_before = rig.host.memory_of(XMPP_PROCESS, "RssAnon:");
     report::head();
     let series = both(rig, [&mut to_xmpp, &mut to_sip], MESSAGES, &mut next_id)?;
     for series in &series {
         report::row(series);
     }
     let after = settled(rig)?;
+    let own_after = rig.host.memory_of(XMPP_PROCESS, "RssAnon:");
     println!();
     report::verdict(series.iter().all(Series::is_whole), "100 000 messages each way, none lost, none twice", "see above");
     for (name, before, after) in
@@ -57,6 +59,11 @@ fn soak(rig: &mut Rig) -> io::Result<()> {
     {
         let target = format!("{name} of the host back to where it was");
         report::verdict(after <= before + TOLERANCE, &target, &format!("{before} bytes before, {after} after"));
+    }
+    // What the module takes from malloc, and what the host does not count in a process that is not its own.
+    if let (Some(before), Some(after)) = (own_before, own_after) {
+        let target = "resident memory of the XMPP process, without shared memory, back within 1 MiB";
+        report::verdict(after <= before + 1024, target, &format!("{before} KiB before, {after} after"));
     }
     Ok(())
 }
