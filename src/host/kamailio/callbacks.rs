@@ -83,9 +83,7 @@ pub(super) extern "C" fn send_message(msg: *mut sys::sip_msg, _: *mut c_char, _:
 
 /// `KSR.xmpp_gateway.xmpp_send_message()`
 pub(super) extern "C" fn kemi_send_message(msg: *mut sys::sip_msg) -> c_int {
-    guard::script(|| {
-        with_request("xmpp_send_message", msg, |gateway, _, request| gateway.worker.send_message(request))
-    })
+    guard::script(|| with_request("xmpp_send_message", msg, |gateway, _, request| gateway.worker.send_message(request)))
 }
 
 /// `pua_xmpp_notify()`

@@ -156,8 +156,7 @@ impl Setting {
         let module = unsafe { sys::find_module_by_name(module.as_ptr().cast_mut()) };
         let mut kind = 0;
         // SAFETY: [H1][H2] the module may be NULL; the name is NUL-terminated and only read.
-        let place =
-            unsafe { sys::find_param_export(module, name.as_ptr().cast_mut(), sys::PARAM_INT as _, &raw mut kind) };
+        let place = unsafe { sys::find_param_export(module, name.as_ptr().cast_mut(), sys::PARAM_INT as _, &raw mut kind) };
         // A parameter that is set by a function has the function's address here.
         if kind != sys::PARAM_INT as u32 { None } else { ptr::NonNull::new(place.cast()).map(Self) }
     }
@@ -246,8 +245,11 @@ impl SharedOrigin {
         let mut text = || {
             let (length, after) = rest.split_first_chunk::<4>()?;
             let length = u32::from_ne_bytes(*length);
-            let (text, after) =
-                if length == ABSENT { (None, after) } else { after.split_at_checked(usize::try_from(length).ok()?).map(|(text, after)| (Some(text), after))? };
+            let (text, after) = if length == ABSENT {
+                (None, after)
+            } else {
+                after.split_at_checked(usize::try_from(length).ok()?).map(|(text, after)| (Some(text), after))?
+            };
             rest = after;
             Some(text.map(|text| String::from_utf8_lossy(text).into_owned()))
         };

@@ -56,7 +56,9 @@ pub(super) fn bind() {
     // SAFETY: [H4] an event in shared memory, written before the first fork, when nobody else uses it.
     let kept = event.as_mut().and_then(|event| unsafe { event.as_mut() }.get_auth_status.replace(callbacks::authorize));
     let (Some(event), Some(kept)) = (event, kept) else {
-        log::warn!("the event presence asks for no authorization (is presence_xml loaded?): XMPP users are not asked who may see them");
+        log::warn!(
+            "the event presence asks for no authorization (is presence_xml loaded?): XMPP users are not asked who may see them"
+        );
         return;
     };
     // It fails when it was set before: the core makes PROC_INIT once.
@@ -82,7 +84,8 @@ pub(super) unsafe fn authorize(worker: &Worker, subscription: *mut sys::subscrip
     // SAFETY: [H2] by the contract of this function.
     let Some(asked) = (unsafe { subscription.as_mut() }) else { return -1 };
     // SAFETY: [H2] texts of the subscription.
-    let [presentity, user, domain] = [asked.pres_uri, asked.watcher_user, asked.watcher_domain].map(|text| unsafe { msg::text(text) });
+    let [presentity, user, domain] =
+        [asked.pres_uri, asked.watcher_user, asked.watcher_domain].map(|text| unsafe { msg::text(text) });
     let watcher: Vec<u8> = match user {
         [] => [b"sip:".as_slice(), domain].concat(),
         user => [b"sip:".as_slice(), user, b"@", domain].concat(),
