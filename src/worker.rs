@@ -12,12 +12,15 @@ use crate::link::SendError;
 use crate::link::Sender;
 use crate::link::datagram;
 use crate::sip;
+use crate::sip::BodyError;
 use crate::sip::header;
 use crate::sip::pidf;
 use crate::sip::winfo;
 use crate::translate::failure;
 use crate::translate::message;
+use crate::translate::message::StanzaType;
 use crate::translate::presence;
+use crate::translate::watchers;
 use crate::xmpp::stanza;
 
 /// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
@@ -57,7 +60,7 @@ impl Worker {
         if !self.link.shared().stream_is_up() {
             return ScriptResult::XmppDown;
         }
-        match message::to_xmpp(request, &self.addresses) {
+        match message::to_xmpp(request, &self.addresses, StanzaType::Chat) {
             Ok(stanza) => self.send_stanza(&stanza),
             Err(error) => {
                 log::warn!("MESSAGE {} is not sent to XMPP: {error}", shown(&request.call_id));
@@ -70,7 +73,7 @@ impl Worker {
     ///
     /// It is taken while the stream is down too: the XMPP process keeps the state, and a refusal would end the subscription.
     pub fn notify(&self, request: &sip::Request) -> ScriptResult {
-        let event = match header::token(request.event.as_deref().unwrap_or_default()) {
+        let event = match header::event_package(request.event.as_deref().unwrap_or_default()) {
             b"presence" => self.presence_event(request),
             b"presence.winfo" => self.winfo_event(request),
             _ => Err(NotifyError::Event),
@@ -124,9 +127,9 @@ impl Worker {
 
     /// The final reply to a MESSAGE that the XMPP process sent; 408 where none came.
     pub fn message_reply(&self, origin: &sip::Origin, status: u16, reason: &str) {
-        if status >= 300 {
-            let error = failure::reply_to_xmpp(status, reason);
-            self.send_stanza(&stanza::error_message(origin, &error));
+        if let Some(error) = failure::to_xmpp(status, reason, None) {
+            let sip::Origin { from, to, id } = origin;
+            self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
         }
     }
 
@@ -151,7 +154,8 @@ impl Worker {
             Vec::new()
         } else {
             let document = pidf::Document::parse(&request.body).map_err(NotifyError::Pidf)?;
-            presence::to_xmpp(&document, presentity.as_str(), watcher.as_str())
+            let language = request.content_language.as_deref().and_then(header::content_language);
+            presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language)
         };
         Ok(Event::Notify(Notify {
             watcher: watcher.to_string(),
@@ -166,13 +170,7 @@ impl Worker {
     fn winfo_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
         let presentity = self.addresses.sip_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
         let document = winfo::Document::parse(&request.body).map_err(NotifyError::Winfo)?;
-        let waiting = document
-            .watchers
-            .iter()
-            .filter(|watcher| watcher.waits())
-            .filter_map(|watcher| self.addresses.sip_to_jid(watcher.uri.as_bytes()).ok())
-            .map(|jid| jid.into_bare().to_string())
-            .collect();
+        let waiting = watchers::waiting(&document, &self.addresses);
         Ok(Event::Watchers { presentity: presentity.to_string(), waiting })
     }
 
@@ -215,8 +213,8 @@ enum NotifyError {
     /// There is no Subscription-State, or none that RFC 6665 knows.
     SubscriptionState,
     Address(crate::address::AddressError),
-    Pidf(pidf::Error),
-    Winfo(winfo::Error),
+    Pidf(BodyError),
+    Winfo(BodyError),
 }
 
 impl std::fmt::Display for NotifyError {

@@ -25,11 +25,15 @@ use crate::translate::presence;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::stanza;
-use crate::xmpp::stanza::StanzaError;
+use crate::xmpp::stanza::AddressError;
+use crate::xmpp::stanza::Kind;
+use crate::xmpp::stanza::PresenceType;
+use crate::xmpp::stanza_error::Condition;
+use crate::xmpp::stanza_error::StanzaError;
+use crate::xmpp::stream_error;
 use action::Action;
 use action::Authorization;
 use event::Event;
-use publication::Available;
 use publication::Publications;
 use subscription::Pair;
 use subscription::Subscriptions;
@@ -46,11 +50,15 @@ pub struct Gateway {
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
+    /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
+    unique: u64,
 }
 
 impl Gateway {
     /// An empty one.
-    pub fn new(config: &Config) -> Self {
+    ///
+    /// `seed` is any number that differs from start to start.
+    pub fn new(config: &Config, seed: u64) -> Self {
         let Backend::Component(component) = &config.backend;
         Self {
             addresses: config.addresses.clone(),
@@ -58,6 +66,7 @@ impl Gateway {
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
+            unique: seed,
         }
     }
 
@@ -80,19 +89,20 @@ impl Gateway {
         self.publications.tick(now, actions);
     }
 
-    /// A stanza from the XMPP server.
-    pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) {
-        let refused = match stanza.name() {
-            "message" => self.message(stanza, actions),
-            "presence" => self.presence(now, stanza, actions),
-            "iq" => iq::answer(&self.domain, stanza, actions),
-            _ => Err(StanzaError::from(stanza::Condition::FeatureNotImplemented)),
+    /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
+    pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
+        let done = match stanza::Addresses::of(stanza) {
+            Ok(addresses) => self.addressed(now, stanza, &addresses, actions),
+            Err(AddressError::To) => Err(Condition::JidMalformed.into()),
+            // RFC 6120 §8.1.2: the server stamps and routes by both.
+            Err(AddressError::From | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
         };
-        if let Err(error) = refused
+        if let Err(error) = done
             && let Some(reply) = stanza::error_reply(stanza, &error)
         {
             actions.push(Action::Stanza(reply));
         }
+        Ok(())
     }
 
     /// An event from the SIP side.
@@ -115,8 +125,9 @@ impl Gateway {
 
     /// The host did not take a MESSAGE: its sender is told.
     pub fn message_refused(&mut self, refused: &sip::Message, actions: &mut Vec<Action>) {
-        let error = failure::status_to_xmpp(500);
-        actions.push(Action::Stanza(stanza::error_message(&refused.origin, &error)));
+        let sip::Origin { from, to, id } = &refused.origin;
+        let error = Condition::InternalServerError.into();
+        actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
     }
 
     /// The host did not take a SUBSCRIBE.
@@ -127,41 +138,70 @@ impl Gateway {
         }
     }
 
-    fn message(&mut self, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), StanzaError> {
-        if let Some(message) = message::to_sip(stanza, &self.addresses).map_err(|error| failure::message_to_xmpp(&error))? {
-            actions.push(Action::Message(message));
+    fn addressed(
+        &mut self,
+        now: Instant,
+        stanza: &Element,
+        addresses: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        match Kind::of(stanza) {
+            Some(Kind::Message) => self.message(stanza, addresses, actions),
+            Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
+            Some(Kind::Iq) => iq::answer(&self.domain, stanza, actions),
+            None => Ok(()),
+        }
+    }
+
+    fn message(
+        &mut self,
+        stanza: &Element,
+        stanza::Addresses { from, to }: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        self.unique = self.unique.wrapping_add(1);
+        match message::to_sip(stanza, from, to, &self.addresses, self.unique, message::DEFAULT_LIMIT) {
+            Ok(message) => actions.push(Action::Message(message)),
+            Err(error) => match failure::message_error(error) {
+                Some(error) => return Err(error),
+                None => log::debug!("a message from {from} is not for SIP: {error}"),
+            },
         }
         Ok(())
     }
 
-    fn presence(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), StanzaError> {
-        let (from, to) = stanza::addresses(stanza)?;
-        if to.node().is_none() {
-            // Presence to the gateway itself: it has none, and remembers none.
+    fn presence(
+        &mut self,
+        now: Instant,
+        stanza: &Element,
+        stanza::Addresses { from, to }: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
+        if to.node().is_none() || kind == PresenceType::Error {
+            // The gateway itself has no presence; and what came back is sent again with the next change.
             return Ok(());
         }
         let pair = (from.to_bare().to_string(), to.to_bare().to_string());
-        let uris = Uris { watcher: self.to_sip(&from)?, presentity: self.to_sip(&to)? };
-        match stanza.attribute("type") {
-            None => self.available(now, stanza, &from, pair, uris, actions),
-            Some("unavailable") => self.publications.unavailable(from.as_str(), actions),
-            Some("subscribe") => self.subscriptions.ask(pair, uris, Wish::Subscribe, actions),
-            Some("probe") => self.subscriptions.ask(pair, uris, Wish::Probe, actions),
-            Some("unsubscribe") => self.subscriptions.unsubscribe(pair, uris, actions),
-            Some("subscribed") => self.decided(pair, uris, Authorization::Allowed, actions),
-            Some("unsubscribed") => self.decided(pair, uris, Authorization::Refused, actions),
-            // What we sent could not be delivered; the next change of state will be sent again.
-            Some("error") => log::debug!("presence for {} came back as an error", pair.0),
-            Some(_) => return Err(StanzaError::from(stanza::Condition::BadRequest)),
+        let uris = Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? };
+        match kind {
+            PresenceType::Available => self.available(now, stanza, from, pair.1, actions),
+            PresenceType::Unavailable => self.publications.unavailable(from.as_str(), actions),
+            PresenceType::Subscribe => self.subscriptions.ask(pair, uris, Wish::Subscribe, actions),
+            PresenceType::Probe => self.subscriptions.ask(pair, uris, Wish::Probe, actions),
+            PresenceType::Unsubscribe => self.subscriptions.unsubscribe(pair, uris, actions),
+            PresenceType::Subscribed => self.decided(pair, uris, Authorization::Allowed, actions),
+            PresenceType::Unsubscribed => self.decided(pair, uris, Authorization::Refused, actions),
+            PresenceType::Error => {}
         }
         Ok(())
     }
 
-    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
-        let presence::Published { id, body } = presence::to_sip(stanza, from, &uris.watcher);
-        let available =
-            Available { jid: from.to_string(), seen_by: pair.1, presentity: uris.watcher, id, body: body.into_bytes() };
-        self.publications.available(now, available, actions);
+    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, seen_by: String, actions: &mut Vec<Action>) {
+        match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
+            Ok(publish) => self.publications.available(now, from.as_str(), seen_by, publish, actions),
+            Err(error) => log::debug!("the presence of {from} is not for SIP: {error}"),
+        }
     }
 
     /// The XMPP user, who sent it, decided on the SIP user it was sent to.
@@ -171,7 +211,7 @@ impl Gateway {
     }
 
     fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
-        self.addresses.jid_to_sip(jid).map_err(|error| failure::address_to_xmpp(error))
+        self.addresses.jid_to_sip(jid).map_err(failure::address_error)
     }
 
     fn uris(&self, (watcher, presentity): &Pair) -> Option<Uris> {

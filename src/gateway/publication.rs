@@ -33,9 +33,8 @@ pub(super) struct Publications {
 
 #[derive(Debug)]
 struct Publication {
-    presentity: String,
-    id: String,
-    body: Vec<u8>,
+    /// What was published last, and is said again before it runs out.
+    publish: sip::Publish,
     /// A SIP user who was shown it, bare JID: in this name it can be probed.
     seen_by: String,
     due: Instant,
@@ -50,49 +49,38 @@ enum Trust {
     Doubtful,
 }
 
-/// One presence stanza, translated.
-#[derive(Debug)]
-pub(super) struct Available {
-    /// The resource's full JID.
-    pub(super) jid: String,
-    /// The SIP user it was sent to, bare JID.
-    pub(super) seen_by: String,
-    /// The XMPP user's bare SIP URI.
-    pub(super) presentity: String,
-    /// The id of its tuple, and of its publication.
-    pub(super) id: String,
-    /// The PIDF.
-    pub(super) body: Vec<u8>,
-}
-
 impl Publications {
-    /// A resource said what it is doing.
-    pub(super) fn available(&mut self, now: Instant, available: Available, actions: &mut Vec<Action>) {
+    /// A resource said what it is doing. `jid` is its full JID, `seen_by` the SIP user it said it to, a bare JID.
+    pub(super) fn available(
+        &mut self,
+        now: Instant,
+        jid: &str,
+        seen_by: String,
+        publish: sip::Publish,
+        actions: &mut Vec<Action>,
+    ) {
         let due = now.checked_add(REFRESH).unwrap_or(now);
-        let Available { jid, seen_by, presentity, id, body } = available;
-        match self.known.get_mut(&jid) {
-            Some(known) if known.body == body => {
+        let full = self.known.len() >= MAX_PUBLICATIONS;
+        match self.known.get_mut(jid) {
+            Some(known) if known.publish == publish => {
                 known.trust = Trust::Confirmed;
                 return;
             }
             Some(known) => {
-                self.due.remove(&(known.due, jid.clone()));
-                known.body.clone_from(&body);
-                known.due = due;
-                known.trust = Trust::Confirmed;
+                self.due.remove(&(known.due, jid.to_owned()));
+                *known = Publication { publish: publish.clone(), seen_by, due, trust: Trust::Confirmed };
             }
-            None if self.known.len() >= MAX_PUBLICATIONS => {
+            None if full => {
                 log::warn!("no place for the presence of {jid}: {MAX_PUBLICATIONS} resources are published");
                 return;
             }
             None => {
-                let (presentity, id, body) = (presentity.clone(), id.clone(), body.clone());
-                let trust = Trust::Confirmed;
-                self.known.insert(jid.clone(), Publication { presentity, id, body, seen_by, due, trust });
+                let publish = publish.clone();
+                self.known.insert(jid.to_owned(), Publication { publish, seen_by, due, trust: Trust::Confirmed });
             }
         }
-        self.due.insert((due, jid), ());
-        actions.push(Action::Publish(sip::Publish { presentity, id, body: Some(body), expires: EXPIRES }));
+        self.due.insert((due, jid.to_owned()), ());
+        actions.push(Action::Publish(publish));
     }
 
     /// A resource left, or all of a user's where the JID is bare.
@@ -141,12 +129,7 @@ impl Publications {
                 continue;
             }
             known.due = now.checked_add(REFRESH).unwrap_or(now);
-            actions.push(Action::Publish(sip::Publish {
-                presentity: known.presentity.clone(),
-                id: known.id.clone(),
-                body: Some(known.body.clone()),
-                expires: EXPIRES,
-            }));
+            actions.push(Action::Publish(known.publish.clone()));
             self.due.insert((known.due, jid), ());
         }
     }
@@ -154,8 +137,7 @@ impl Publications {
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
         let Some(known) = self.known.remove(jid) else { return };
         self.due.remove(&(known.due, jid.to_owned()));
-        let Publication { presentity, id, .. } = known;
-        actions.push(Action::Publish(sip::Publish { presentity, id, body: None, expires: 0 }));
+        actions.push(Action::Publish(sip::Publish { body: None, expires: 0, ..known.publish }));
     }
 
     fn resources(&self, bare: &str) -> Vec<String> {

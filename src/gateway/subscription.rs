@@ -25,14 +25,21 @@ use crate::sip;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
 use crate::translate::failure;
+use crate::translate::presence::Availability;
 use crate::translate::presence::TuplePresence;
-use crate::xmpp::stanza::error_presence;
+use crate::xmpp::stanza::Kind;
+use crate::xmpp::stanza::error_stanza;
+use crate::xmpp::stanza_error::Condition;
+use crate::xmpp::stanza_error::StanzaError;
 
 /// Subscriptions held at the most. One that finds no place is answered with `resource-constraint`.
 pub const MAX_SUBSCRIPTIONS: usize = 100_000;
 
 /// Lifetime asked for in a SUBSCRIBE, in seconds (RFC 3856 §6.4: 3600).
 pub const EXPIRES: u32 = 3600;
+
+/// Ends that wait for the stream at the most; more are logged and left to the next probe.
+const MAX_FAREWELLS: usize = 100_000;
 
 /// The longest time between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -54,6 +61,8 @@ pub(super) struct Subscriptions {
     /// When to try again, earliest first. An entry is valid as long as its subscription still says the same time.
     retries: BTreeMap<(Instant, Pair), ()>,
     stream: Stream,
+    /// What ended while the stream was down: told when it stands again.
+    farewells: Vec<Action>,
 }
 
 /// Whether XMPP can be told. While it cannot, states are kept and told afterwards.
@@ -73,7 +82,7 @@ struct Subscription {
     /// Call-ID of the dialog and CSeq of its newest NOTIFY.
     newest: Option<(String, u32)>,
     /// What the watcher was shown last, by resource: it answers probes, and tells which resource has vanished.
-    shown: BTreeMap<String, String>,
+    shown: BTreeMap<String, TuplePresence>,
     /// Pauses so far without an active NOTIFY between them.
     failures: u32,
     retry: Option<Instant>,
@@ -114,7 +123,7 @@ impl Subscriptions {
                     actions.push(presence_stanza(&presentity, &watcher, "subscribed"));
                 }
                 if known.phase == Phase::Active && !known.shown.is_empty() {
-                    actions.extend(known.shown.values().cloned().map(Action::Stanza));
+                    actions.extend(known.shown.values().map(|presence| Action::Stanza(presence.stanza.clone())));
                     return;
                 }
                 if wish == Wish::Subscribe && known.phase != Phase::Active {
@@ -128,7 +137,7 @@ impl Subscriptions {
             Entry::Vacant(entry) if full => {
                 let (watcher, presentity) = entry.key();
                 log::warn!("no place for the subscription of {watcher} to {presentity}: {MAX_SUBSCRIPTIONS} are held");
-                actions.push(Action::Stanza(error_presence(presentity, watcher, failure::no_place())));
+                actions.push(presence_error(presentity, watcher, &StanzaError::new(Condition::ResourceConstraint)));
             }
             Entry::Vacant(entry) => {
                 let announce = if wish == Wish::Subscribe { Announce::Due } else { Announce::Done };
@@ -155,9 +164,10 @@ impl Subscriptions {
             // RFC 8048 §5.2.2: these end the authorization.
             (_, 403 | 489 | 603) => self.end(pair, actions),
             (Phase::Asked, 404 | 410 | 416 | 485 | 604) => {
-                let (watcher, presentity) = pair;
-                actions.push(Action::Stanza(error_presence(presentity, watcher, failure::status_to_xmpp(status))));
                 self.known.remove(pair);
+                if let Some(error) = failure::to_xmpp(status, "", None) {
+                    self.farewell(presence_error(&pair.1, &pair.0, &error), actions);
+                }
             }
             // All others may pass: the authorization stays, we try again.
             (_, _) => self.pause(now, pair, status),
@@ -193,7 +203,17 @@ impl Subscriptions {
             // The last one of a subscription that was given up: nobody is to see it.
             (Phase::Ending, _) => {}
             (_, SubscriptionState::Pending) => {}
-            (_, SubscriptionState::Active) => known.active(&pair, notify.presences, self.stream, actions),
+            (_, SubscriptionState::Active) => {
+                let gone = known.active(notify.presences);
+                for resource in gone {
+                    self.farewell(presence_stanza(&with_resource(&pair.1, &resource), &pair.0, "unavailable"), actions);
+                }
+                if self.stream == Stream::Up
+                    && let Some(known) = self.known.get_mut(&pair)
+                {
+                    known.tell(&pair, actions);
+                }
+            }
             (_, SubscriptionState::Terminated(reason)) => self.terminated(now, &pair, reason, actions),
         }
     }
@@ -201,6 +221,7 @@ impl Subscriptions {
     /// The stream stands: watchers are told what they have missed.
     pub(super) fn stream_up(&mut self, actions: &mut Vec<Action>) {
         self.stream = Stream::Up;
+        actions.append(&mut self.farewells);
         for (pair, known) in &mut self.known {
             if known.phase == Phase::Active {
                 known.tell(pair, actions);
@@ -246,9 +267,18 @@ impl Subscriptions {
         let Some(known) = self.known.remove(pair) else { return };
         let (watcher, presentity) = pair;
         for resource in known.shown.keys() {
-            actions.push(presence_stanza(&with_resource(presentity, resource), watcher, "unavailable"));
+            self.farewell(presence_stanza(&with_resource(presentity, resource), watcher, "unavailable"), actions);
         }
-        actions.push(presence_stanza(presentity, watcher, "unsubscribed"));
+        self.farewell(presence_stanza(presentity, watcher, "unsubscribed"), actions);
+    }
+
+    /// Something ended: told now, or when the stream stands again.
+    fn farewell(&mut self, farewell: Action, actions: &mut Vec<Action>) {
+        match self.stream {
+            Stream::Up => actions.push(farewell),
+            Stream::Down if self.farewells.len() < MAX_FAREWELLS => self.farewells.push(farewell),
+            Stream::Down => log::warn!("more than {MAX_FAREWELLS} subscriptions and resources ended while the stream is down"),
+        }
     }
 
     /// Tries again later: after 1 s, 2 s, 4 s ... an hour.
@@ -286,19 +316,14 @@ impl Subscription {
         true
     }
 
-    fn active(&mut self, pair: &Pair, presences: Vec<TuplePresence>, stream: Stream, actions: &mut Vec<Action>) {
+    /// Takes the new state; what comes back are the resources that vanished.
+    fn active(&mut self, presences: Vec<TuplePresence>) -> Vec<String> {
         self.phase = Phase::Active;
         self.failures = 0;
         self.retry = None;
         let before = std::mem::take(&mut self.shown);
-        self.shown = presences.into_iter().map(|presence| (presence.resource, presence.stanza)).collect();
-        if stream == Stream::Down {
-            return;
-        }
-        for vanished in before.keys().filter(|resource| !self.shown.contains_key(*resource)) {
-            actions.push(presence_stanza(&with_resource(&pair.1, vanished), &pair.0, "unavailable"));
-        }
-        self.tell(pair, actions);
+        self.shown = presences.into_iter().map(|presence| (presence.resource.clone(), presence)).collect();
+        before.into_keys().filter(|resource| !self.shown.contains_key(resource)).collect()
     }
 
     /// What the watcher is to know now.
@@ -311,10 +336,16 @@ impl Subscription {
             // RFC 8048 §5.2.1: active without a body is a state that is not known: nobody is there.
             actions.push(presence_stanza(presentity, watcher, "unavailable"));
         }
-        actions.extend(self.shown.values().cloned().map(Action::Stanza));
+        actions.extend(self.shown.values().map(|presence| Action::Stanza(presence.stanza.clone())));
+        // Said once: a resource that is gone is not shown to a probe.
+        self.shown.retain(|_, presence| presence.availability == Availability::Available);
     }
 }
 
 fn with_resource(bare: &str, resource: &str) -> String {
     if resource.is_empty() { bare.to_owned() } else { format!("{bare}/{resource}") }
+}
+
+fn presence_error(from: &str, to: &str, error: &StanzaError) -> Action {
+    Action::Stanza(error_stanza(Kind::Presence, from, to, None, error))
 }

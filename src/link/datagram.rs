@@ -8,6 +8,7 @@ use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
+use crate::translate::presence::Availability;
 use crate::translate::presence::TuplePresence;
 
 /// Why a datagram is no event.
@@ -43,6 +44,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_number(out, count(notify.presences.len()));
             for presence in &notify.presences {
                 push_text(out, &presence.resource);
+                push_number(out, u32::from(presence.availability == Availability::Available));
                 push_text(out, &presence.stanza);
             }
         }
@@ -75,7 +77,13 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             call_id: fields.text()?,
             cseq: fields.number()?,
             state: state_from_number(fields.number()?)?,
-            presences: fields.list(|fields| Ok(TuplePresence { resource: fields.text()?, stanza: fields.text()? }))?,
+            presences: fields.list(|fields| {
+                Ok(TuplePresence {
+                    resource: fields.text()?,
+                    availability: availability(fields.number()?)?,
+                    stanza: fields.text()?,
+                })
+            })?,
         }),
         WATCHERS => Event::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
         SUBSCRIBE_REPLY => Event::SubscribeReply {
@@ -158,6 +166,14 @@ const STATES: [SubscriptionState; 10] = [
     SubscriptionState::Terminated(Reason::Unspecified),
 ];
 
+fn availability(number: u32) -> Result<Availability, DecodeError> {
+    match number {
+        0 => Ok(Availability::Unavailable),
+        1 => Ok(Availability::Available),
+        _ => Err(DecodeError::Tag),
+    }
+}
+
 fn state_number(state: SubscriptionState) -> u32 {
     (0u32..).zip(STATES).find(|(_, known)| *known == state).map_or(0, |(number, _)| number)
 }
@@ -184,7 +200,11 @@ mod tests {
                 call_id: "1".into(),
                 cseq: 7,
                 state: *state,
-                presences: vec![TuplePresence { resource: "r\u{e9}".into(), stanza: "<presence/>".into() }],
+                presences: vec![TuplePresence {
+                    resource: "r\u{e9}".into(),
+                    availability: Availability::Available,
+                    stanza: "<presence/>".into(),
+                }],
             })
         }));
         examples

@@ -6,9 +6,12 @@
 
 pub mod datagram;
 pub mod shared;
+pub(crate) mod watch;
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -105,9 +108,9 @@ impl Receiver {
     }
 }
 
-impl AsRawFd for Receiver {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the gateway needs of the SIP server. Owned by its user, the XMPP process; implemented by host/* and by tests.
 
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 use crate::sip;
 
@@ -17,7 +17,7 @@ pub trait Host {
     /// Has the presence server ask again who may see this XMPP user (bare SIP URI), and tell its watchers.
     fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError>;
     /// A descriptor that becomes readable when the host wants this process: its IPC, its stop signal.
-    fn wake_descriptor(&self) -> RawFd;
+    fn wake_descriptor(&self) -> BorrowedFd<'_>;
     /// Handles what made the descriptor readable, without blocking.
     fn wake(&mut self) -> Flow;
     /// Called once a second and after each round of work: the host's own housekeeping (runtime settings, for one).

@@ -1,11 +1,10 @@
 //! The main loop: wait for one of its sources, do what it brings without waiting again, write once.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 use std::time::Instant;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::timeout;
@@ -19,6 +18,7 @@ use crate::link::Inbox;
 use crate::link::Receiver;
 use crate::link::datagram;
 use crate::link::shared::StreamState;
+use crate::link::watch;
 use crate::process::backoff::Backoff;
 use crate::process::backoff::dice;
 use crate::process::connection::Change;
@@ -29,6 +29,8 @@ use crate::process::host::Host;
 use crate::process::output::Output;
 use crate::xmpp::component::Component;
 use crate::xmpp::component::Event;
+use crate::xmpp::component::Reason;
+use crate::xmpp::stream_error;
 
 /// How long the server may take to accept us once it is connected.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -68,7 +70,6 @@ struct Stream {
     login: Component,
     /// Bytes of the login, or of the close: they go before any stanza.
     ahead: Vec<u8>,
-    is_up: bool,
     opened: Instant,
     /// When the server last took something, or had nothing to take.
     wrote: Instant,
@@ -78,7 +79,10 @@ struct Stream {
 enum Broken {
     Closed,
     Io(io::Error),
-    Stream(String),
+    /// The stream itself ended it.
+    Stream(Reason),
+    /// The server sent what no server may send.
+    Fault(stream_error::Condition),
     LoginTimeout,
     WriteTimeout,
 }
@@ -90,7 +94,7 @@ impl<'a, H: Host> Turn<'a, H> {
             host,
             component,
             receiver,
-            gateway: Gateway::new(config),
+            gateway: Gateway::new(config, dice()),
             connection: Connection::after(pause),
             stream: None,
             output: Output::default(),
@@ -104,9 +108,8 @@ impl<'a, H: Host> Turn<'a, H> {
 
     /// Until the host stops.
     pub(super) async fn run(mut self) -> io::Result<()> {
-        // AsyncFd closes nothing: the descriptors stay the host's and the link's.
-        let wake = AsyncFd::with_interest(self.host.wake_descriptor(), Interest::READABLE)?;
-        let link = AsyncFd::with_interest(std::os::fd::AsRawFd::as_raw_fd(self.receiver), Interest::READABLE)?;
+        let wake = watch::readable(self.host.wake_descriptor())?;
+        let link = watch::readable(self.receiver.as_fd())?;
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -192,21 +195,25 @@ impl<'a, H: Host> Turn<'a, H> {
         let now = Instant::now();
         let mut login = Component::new(&self.component.domain, self.component.secret.expose());
         let ahead = login.start().into_bytes();
-        self.stream = Some(Stream { login, ahead, is_up: false, opened: now, wrote: now });
+        self.stream = Some(Stream { login, ahead, opened: now, wrote: now });
     }
 
     /// Reads once and does all that it brings.
     fn read(&mut self) -> Result<(), Broken> {
         let Some(count) = self.connection.read(&mut self.buffer).map_err(Broken::Io)? else { return Ok(()) };
-        let Some(stream) = &mut self.stream else { return Ok(()) };
         if count == 0 {
             return Err(Broken::Closed);
         }
-        stream.login.push(self.buffer.get(..count).unwrap_or_default());
-        while let Some(event) = self.stream.as_mut().and_then(|stream| stream.login.next_event()) {
-            self.stream_event(event)?;
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut input = buffer.get(..count).unwrap_or_default();
+        let mut done = Ok(());
+        while done.is_ok() {
+            let Some(event) = self.stream.as_mut().and_then(|stream| stream.login.next(&mut input)) else { break };
+            done = self.stream_event(event);
+            self.act();
         }
-        Ok(())
+        self.buffer = buffer;
+        done
     }
 
     fn stream_event(&mut self, event: Event) -> Result<(), Broken> {
@@ -214,18 +221,19 @@ impl<'a, H: Host> Turn<'a, H> {
         match event {
             Event::Ready => {
                 log::info!("the XMPP server accepted {} as its component", self.component.domain);
-                if let Some(stream) = &mut self.stream {
-                    stream.is_up = true;
-                }
                 self.backoff.up(now);
                 self.receiver.shared().set_stream(StreamState::Up);
                 self.gateway.stream_up(now, &mut self.actions);
+                Ok(())
             }
-            Event::Stanza(stanza) => self.gateway.stanza(now, &stanza, &mut self.actions),
-            Event::Ended(reason) => return Err(Broken::Stream(reason.to_string())),
+            Event::Stanza(stanza) => self.gateway.stanza(now, &stanza, &mut self.actions).map_err(|condition| {
+                if let Some(stream) = &mut self.stream {
+                    stream.login.fail(&condition);
+                }
+                Broken::Fault(condition)
+            }),
+            Event::Ended(reason) => Err(Broken::Stream(reason)),
         }
-        self.act();
-        Ok(())
     }
 
     /// Carries out what the gateway decided.
@@ -291,15 +299,13 @@ impl<'a, H: Host> Turn<'a, H> {
 
     fn try_write(&mut self) -> Result<(), Broken> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        if let Some(ahead) = stream.login.take_output() {
-            stream.ahead.extend_from_slice(ahead.as_bytes());
-        }
+        stream.login.take_output(&mut stream.ahead);
         while !stream.ahead.is_empty() {
             let Some(count) = self.connection.write(&stream.ahead).map_err(Broken::Io)? else { return Ok(()) };
             stream.ahead.drain(..count.min(stream.ahead.len()));
             stream.wrote = Instant::now();
         }
-        while stream.is_up && !self.output.unwritten().is_empty() {
+        while stream.login.is_ready() && !self.output.unwritten().is_empty() {
             let Some(count) = self.connection.write(self.output.unwritten()).map_err(Broken::Io)? else { return Ok(()) };
             self.output.advance(count);
             stream.wrote = Instant::now();
@@ -313,7 +319,7 @@ impl<'a, H: Host> Turn<'a, H> {
         self.act();
         let Some(stream) = &mut self.stream else { return };
         let silent = now.saturating_duration_since(stream.wrote);
-        if !stream.is_up {
+        if !stream.login.is_ready() {
             if now.saturating_duration_since(stream.opened) >= LOGIN_TIMEOUT {
                 self.broken(Broken::LoginTimeout);
             }
@@ -328,7 +334,13 @@ impl<'a, H: Host> Turn<'a, H> {
 
     /// The stream is over: one line, a pause, and from the start.
     fn broken(&mut self, why: Broken) {
-        let was_up = self.stream.take().is_some_and(|stream| stream.is_up);
+        // A stream error of ours is said if the kernel takes it now; nobody waits for it.
+        if let Some(stream) = &mut self.stream {
+            stream.login.take_output(&mut stream.ahead);
+            let _ = self.connection.write(&stream.ahead);
+        }
+        let was_up = self.receiver.shared().stream_is_up();
+        self.stream = None;
         self.receiver.shared().set_stream(StreamState::Down);
         self.output.rewind();
         if was_up {
@@ -351,7 +363,7 @@ impl<'a, H: Host> Turn<'a, H> {
         self.receiver.shared().set_stream(StreamState::Down);
         let Some(stream) = &mut self.stream else { return };
         let closing = async {
-            let up = stream.is_up;
+            let up = stream.login.is_ready();
             while up && !self.output.is_empty() {
                 if let Some(count) = self.connection.write(self.output.unwritten())? {
                     self.output.advance(count);
@@ -379,7 +391,7 @@ impl<'a, H: Host> Turn<'a, H> {
 
 fn writing(output: &Output, stream: Option<&Stream>) -> Writing {
     match stream {
-        Some(stream) if !stream.ahead.is_empty() || (stream.is_up && !output.is_empty()) => Writing::Wanted,
+        Some(stream) if !stream.ahead.is_empty() || (stream.login.is_ready() && !output.is_empty()) => Writing::Wanted,
         _ => Writing::Idle,
     }
 }
@@ -389,7 +401,8 @@ impl std::fmt::Display for Broken {
         match self {
             Self::Closed => f.write_str("the server closed the connection"),
             Self::Io(error) => write!(f, "{error}"),
-            Self::Stream(reason) => f.write_str(reason),
+            Self::Stream(reason) => write!(f, "{reason}"),
+            Self::Fault(condition) => write!(f, "its stanza had no usable address ({})", condition.name()),
             Self::LoginTimeout => write!(f, "no answer within {} s", LOGIN_TIMEOUT.as_secs()),
             Self::WriteTimeout => write!(f, "the server took nothing for {} s", WRITE_TIMEOUT.as_secs()),
         }

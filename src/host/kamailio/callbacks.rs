@@ -6,6 +6,8 @@ use std::ffi::c_int;
 use std::ffi::c_uint;
 use std::ffi::c_void;
 
+use ::log::Level;
+
 use super::GATEWAY;
 use super::Gateway;
 use super::calls;
@@ -15,6 +17,7 @@ use super::exports::Given;
 use super::log;
 use super::msg;
 use super::msg::Received;
+use super::presence;
 use super::process;
 use super::sys;
 use crate::host::guard;
@@ -80,9 +83,7 @@ pub(super) extern "C" fn send_message(msg: *mut sys::sip_msg, _: *mut c_char, _:
 
 /// `KSR.xmpp_gateway.xmpp_send_message()`
 pub(super) extern "C" fn kemi_send_message(msg: *mut sys::sip_msg) -> c_int {
-    guard::script(|| {
-        with_request("xmpp_send_message", msg, |gateway, _, request| gateway.worker.send_message(request))
-    })
+    guard::script(|| with_request("xmpp_send_message", msg, |gateway, _, request| gateway.worker.send_message(request)))
 }
 
 /// `pua_xmpp_notify()`
@@ -98,7 +99,10 @@ pub(super) extern "C" fn kemi_notify(msg: *mut sys::sip_msg) -> c_int {
                 return gateway.worker.notify(request);
             }
             let [from, to] = [&request.from, &request.to].map(|uri| uri.escape_ascii());
-            ::log::warn!("pua_xmpp_notify: NOTIFY outside a known dialog, from {from} to {to}");
+            // The last NOTIFY after an unsubscription comes when pua has forgotten the dialog.
+            let last = request.subscription_state.as_deref().is_some_and(|state| state.starts_with(b"terminated"));
+            let level = if last { Level::Info } else { Level::Warn };
+            ::log::log!(level, "pua_xmpp_notify: NOTIFY outside a known dialog, from {from} to {to}");
             ScriptResult::Failed
         })
     })
@@ -127,12 +131,16 @@ pub(super) extern "C" fn kemi_req_winfo(_msg: *mut sys::sip_msg, request_uri: *m
 }
 
 /// tm: a MESSAGE of ours was answered, or not in time; then, its transaction goes. Runs in any worker, or in a timer process.
-pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, _type: c_int, params: *mut sys::tmcb_params) {
+pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, params: *mut sys::tmcb_params) {
     guard::answer((), || {
         // SAFETY: [H2] tm passes the parameters of this call.
         let Some(params) = (unsafe { params.as_ref() }) else { return };
         // SAFETY: [H5] the parameter is the one that `calls::message` gave; the first call takes it, and the block goes with it.
         let Some(origin) = (unsafe { SharedOrigin::take(params.param) }) else { return };
+        // Gone without an outcome: the server stops, and with it the XMPP process.
+        if event & sys::TMCB_LOCAL_COMPLETED == 0 {
+            return;
+        }
         let (status, reason) = outcome(params.rpl, params.code);
         // A success needs no stanza: this is the path of almost every MESSAGE.
         if (200..300).contains(&status) {
@@ -161,6 +169,15 @@ pub(super) extern "C" fn subscribe_completed(presentity: *mut sys::ua_pres, repl
             gateway.worker.subscribe_reply(watcher, presentity, status);
         }
         OK
+    })
+}
+
+/// presence: may this watcher see this presentity? Runs in any worker, and in the XMPP process.
+pub(super) extern "C" fn authorize(subscription: *mut sys::subscription) -> c_int {
+    guard::answer(ERROR, || match GATEWAY.get() {
+        // SAFETY: [H2] the subscription is that of this call.
+        Some(gateway) => unsafe { presence::authorize(&gateway.worker, subscription) },
+        None => ERROR,
     })
 }
 

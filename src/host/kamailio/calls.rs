@@ -1,5 +1,6 @@
 //! What the gateway wants sent: MESSAGE through tm, PUBLISH and SUBSCRIBE through pua.
 
+use std::ffi::CStr;
 use std::ffi::c_int;
 use std::ffi::c_void;
 use std::mem;
@@ -11,7 +12,7 @@ use super::callbacks;
 use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
-use crate::process::HostError;
+use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
 use crate::sip::Origin;
@@ -92,6 +93,8 @@ pub(super) fn subscribe(gateway: &Gateway, subscribe: &Subscribe) -> Result<(), 
 
     // SAFETY: the structure holds pointers and numbers, for which all zeros is a value.
     let mut info: sys::subs_info = unsafe { mem::zeroed() };
+    // In its database mode pua finds a subscription by presentity and id alone: the watcher makes it unique.
+    info.id = watcher;
     info.pres_uri = &raw mut presentity;
     info.watcher_uri = &raw mut watcher;
     info.contact = &raw mut contact;
@@ -102,11 +105,11 @@ pub(super) fn subscribe(gateway: &Gateway, subscribe: &Subscribe) -> Result<(), 
         Event::Presence => (sys::PRESENCE_EVENT, sys::XMPP_INITIAL_SUBS),
         Event::PresenceWinfo => (sys::PWINFO_EVENT, sys::XMPP_SUBSCRIBE),
     };
+    let off = gateway.binds.compares_contacts.map(|setting| setting.off());
     // SAFETY: [H1][H2] pua copies what it keeps.
-    match unsafe { (gateway.binds.send_subscribe)(&raw mut info) } {
-        sent if sent < 0 => Err(HostError::Refused(sent)),
-        _ => Ok(()),
-    }
+    let sent = unsafe { (gateway.binds.send_subscribe)(&raw mut info) };
+    drop(off);
+    if sent < 0 { Err(HostError::Refused(sent)) } else { Ok(()) }
 }
 
 /// Whether pua holds the subscription that a NOTIFY belongs to. Seen from pua, the NOTIFY's To is the watcher.
@@ -133,6 +136,49 @@ pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
     }
     // SAFETY: [H1][H2] pua only reads; its texts stand in the message, followed by more of the message.
     unsafe { (gateway.binds.is_dialog)(&raw mut dialog) >= 0 }
+}
+
+/// An integer parameter of another module, in this process.
+///
+/// pua's `check_remote_contact` is 1 by default: then pua finds a subscription again only by the remote Contact, which its callers
+/// do not know, so that a refresh would begin a second dialog and an end would end nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting(ptr::NonNull<c_int>);
+
+// SAFETY: [H1] the variable belongs to the one thread of the process.
+unsafe impl Send for Setting {}
+// SAFETY: [H1] as above.
+unsafe impl Sync for Setting {}
+
+impl Setting {
+    pub(super) fn find(module: &CStr, name: &CStr) -> Option<Self> {
+        // SAFETY: [H1][H2] the name is NUL-terminated and only read.
+        let module = unsafe { sys::find_module_by_name(module.as_ptr().cast_mut()) };
+        let mut kind = 0;
+        // SAFETY: [H1][H2] the module may be NULL; the name is NUL-terminated and only read.
+        let place = unsafe { sys::find_param_export(module, name.as_ptr().cast_mut(), sys::PARAM_INT as _, &raw mut kind) };
+        // A parameter that is set by a function has the function's address here.
+        if kind != sys::PARAM_INT as u32 { None } else { ptr::NonNull::new(place.cast()).map(Self) }
+    }
+
+    fn off(self) -> SettingOff {
+        // SAFETY: [H1] an `int` of the other module, which lives as long as the process.
+        let value = unsafe { self.0.replace(0) };
+        SettingOff { setting: self, value }
+    }
+}
+
+/// Puts the value back.
+struct SettingOff {
+    setting: Setting,
+    value: c_int,
+}
+
+impl Drop for SettingOff {
+    fn drop(&mut self) {
+        // SAFETY: [H1] as in `off`.
+        unsafe { self.setting.0.write(self.value) };
+    }
 }
 
 /// Presence goes to the presence server, else where everything goes.
@@ -187,7 +233,7 @@ impl SharedOrigin {
         // SAFETY: [H2] by the contract of this function.
         let parameter = unsafe { parameter.as_mut() }?;
         let block = mem::replace(parameter, ptr::null_mut());
-        (!block.is_null()).then_some(Self { block })
+        (!block.is_null()).then(|| Self { block })
     }
 
     /// The copy of it.
@@ -199,8 +245,11 @@ impl SharedOrigin {
         let mut text = || {
             let (length, after) = rest.split_first_chunk::<4>()?;
             let length = u32::from_ne_bytes(*length);
-            let (text, after) =
-                if length == ABSENT { (None, after) } else { after.split_at_checked(usize::try_from(length).ok()?).map(|(text, after)| (Some(text), after))? };
+            let (text, after) = if length == ABSENT {
+                (None, after)
+            } else {
+                after.split_at_checked(usize::try_from(length).ok()?).map(|(text, after)| (Some(text), after))?
+            };
             rest = after;
             Some(text.map(|text| String::from_utf8_lossy(text).into_owned()))
         };

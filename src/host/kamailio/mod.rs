@@ -5,6 +5,7 @@
 //! callbacks  every extern "C" entry point, under the guard
 //! msg        sip_msg -> sip::Request, copied
 //! calls      sip::Message, Publish, Subscribe -> tm, pua
+//! presence   who may see an XMPP user: asked by the presence server
 //! process    the extra process: fork, signals, Host
 //! log        the log crate on LOG
 //! sys        bindgen; wrapper.h, shim.c and build.rs make it
@@ -15,6 +16,7 @@ mod calls;
 mod exports;
 mod log;
 mod msg;
+mod presence;
 mod process;
 mod sys;
 
@@ -46,6 +48,7 @@ struct Binds {
     send_subscribe: Function<sys::send_subscribe_t>,
     is_dialog: Function<sys::query_dialog_t>,
     register_puacb: Function<sys::register_puacb_t>,
+    compares_contacts: Option<calls::Setting>,
 }
 
 /// The type of a C function pointer that was checked not to be NULL.
@@ -121,7 +124,8 @@ fn bind() -> Result<Binds, StartError> {
     let functions = send_publish.zip(send_subscribe).zip(is_dialog.zip(register_puacb)).filter(|_| pua_bound);
     let ((send_publish, send_subscribe), (is_dialog, register_puacb)) = functions.ok_or(pua)?;
     let t_request = tm_binds.t_request.filter(|_| tm_loaded).ok_or(tm)?;
-    Ok(Binds { t_request, send_publish, send_subscribe, is_dialog, register_puacb })
+    let compares_contacts = calls::Setting::find(c"pua", c"check_remote_contact");
+    Ok(Binds { t_request, send_publish, send_subscribe, is_dialog, register_puacb, compares_contacts })
 }
 
 /// A function that another module exports to modules, by name and number of parameters.

@@ -154,8 +154,14 @@ impl<'a> Received<'a> {
             return None;
         }
         let contacts: &sys::contact_body = parsed(self.msg.contact)?;
-        // SAFETY: [H2] NULL (as for "*") or the first contact.
-        unsafe { contacts.contacts.as_ref() }.map(|contact| bytes(contact.uri))
+        let mut first: Option<sys::str_> = None;
+        let mut next = contacts.contacts;
+        // SAFETY: [H2] a list that ends with NULL, empty for "*". Its order is the parser's, not that of the header.
+        while let Some(contact) = unsafe { next.as_ref() } {
+            first = first.filter(|first| first.s < contact.uri.s).or(Some(contact.uri));
+            next = contact.next;
+        }
+        first.map(bytes)
     }
 
     /// A header that the core keeps no shortcut for.

@@ -19,12 +19,13 @@ use std::time::Duration;
 use super::Gateway;
 use super::callbacks;
 use super::calls;
+use super::presence;
 use super::sys;
 use crate::host::guard;
 use crate::process;
-use crate::process::Flow;
-use crate::process::Host;
-use crate::process::HostError;
+use crate::process::host::Flow;
+use crate::process::host::Host;
+use crate::process::host::HostError;
 use crate::sip;
 
 /// Our processes in Kamailio's table.
@@ -49,12 +50,15 @@ pub(super) fn announce() -> Result<(), &'static str> {
 /// After all modules' mod_init, before the first fork: what needs the other modules to be ready.
 pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
     let callback: sys::pua_cb = Some(callbacks::subscribe_completed);
+    // The first SUBSCRIBE of a dialog has the one flag, the later ones have the other.
+    let flags = sys::XMPP_INITIAL_SUBS | sys::XMPP_SUBSCRIBE;
     // SAFETY: [H1][H4] a function of this module; pua frees a parameter that is not NULL, so there is none.
-    let registered = unsafe { (gateway.binds.register_puacb)(sys::XMPP_INITIAL_SUBS, callback, ptr::null_mut()) };
+    let registered = unsafe { (gateway.binds.register_puacb)(flags, callback, ptr::null_mut()) };
     if registered < 0 {
         log::error!("pua refused the callback for replies to SUBSCRIBE");
         return -1;
     }
+    presence::bind();
     0
 }
 
@@ -134,6 +138,10 @@ impl Host for KamailioHost<'_> {
 
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
         calls::subscribe(self.gateway, subscribe)
+    }
+
+    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
+        presence::watchers_changed(presentity)
     }
 
     fn wake_descriptor(&self) -> RawFd {

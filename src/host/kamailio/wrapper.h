@@ -19,6 +19,8 @@
 #include "core/parser/contact/parse_contact.h"
 #include "modules/tm/tm_load.h"
 #include "modules/pua/pua_bind.h"
+#include "modules/presence/bind_presence.h"
+#include "modules/presence/subscribe.h"
 
 /* Macros whose value only the C compiler can tell. */
 static const unsigned int XMPP_GATEWAY_PARAM_USE_FUNC = PARAM_USE_FUNC;
