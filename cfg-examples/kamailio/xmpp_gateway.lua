@@ -23,34 +23,17 @@ local function quoted(value)
     return (string.gsub(value or "", "'", "''"))
 end
 
-local RULESET = '<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules">'
-local ALLOW = "<actions><pr:sub-handling>allow</pr:sub-handling></actions></rule></ruleset>"
+local EVERYBODY = '<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules">'
+    .. '<rule id="all"><conditions><identity><many/></identity></conditions>'
+    .. "<actions><pr:sub-handling>allow</pr:sub-handling></actions></rule></ruleset>"
 
 -- SIP users without pres-rules of their own are seen by everybody.
 local function default_rules()
     local user = quoted(KSR.pv.get("$rU"))
     KSR.sqlops.sql_query("db", "INSERT INTO xcap (username, domain, doc, doc_type, etag, source, doc_uri, port) "
-        .. "SELECT '" .. user .. "', '" .. SIP_DOMAIN .. "', '" .. RULESET
-        .. '<rule id="all"><conditions><identity><many/></identity></conditions>' .. ALLOW .. "', "
+        .. "SELECT '" .. user .. "', '" .. SIP_DOMAIN .. "', '" .. EVERYBODY .. "', "
         .. "2, 'default', 0, 'default:" .. user .. "', 5060 WHERE NOT EXISTS (SELECT 1 FROM xcap WHERE username = '" .. user
         .. "' AND domain = '" .. SIP_DOMAIN .. "' AND doc_type = 2)", "")
-end
-
--- With the first presence of an XMPP user those who wait for it become its watchers.
-local function admit_watchers()
-    local user = quoted(KSR.pv.get("$rU"))
-    local presentity = "sip:" .. user .. "@" .. XMPP_DOMAIN
-    KSR.sqlops.sql_query("db", "SELECT id FROM watchers WHERE presentity_uri = '" .. presentity
-        .. "' AND event = 'presence' AND status = 2 LIMIT 1", "waiting")
-    local rows = KSR.pv.get("$dbr(waiting=>rows)")
-    KSR.sqlops.sql_result_free("waiting")
-    if rows == 0 then return end
-    KSR.sqlops.sql_query("db", "INSERT OR REPLACE INTO xcap (username, domain, doc, doc_type, etag, source, doc_uri, port) "
-        .. "SELECT '" .. user .. "', '" .. XMPP_DOMAIN .. "', '" .. RULESET .. '<rule id="admitted"><conditions><identity>\' '
-        .. [[|| group_concat('<one id="sip:' || replace(watcher_username, '&', '&amp;') || '@' || watcher_domain || '"/>', '') ]]
-        .. "|| '</identity></conditions>" .. ALLOW .. "', 2, 'gateway', 0, 'gateway:" .. user .. "', 5060 "
-        .. "FROM watchers WHERE presentity_uri = '" .. presentity .. "' AND event = 'presence'", "")
-    KSR.presence.pres_update_watchers(KSR.pv.get("$ru"), "presence")
 end
 
 -- SUBSCRIBE, PUBLISH and NOTIFY that end here; returns for those of others.
@@ -72,10 +55,7 @@ local function presence(method)
     end
 
     if method == "PUBLISH" then
-        if to_xmpp then
-            if not from_gateway then reply_in_transaction(403, "Forbidden") end
-            admit_watchers()
-        end
+        if to_xmpp and not from_gateway then reply_in_transaction(403, "Forbidden") end
         KSR.presence.handle_publish()
         KSR.x.exit()
     end

@@ -14,7 +14,6 @@ WRONG = {
     "backend server": ("backend", '"server"', ["backend", "server"]),
     "port too high": ("xmpp_port", "65536", ["xmpp_port", "65536"]),
     "port zero": ("xmpp_port", "0", ["xmpp_port", "0"]),
-    "host missing": ("xmpp_host", None, ["xmpp_host"]),
     "domain missing": ("xmpp_domain", None, ["xmpp_domain"]),
     "server address no uri": ("server_address", '"not a uri"', ["server_address", "not a uri"]),
     "map without equals": ("gwmap", '"sip.example"', ["gwmap", "sip.example"]),

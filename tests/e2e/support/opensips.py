@@ -12,7 +12,7 @@ from .process import Process
 from .process import free_port
 
 NAME = "opensips"
-NEEDED = ("xcap", "mi_datagram", "presence", "presence_xml", "pua", "db_sqlite", "sqlops", "mi_script", "tm")
+NEEDED = ("xcap", "mi_datagram", "presence", "presence_xml", "pua", "db_sqlite", "sqlops", "tm")
 
 
 def trees():
