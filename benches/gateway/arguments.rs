@@ -15,7 +15,7 @@ pub(crate) const USAGE: &str = "usage: cargo bench --bench gateway -- [--host ka
 Measures each host found: an installed Kamailio, an OpenSIPS built in --opensips-src, in $OPENSIPS_SRC, or under /usr/src or
 /usr/local/src. The module is build/<host>/xmpp_gateway.so; a host without one is measured bare.
 --allocator: fm, qm or tlsf for Kamailio, F_MALLOC ... for OpenSIPS; the choice of the host if not given.
---only: message, notify, publish, send (XMPP message to SIP), latency or bare.
+--only: message, notify, publish, send (XMPP message to SIP), latency, memory or bare.
 --soak: 100 000 messages each way and the host's memory before and after, instead of rounds.";
 
 /// One host to measure.
@@ -57,7 +57,7 @@ impl Arguments {
             let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
             match word.as_str() {
                 "--host" => host = Some(value()?),
-                "--module" => module = Some(PathBuf::from(value()?)),
+                "--module" => module = Some(existing(&value()?)?),
                 "--opensips-src" => tree = Some(PathBuf::from(value()?)),
                 "--allocator" => allocator = Some(value()?),
                 "--rounds" => read.rounds = number(&word, &value()?)?,
@@ -99,6 +99,11 @@ impl Arguments {
 
 fn number<T: std::str::FromStr>(word: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("{word} takes a number, not {value}"))
+}
+
+/// A path that stays true in the working folder of the host.
+fn existing(path: &str) -> Result<PathBuf, String> {
+    fs::canonicalize(path).map_err(|error| format!("{path}: {error}"))
 }
 
 fn runs(program: &str, argument: &str) -> bool {

@@ -111,13 +111,8 @@ impl Host {
         let log = File::create(folder.join("host.log"))?;
         command.args(["-m", config::SHM_MB, "-M", config::PKG_MB]).arg("-f").arg(&file).arg("-w").arg(folder);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
-        // SAFETY: prctl is async-signal-safe and touches no memory of ours.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-                Ok(())
-            });
-        }
+        // SAFETY: what runs between fork and exec is one async-signal-safe system call.
+        unsafe { command.pre_exec(end_with_parent) };
         Ok(Self { process: command.spawn()?, folder: folder.to_owned() })
     }
 
@@ -202,6 +197,13 @@ pub(crate) fn own_cpu_time() -> Duration {
     // SAFETY: the pointer is that of `time`, which lives through the call.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Asks the kernel to end this process when the generator is killed without a chance to end it.
+fn end_with_parent() -> io::Result<()> {
+    // SAFETY: this prctl touches no memory.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+    Ok(())
 }
 
 /// A free address on loopback.

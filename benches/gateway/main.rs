@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         }
     };
     interrupt::install();
+    let mut code = ExitCode::SUCCESS;
     for target in &arguments.targets {
         let done = target.kind.version().and_then(|version| {
             let module = target.module.as_ref().map_or("no module".into(), |path| path.display().to_string());
@@ -56,8 +57,11 @@ fn main() -> ExitCode {
         });
         if let Err(error) = done {
             eprintln!("{}: {error}", target.kind.name());
-            return ExitCode::FAILURE;
+            code = ExitCode::FAILURE;
+        }
+        if interrupt::check().is_err() {
+            break;
         }
     }
-    ExitCode::SUCCESS
+    code
 }

@@ -56,14 +56,22 @@ impl Series {
         self.host_cpu.push(round.host_cpu);
     }
 
-    /// The median of the ratios of the pairs.
-    pub(crate) fn ratio(&self) -> f64 {
-        median(&self.ratios())
+    /// The median of the ratios of the pairs; none without pairs.
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        let ratios = self.ratios();
+        (!ratios.is_empty()).then(|| median(&ratios))
     }
 
     /// Whether all came, and each once.
     pub(crate) fn is_whole(&self) -> bool {
         self.lost == 0 && self.duplicates == 0
+    }
+
+    /// Whether the ratio is at least this and nothing was lost or doubled, and what was found.
+    pub(crate) fn reaches(&self, wanted: f64) -> (bool, String) {
+        let ratio = self.ratio().unwrap_or(0.0);
+        let found = format!("{ratio:.2}{}", if self.is_whole() { "" } else { ", but not all came exactly once" });
+        (ratio >= wanted && self.is_whole(), found)
     }
 
     fn ratios(&self) -> Vec<f64> {
@@ -116,9 +124,22 @@ pub(crate) fn row(series: &Series) {
     );
 }
 
-/// Prints whether a target is met.
-pub(crate) fn verdict(met: bool, target: &str, found: &str) {
-    println!("{:<8} {target}: {found}", if met { "met" } else { "not met" });
+/// What became of a target.
+pub(crate) struct Verdict {
+    /// Whether it is reached.
+    pub(crate) met: bool,
+    /// What it asks for.
+    pub(crate) wanted: &'static str,
+    /// What was found.
+    pub(crate) found: String,
+}
+
+/// Prints the verdicts.
+pub(crate) fn verdicts(verdicts: &[Verdict]) {
+    println!();
+    for Verdict { met, wanted, found } in verdicts {
+        println!("{:<8} {wanted}: {found}", if *met { "met" } else { "not met" });
+    }
 }
 
 /// A duration as the tables show it.

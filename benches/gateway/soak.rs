@@ -14,6 +14,7 @@ use crate::load::drive;
 use crate::memory::Memory;
 use crate::report;
 use crate::report::Series;
+use crate::report::Verdict;
 use crate::rig::Rig;
 use crate::rounds::PAUSE;
 
@@ -52,19 +53,24 @@ fn soak(rig: &mut Rig) -> io::Result<()> {
     }
     let after = settled(rig)?;
     let own_after = rig.host.memory_of(XMPP_PROCESS, "RssAnon:");
-    println!();
-    report::verdict(series.iter().all(Series::is_whole), "100 000 messages each way, none lost, none twice", "see above");
-    for (name, before, after) in
-        [("shared memory", before.shared, after.shared), ("process memory", before.private, after.private)]
-    {
-        let target = format!("{name} of the host back to where it was");
-        report::verdict(after <= before + TOLERANCE, &target, &format!("{before} bytes before, {after} after"));
+    let mut verdicts = vec![Verdict {
+        met: series.iter().all(Series::is_whole),
+        wanted: "100 000 messages each way, none lost, none twice",
+        found: "see above".to_owned(),
+    }];
+    for (wanted, before, after) in [
+        ("shared memory of the host back to where it was", before.shared, after.shared),
+        ("process memory of the host back to where it was", before.private, after.private),
+    ] {
+        let found = format!("{before} bytes before, {after} after");
+        verdicts.push(Verdict { met: after <= before + TOLERANCE, wanted, found });
     }
     // What the module takes from malloc, and what the host does not count in a process that is not its own.
     if let (Some(before), Some(after)) = (own_before, own_after) {
-        let target = "resident memory of the XMPP process, without shared memory, back within 1 MiB";
-        report::verdict(after <= before + 1024, target, &format!("{before} KiB before, {after} after"));
+        let wanted = "resident memory of the XMPP process, without shared memory, back within 1 MiB";
+        verdicts.push(Verdict { met: after <= before + 1024, wanted, found: format!("{before} KiB before, {after} after") });
     }
+    report::verdicts(&verdicts);
     Ok(())
 }
 
