@@ -88,7 +88,9 @@ mod tests {
     fn a_host_cannot_carry_anything_else() {
         let long_label = "a".repeat(64);
         let long_name = ["a"; 128].join(".");
-        for host in ["", ".", "a..b", "-a", "a-", "a;lr", "a b", "a\r\nb", "a@b", "[::1", "[x]", "a=b", "a/b", &long_label, &long_name] {
+        for host in
+            ["", ".", "a..b", "-a", "a-", "a;lr", "a b", "a\r\nb", "a@b", "[::1", "[x]", "a=b", "a/b", &long_label, &long_name]
+        {
             assert_eq!(canonical(host), Err(AddressError::Domain), "{host:?}");
         }
     }

@@ -55,7 +55,10 @@ impl std::fmt::Display for SchemeError {
             Self::SipTwice(domain) => write!(f, "the SIP domain `{domain}` is mapped twice"),
             Self::XmppTwice(domain) => write!(f, "the XMPP domain `{domain}` is mapped twice"),
             Self::Separator(separator) => {
-                write!(f, "`{separator}` cannot separate: it takes 1 to {MAX_SEPARATOR} ASCII characters that no domain has, as `*`")
+                write!(
+                    f,
+                    "`{separator}` cannot separate: it takes 1 to {MAX_SEPARATOR} ASCII characters that no domain has, as `*`"
+                )
             }
         }
     }

@@ -205,11 +205,8 @@ fn choose<'a>(message: &'a Element, name: &str) -> Option<&'a Element> {
 
 /// Control characters, CR and LF first of all, become spaces; a value that is empty then gives no header.
 fn push_header(headers: &mut String, name: &str, value: &str) {
-    let clean = if value.contains(char::is_control) {
-        Cow::Owned(value.replace(char::is_control, " "))
-    } else {
-        Cow::Borrowed(value)
-    };
+    let clean =
+        if value.contains(char::is_control) { Cow::Owned(value.replace(char::is_control, " ")) } else { Cow::Borrowed(value) };
     let clean = clean.trim();
     if !clean.is_empty() {
         headers.push_str(name);

@@ -68,7 +68,9 @@ pub fn to_sip(presence: &Element, from: &Jid, addresses: &Addresses, expires: u3
     let id = tuple_id::tuple_id(resource_text(from));
     let presentity = addresses.jid_to_sip(from).map_err(PresenceError::From)?;
     Ok(match availability {
-        Availability::Available => Publish { presentity, id, body: Some(to_pidf(presence, from, addresses)?.into_bytes()), expires },
+        Availability::Available => {
+            Publish { presentity, id, body: Some(to_pidf(presence, from, addresses)?.into_bytes()), expires }
+        }
         Availability::Unavailable => Publish { presentity, id, body: None, expires: 0 },
     })
 }
@@ -207,7 +209,9 @@ fn show_of_activities(activities: &[Activity]) -> Option<Show> {
 
 fn show_of_activity(activity: Activity) -> Option<Show> {
     match activity {
-        Activity::Appointment | Activity::Busy | Activity::Meeting | Activity::OnThePhone | Activity::Presentation => Some(Show::Dnd),
+        Activity::Appointment | Activity::Busy | Activity::Meeting | Activity::OnThePhone | Activity::Presentation => {
+            Some(Show::Dnd)
+        }
         Activity::Holiday | Activity::PermanentAbsence | Activity::Sleeping | Activity::Vacation => Some(Show::Xa),
         Activity::Away => Some(Show::Away),
         Activity::Breakfast
@@ -290,7 +294,9 @@ mod tests {
         for value in 0..=127u16 {
             assert_eq!(thousandths(&value.to_string()).map(priority), Some(value));
         }
-        for (written, mapped) in [("1", Some(7)), ("2", Some(15)), ("126", Some(992)), ("127", Some(1000)), ("-1", None), ("128", None)] {
+        for (written, mapped) in
+            [("1", Some(7)), ("2", Some(15)), ("126", Some(992)), ("127", Some(1000)), ("-1", None), ("128", None)]
+        {
             assert_eq!(thousandths(written), mapped);
         }
     }

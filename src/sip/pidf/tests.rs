@@ -118,9 +118,22 @@ fn thousands_of_attributes_take_no_time_worth_speaking_of() {
 
 #[test]
 fn priority_takes_what_the_schema_allows() {
-    for (written, priority) in [("0", Some(0)), ("1", Some(1000)), ("1.000", Some(1000)), ("0.5", Some(500)), ("0.0079", Some(7)),
-        ("1.1", None), ("2", None), ("-0.5", None), ("x", None), ("", None), ("0.x", None)] {
-        let body = format!("<presence xmlns='urn:ietf:params:xml:ns:pidf'><tuple id='a'><contact priority='{written}'>b</contact></tuple></presence>");
+    for (written, priority) in [
+        ("0", Some(0)),
+        ("1", Some(1000)),
+        ("1.000", Some(1000)),
+        ("0.5", Some(500)),
+        ("0.0079", Some(7)),
+        ("1.1", None),
+        ("2", None),
+        ("-0.5", None),
+        ("x", None),
+        ("", None),
+        ("0.x", None),
+    ] {
+        let body = format!(
+            "<presence xmlns='urn:ietf:params:xml:ns:pidf'><tuple id='a'><contact priority='{written}'>b</contact></tuple></presence>"
+        );
         assert_eq!(Document::parse(body.as_bytes()).unwrap().tuples[0].contact.as_ref().unwrap().priority, priority, "{written}");
     }
 }
@@ -132,8 +145,8 @@ fn notes() -> impl Strategy<Value = Vec<Note>> {
 
 fn tuples() -> impl Strategy<Value = Tuple> {
     let show = proptest::option::of(prop_oneof![Just(Show::Away), Just(Show::Chat), Just(Show::Dnd), Just(Show::Xa)]);
-    ("ID-[a-z<&'\"]{0,9}", show, any::<bool>(), proptest::option::of(0u16..=1000), notes()).prop_map(|(id, show, open, priority, notes)| {
-        Tuple {
+    ("ID-[a-z<&'\"]{0,9}", show, any::<bool>(), proptest::option::of(0u16..=1000), notes()).prop_map(
+        |(id, show, open, priority, notes)| Tuple {
             id,
             basic: Some(if open { Basic::Open } else { Basic::Closed }),
             show,
@@ -141,8 +154,8 @@ fn tuples() -> impl Strategy<Value = Tuple> {
             notes,
             activities: vec![Activity::InTransit],
             ..Tuple::default()
-        }
-    })
+        },
+    )
 }
 
 proptest! {
