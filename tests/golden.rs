@@ -4,6 +4,9 @@
 //! arguments, `--- input` and `--- output` its two sides. A file may hold several cases. Line ends with the indentation
 //! after them count for nothing between two tags.
 
+// A case that cannot be read fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
