@@ -1,4 +1,12 @@
 //! The gateway's state machines, driven by stanzas and SIP events, with a clock of the test's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test ends at the first surprise"
+)]
 
 #[path = "gateway/support.rs"]
 mod support;

@@ -159,10 +159,10 @@ impl Framer {
             State::Start if input.first().is_some_and(|byte| is_space(*byte)) => {
                 self.state = State::Header;
                 self.scanner = Scanner::new(Place::Inside);
-                input.trim_ascii_start()
+                trim_space(input)
             }
             State::Start => input,
-            State::Header | State::Open | State::Empty | State::Over => input.trim_ascii_start(),
+            State::Header | State::Open | State::Empty | State::Over => trim_space(input),
         };
         match (input.first(), self.state) {
             (None | Some(b'<'), _) => Ok(()),
@@ -257,7 +257,7 @@ impl Element {
         framer.next(&mut &STANDALONE[..])?;
         let mut input = xml.as_bytes();
         let Some(StreamEvent::Stanza(element)) = framer.next(&mut input)? else { return Err(Fault::NotWellFormed) };
-        if !input.trim_ascii().is_empty() {
+        if !trim_space(input).is_empty() {
             return Err(Fault::Format);
         }
         Ok(element)
@@ -280,8 +280,14 @@ fn check_declaration(token: &str) -> Result<(), Fault> {
     if fields.next().is_some() { Err(Fault::NotWellFormed) } else { Ok(()) }
 }
 
+fn trim_space(input: &[u8]) -> &[u8] {
+    let start = input.iter().position(|byte| !is_space(*byte)).unwrap_or(input.len());
+    input.get(start..).unwrap_or_default()
+}
+
+/// White space of XML 1.0 §2.3, which has no form feed.
 fn is_space(byte: u8) -> bool {
-    tag::is_space(char::from(byte))
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 const STANDALONE: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
