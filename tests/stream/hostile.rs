@@ -207,6 +207,8 @@ fn numbers_are_refused() {
     let attributes: String = (0..65).map(|number| format!(" a{number}=''")).collect();
     refused_in_a_stream(Fault::Attributes, &[&format!("<message{attributes}/>")]);
     refused_in_a_stream(Fault::Elements, &[&format!("<message>{}</message>", "<a/>".repeat(8192))]);
+    let outcome = read_open(format!("<message>{}</message>", "<a/>".repeat(8191)).repeat(2));
+    assert_eq!((outcome.stanzas().len(), outcome.fault), (2, None), "each stanza is counted for itself");
     let declarations = |from: usize| -> String { (from..from + 60).map(|number| format!(" xmlns:a{number}='u'")).collect() };
     let nested = format!("<a{}><a{}><a{}/></a></a>", declarations(0), declarations(60), declarations(120));
     refused_in_a_stream(Fault::Declarations, &[&nested]);
