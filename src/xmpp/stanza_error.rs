@@ -32,6 +32,12 @@ pub enum ErrorType {
     Wait,
 }
 
+impl From<Condition> for StanzaError {
+    fn from(condition: Condition) -> Self {
+        Self::new(condition)
+    }
+}
+
 impl StanzaError {
     /// An error of this condition, of the type that the RFC names first for it.
     pub fn new(condition: Condition) -> Self {
