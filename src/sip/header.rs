@@ -1,4 +1,4 @@
-//! The few header values whose inside matters here: Subscription-State, Content-Type, Content-Language.
+//! The few header values whose inside matters here: Event, Subscription-State, Content-Type, Content-Language.
 
 use super::Reason;
 use super::SubscriptionState;
@@ -16,6 +16,11 @@ pub fn subscription_state(value: &[u8]) -> Option<SubscriptionState> {
         }
         _ => None,
     }
+}
+
+/// The package that an Event header names, without its parameters (RFC 6665 §8.2.1).
+pub fn event_package(value: &[u8]) -> &[u8] {
+    first(value).0
 }
 
 /// Whether a Content-Type names this media type; parameters and case do not matter.

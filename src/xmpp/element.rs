@@ -25,17 +25,24 @@ use crate::xmpp::ns;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Element {
     namespace: Namespace,
-    /// The local name, then name and value of each attribute, each ended by [`END`]; then the text.
+    /// The local name, then name and value of each attribute, then the text, with nothing in between.
     content: String,
-    /// Where in `content` the text starts.
-    text_at: usize,
+    name_end: usize,
+    attributes: Vec<Attribute>,
     children: Vec<Element>,
+}
+
+/// Where in the content an attribute ends; it starts where the one before it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Attribute {
+    name_end: usize,
+    value_end: usize,
 }
 
 impl Element {
     /// Its name without prefix.
     pub fn name(&self) -> &str {
-        self.head().split(END).next().unwrap_or_default()
+        self.content.get(..self.name_end).unwrap_or_default()
     }
 
     /// Its namespace; empty if it has none.
@@ -55,9 +62,12 @@ impl Element {
 
     /// Name and value of each attribute without prefix, and of `xml:lang`.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut parts = self.head().split(END).skip(1);
-        // The last END has an empty part behind it, which has no value.
-        std::iter::from_fn(move || parts.next().zip(parts.next()))
+        let mut start = self.name_end;
+        self.attributes.iter().map_while(move |attribute| {
+            let name = self.content.get(start..attribute.name_end)?;
+            start = attribute.value_end;
+            Some((name, self.content.get(attribute.name_end..attribute.value_end)?))
+        })
     }
 
     /// The first child of this name and namespace.
@@ -72,7 +82,7 @@ impl Element {
 
     /// All text directly in it, concatenated.
     pub fn text(&self) -> Cow<'_, str> {
-        Cow::Borrowed(self.content.get(self.text_at..).unwrap_or_default())
+        Cow::Borrowed(self.content.get(self.text_start()..).unwrap_or_default())
     }
 
     /// Its own `xml:lang`; that of its parents is not looked at.
@@ -80,8 +90,8 @@ impl Element {
         self.attribute(LANG)
     }
 
-    fn head(&self) -> &str {
-        self.content.get(..self.text_at).unwrap_or_default()
+    fn text_start(&self) -> usize {
+        self.attributes.last().map_or(self.name_end, |attribute| attribute.value_end)
     }
 }
 
@@ -91,17 +101,18 @@ impl Element {
     pub(super) fn new(name: &str, capacity: usize) -> Self {
         let mut content = String::with_capacity(capacity);
         content.push_str(name);
-        content.push(END);
-        Self { namespace: Namespace::default(), text_at: content.len(), content, children: Vec::new() }
+        Self { namespace: Namespace::default(), name_end: content.len(), content, attributes: Vec::new(), children: Vec::new() }
     }
 
     /// Adds an attribute. There is no text yet.
     pub(super) fn push_attribute(&mut self, name: &str, value: &str) {
+        if self.attributes.is_empty() {
+            self.attributes.reserve_exact(USUAL_ATTRIBUTES);
+        }
         self.content.push_str(name);
-        self.content.push(END);
+        let name_end = self.content.len();
         self.content.push_str(value);
-        self.content.push(END);
-        self.text_at = self.content.len();
+        self.attributes.push(Attribute { name_end, value_end: self.content.len() });
     }
 
     pub(super) fn push_text(&mut self, text: &str) {
@@ -174,8 +185,8 @@ impl Eq for Namespace {}
 /// The name under which `xml:lang` is kept.
 pub(super) const LANG: &str = "xml:lang";
 
-/// Ends a part of the head. XML has no such character, so no part holds it.
-const END: char = '\0';
+/// A stanza has `from`, `to`, `id`, `type` and `xml:lang`.
+const USUAL_ATTRIBUTES: usize = 5;
 
 #[cfg(test)]
 mod tests {

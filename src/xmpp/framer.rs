@@ -159,10 +159,10 @@ impl Framer {
             State::Start if input.first().is_some_and(|byte| is_space(*byte)) => {
                 self.state = State::Header;
                 self.scanner = Scanner::new(Place::Inside);
-                input.trim_ascii_start()
+                trim_space(input)
             }
             State::Start => input,
-            State::Header | State::Open | State::Empty | State::Over => input.trim_ascii_start(),
+            State::Header | State::Open | State::Empty | State::Over => trim_space(input),
         };
         match (input.first(), self.state) {
             (None | Some(b'<'), _) => Ok(()),
@@ -257,7 +257,7 @@ impl Element {
         framer.next(&mut &STANDALONE[..])?;
         let mut input = xml.as_bytes();
         let Some(StreamEvent::Stanza(element)) = framer.next(&mut input)? else { return Err(Fault::NotWellFormed) };
-        if !input.trim_ascii().is_empty() {
+        if !trim_space(input).is_empty() {
             return Err(Fault::Format);
         }
         Ok(element)
@@ -280,11 +280,51 @@ fn check_declaration(token: &str) -> Result<(), Fault> {
     if fields.next().is_some() { Err(Fault::NotWellFormed) } else { Ok(()) }
 }
 
+fn trim_space(input: &[u8]) -> &[u8] {
+    let start = input.iter().position(|byte| !is_space(*byte)).unwrap_or(input.len());
+    input.get(start..).unwrap_or_default()
+}
+
+/// White space of XML 1.0 §2.3, which has no form feed.
 fn is_space(byte: u8) -> bool {
-    tag::is_space(char::from(byte))
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 const STANDALONE: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// What the buffer for an unfinished token keeps after a long one.
 const KEPT: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_token_leaves_no_long_buffer() {
+        let mut framer = Framer::default();
+        let stanza = format!("<message to='{0}'>{0}</message>", "x".repeat(100_000));
+        let input = [STANDALONE, stanza.as_bytes()].concat();
+        let (mut longest, mut stanzas) = (0, 0);
+        for mut piece in input.chunks(1000) {
+            while let Some(event) = framer.next(&mut piece).unwrap() {
+                stanzas += usize::from(matches!(event, StreamEvent::Stanza(_)));
+            }
+            longest = longest.max(framer.held.capacity());
+        }
+        assert_eq!(stanzas, 1);
+        assert!(longest > 99_000, "the token was held, in {longest} bytes");
+        assert!(framer.held.capacity() <= KEPT);
+    }
+
+    #[test]
+    fn nothing_is_held_after_a_fault() {
+        let mut framer = Framer::new(Limits { stanza_bytes: 50_000, ..Limits::default() });
+        framer.next(&mut &STANDALONE[..]).unwrap();
+        for mut piece in "<message><body>".bytes().chain([b'x'; 50_000]).collect::<Vec<_>>().chunks(1000) {
+            let _ = framer.next(&mut piece);
+        }
+        assert_eq!(framer.state, State::Over);
+        assert_eq!(framer.held.capacity(), 0);
+        assert!(!framer.tree.is_in_stanza());
+    }
+}

@@ -176,6 +176,14 @@ pub fn error_reply(stanza: &Element, error: &StanzaError) -> Option<String> {
     Some(xml.finish())
 }
 
+/// An error for a stanza that is not at hand any more (RFC 6120 §8.3): `from` was its recipient, `to` its sender.
+pub fn error_stanza(kind: Kind, from: &str, to: &str, id: Option<&str>, error: &StanzaError) -> String {
+    let mut xml = XmlWriter::new();
+    xml.open(kind.name()).attribute("type", "error").attribute("from", from).attribute("to", to).attribute_if("id", id);
+    error.write(&mut xml);
+    xml.finish()
+}
+
 /// The stanza that answers an IQ request, with a finished payload or without. `None` if the stanza asks for no answer.
 pub fn iq_result(request: &Element, payload: Option<&str>) -> Option<String> {
     match (Kind::of(request)?, IqType::of(request)?) {

@@ -32,6 +32,12 @@ pub enum ErrorType {
     Wait,
 }
 
+impl From<Condition> for StanzaError {
+    fn from(condition: Condition) -> Self {
+        Self::new(condition)
+    }
+}
+
 impl StanzaError {
     /// An error of this condition, of the type that the RFC names first for it.
     pub fn new(condition: Condition) -> Self {
@@ -55,10 +61,8 @@ impl StanzaError {
         let defined = error.children().find(|child| child.ns() == ns::STANZA_ERRORS && child.name() != "text");
         let condition = defined.and_then(|child| Condition::from_name(child.name())).unwrap_or(Condition::UndefinedCondition);
         let error_type = error.attribute("type").and_then(ErrorType::from_name).unwrap_or_else(|| condition.default_type());
-        let address = match condition {
-            Condition::Gone | Condition::Redirect => defined.map(Element::text).filter(|text| !text.trim().is_empty()),
-            _ => None,
-        };
+        let address = defined.filter(|_| matches!(condition, Condition::Gone | Condition::Redirect)).map(Element::text);
+        let address = address.filter(|address| !address.trim().is_empty());
         let text = error.child("text", ns::STANZA_ERRORS).map(Element::text).filter(|text| !text.is_empty());
         Some(Self {
             condition,

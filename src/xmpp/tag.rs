@@ -1,5 +1,6 @@
 //! What a token says: names, attributes and characters, checked as XML 1.0 and Namespaces in XML ask.
 //!
+//! White space is trimmed as ASCII white space: form feed, which XML does not count, is refused as a character before.
 //! quick-xml leaves these checks to its user. A stanza that passes here is well-formed, so nothing that breaks another parser gets
 //! through the gateway.
 
@@ -42,13 +43,13 @@ impl<'a> Tag<'a> {
             return Err(Fault::NotWellFormed);
         }
         if let Some(name) = inside.strip_prefix('/') {
-            return Ok(Self::End(name.trim_end_matches(is_space)));
+            return Ok(Self::End(name.trim_ascii_end()));
         }
         let (inside, is_empty) = match inside.strip_suffix('/') {
             Some(inside) => (inside, true),
             None => (inside, false),
         };
-        let end = inside.find(is_space).unwrap_or(inside.len());
+        let end = inside.bytes().position(|byte| byte.is_ascii_whitespace()).unwrap_or(inside.len());
         let (written, attributes) = inside.split_at_checked(end).ok_or(Fault::NotWellFormed)?;
         let name = Name::parse(written)?;
         Ok(Self::Start(StartTag { written, name, attributes: Attributes { rest: attributes }, is_empty }))
@@ -74,7 +75,7 @@ pub(super) struct Name<'a> {
 impl<'a> Name<'a> {
     /// Splits and checks a name.
     fn parse(written: &'a str) -> Result<Self, Fault> {
-        let name = match written.split_once(':') {
+        let name = match split(written, b':') {
             Some((prefix, local)) if is_name(prefix) => Self { prefix, local },
             Some(_) => return Err(Fault::NotWellFormed),
             None => Self { prefix: "", local: written },
@@ -93,22 +94,22 @@ impl<'a> Attributes<'a> {
     /// Reads the pseudo-attributes of an XML declaration.
     pub(super) fn of_declaration(token: &'a str) -> Option<Self> {
         let rest = token.strip_prefix("<?xml")?.strip_suffix("?>")?;
-        rest.starts_with(is_space).then_some(Self { rest })
+        rest.starts_with(|c: char| c.is_ascii_whitespace()).then_some(Self { rest })
     }
 
     fn read(&mut self) -> Option<(Name<'a>, &'a str)> {
-        let written = self.rest.trim_start_matches(is_space);
+        let written = self.rest.trim_ascii_start();
         if written.len() == self.rest.len() {
             return None;
         }
-        let (name, value) = written.split_once('=')?;
-        let value = value.trim_start_matches(is_space);
+        let (name, value) = split(written, b'=')?;
+        let value = value.trim_ascii_start();
         let (value, rest) = match value.strip_prefix('\'') {
-            Some(value) => value.split_once('\'')?,
-            None => value.strip_prefix('"')?.split_once('"')?,
+            Some(value) => split(value, b'\'')?,
+            None => split(value.strip_prefix('"')?, b'"')?,
         };
         self.rest = rest;
-        Some((Name::parse(name.trim_end_matches(is_space)).ok()?, value))
+        Some((Name::parse(name.trim_ascii_end()).ok()?, value))
     }
 }
 
@@ -116,7 +117,7 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = Result<(Name<'a>, &'a str), Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.trim_start_matches(is_space).is_empty() {
+        if self.rest.trim_ascii_start().is_empty() {
             return None;
         }
         let attribute = self.read();
@@ -173,21 +174,30 @@ fn reference_fault(error: EscapeError) -> Fault {
     }
 }
 
-/// XML white space.
-pub(super) fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\r' | '\n')
-}
-
 fn is_legal(text: &str) -> bool {
     // No early exit: the compiler turns this into vector code, and nearly every text is legal.
-    let (control, suspect) = text.bytes().fold((false, false), |(control, suspect), byte| {
-        (control | ((byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')), suspect | (byte == 0xef))
+    let found = text.bytes().fold(0_u8, |found, byte| {
+        let control = (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
+        found | if control { CONTROL } else { 0 } | if byte == 0xef { SUSPECT } else { 0 }
     });
-    !control && !(suspect && text.contains(['\u{fffe}', '\u{ffff}']))
+    found & CONTROL == 0 && (found & SUSPECT == 0 || !text.contains(['\u{fffe}', '\u{ffff}']))
+}
+
+const CONTROL: u8 = 1;
+/// The first byte of U+FFFE and U+FFFF, and of many others.
+const SUSPECT: u8 = 2;
+
+/// What stands before and behind the first such byte, which is ASCII.
+fn split(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(byte, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at.saturating_add(1)..)?))
 }
 
 /// NCName (Namespaces in XML §3).
 fn is_name(name: &str) -> bool {
+    if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
+        return !name.is_empty() && !name.starts_with('-');
+    }
     let mut characters = name.chars();
     characters.next().is_some_and(is_name_start) && characters.all(is_name_character)
 }

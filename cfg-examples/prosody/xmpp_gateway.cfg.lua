@@ -1,0 +1,18 @@
+-- Prosody with the SIP domain as a component (XEP-0114): add the last three lines to the configuration you have, or start with this file.
+--
+-- Replace example.net (the XMPP domain), sip.example.com (the SIP domain) and the secret, which is xmpp_password of the gateway.
+
+modules_enabled = { "roster", "saslauth", "tls", "dialback", "disco", "presence", "message", "iq", "offline", "pep", "ping", "blocklist" }
+modules_disabled = { "s2s" } -- remove this line to federate
+
+authentication = "internal_hashed"
+storage = "internal"
+
+-- Where the gateway connects. The component protocol is not encrypted: keep it on loopback or on a network of your own.
+component_interfaces = { "127.0.0.1" }
+component_ports = { 5347 }
+
+VirtualHost "example.net"
+
+Component "sip.example.com"
+    component_secret = "change-me"

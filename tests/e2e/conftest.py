@@ -1,0 +1,60 @@
+"""Which servers each test runs with, and what is shown when one fails."""
+
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from support import process  # noqa: E402
+from support.gateway import Gateway  # noqa: E402
+from support.gateway import pairs  # noqa: E402
+
+PAIRS = pairs()
+
+
+def parameters(found):
+    return [pytest.param(p, id=p.name, marks=[pytest.mark.skip(reason=f"{p.name}: {p.missing}")] if p.missing else [])
+            for p in found]
+
+
+def pytest_generate_tests(metafunc):
+    if "pair" in metafunc.fixturenames:
+        chosen = getattr(metafunc.module, "PAIRS", PAIRS)
+        metafunc.parametrize("pair", parameters(chosen), scope="module")
+
+
+@pytest.fixture(scope="module")
+def servers(pair, tmp_path_factory):
+    """Both servers, started once for a file of tests."""
+    gateway = Gateway(pair, tmp_path_factory.mktemp("gateway"))
+    try:
+        yield gateway.wait_connected()
+    finally:
+        gateway.stop()
+
+
+@pytest.fixture
+def gateway(servers):
+    """The servers, with no user logged in; they have to outlive the test."""
+    yield servers
+    servers.log_out()
+    assert servers.host.process.runs(), "the SIP server died"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for running in process.RUNNING:
+            report.sections.append((f"log of {running.name} ({running.log_path})", running.log()[-6000:]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = [p for p in PAIRS if p.missing]
+    ran = [p.name for p in PAIRS if not p.missing]
+    terminalreporter.write_line("servers: " + (", ".join(ran) or "none"))
+    for pair in skipped:
+        terminalreporter.write_line(f"skipped: {pair.name}: {pair.missing}")

@@ -1,0 +1,42 @@
+"""The files under cfg-examples, as an operator would adapt them: only the values at their head are replaced."""
+
+import os
+import re
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+
+
+def path(*parts):
+    return os.path.join(ROOT, "cfg-examples", *parts)
+
+
+def substituted(text, values, pattern):
+    """Replaces the value of each named setting; `pattern` finds it: group 1 before it, group 2 after it."""
+    for name, value in values.items():
+        text, count = re.subn(pattern.format(name=re.escape(name)), lambda m: m.group(1) + str(value) + m.group(2), text,
+                              flags=re.MULTILINE)
+        if count != 1:
+            raise AssertionError(f"the example sets {name} {count} times, not once")
+    return text
+
+
+def replaced(text, values):
+    """Replaces each literal value that an operator would; every one has to be there."""
+    for old, new in values.items():
+        if old not in text:
+            raise AssertionError(f"the example does not hold {old!r} any more")
+        text = text.replace(old, str(new))
+    return text
+
+
+def read(*parts):
+    with open(path(*parts), encoding="utf-8") as file:
+        return file.read()
+
+
+def write(folder, name, text):
+    os.makedirs(folder, exist_ok=True)
+    target = os.path.join(folder, name)
+    with open(target, "w", encoding="utf-8") as file:
+        file.write(text)
+    return target

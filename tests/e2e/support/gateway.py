@@ -1,0 +1,138 @@
+"""A SIP host with the gateway and an XMPP server, joined; and users on both sides."""
+
+import itertools
+
+from . import opensips
+from . import prosody
+from .ejabberd import Ejabberd
+from .ejabberd import missing as ejabberd_missing
+from .kamailio import Kamailio
+from .kamailio import missing as kamailio_missing
+from .opensips import OpenSips
+from .process import free_port
+from .process import wait_until
+from .prosody import Prosody
+from .sip import SipAgent
+from .sip import pidf
+from .xmpp import XmppClient
+
+PASSWORD = "password"
+NUMBERS = itertools.count(1)
+
+
+class Pair:
+    """One combination of servers: `name` for reports, `missing` says why it cannot run here."""
+
+    def __init__(self, name, host, server, missing):
+        self.name = name
+        self.host = host
+        self.server = server
+        self.missing = missing
+
+
+def hosts():
+    """Every SIP host that the tests know, as (name, function that makes one, why it cannot run)."""
+    found = [("kamailio", Kamailio, kamailio_missing())]
+    trees = opensips.trees()
+    for tree in trees:
+        found.append((f"opensips-{opensips.version(tree)}",
+                      lambda folder, _tree=tree, **options: OpenSips(folder, _tree, **options), opensips.missing(tree)))
+    if not trees:
+        found.append(("opensips", None, "no OpenSIPS tree: OPENSIPS_SRC is not set, none in /usr/src and /usr/local/src"))
+    return found
+
+
+def pairs():
+    """Kamailio with Prosody and with ejabberd, and every OpenSIPS with Prosody."""
+    found = []
+    for name, host, missing in hosts():
+        found.append(Pair(f"{name}+prosody", host, Prosody, missing or prosody.missing()))
+        if name == "kamailio":
+            found.append(Pair(f"{name}+ejabberd", host, Ejabberd, missing or ejabberd_missing()))
+    return found
+
+
+def lua_pair():
+    """Kamailio, routed by the KEMI script, with Prosody."""
+    return Pair("kamailio-lua+prosody", lambda folder, **options: Kamailio(folder, lua=True, **options), Prosody,
+                kamailio_missing() or prosody.missing())
+
+
+class Gateway:
+    """Both servers of a pair. `host_options` go to the SIP host, `secret` to the XMPP server where it differs."""
+
+    def __init__(self, pair, folder, xmpp_secret="secret", start_server=True, **host_options):
+        self.component_port = free_port()
+        self.server = pair.server(folder, component_port=self.component_port, secret=xmpp_secret)
+        self.host = pair.host(folder, xmpp_port=self.component_port, **host_options)
+        self.users = []
+        if start_server:
+            self.server.start()
+        self.host.start()
+
+    @property
+    def sip_domain(self):
+        return self.host.sip_domain
+
+    def sip_user(self, name="alice"):
+        """A registered SIP user with a name not used before."""
+        user = SipAgent(f"{name}{next(NUMBERS)}", self.sip_domain, self.host.port)
+        self.users.append(user)
+        return user.register()
+
+    def account(self, name="juliet"):
+        """The JID of a new account."""
+        return self.server.register(f"{name}{next(NUMBERS)}", PASSWORD)
+
+    def login(self, jid, resource="desk", accept="subscribed", presence=True):
+        client = XmppClient(jid, PASSWORD, self.server.port, resource, accept)
+        self.users.append(client)
+        client.wait_online()
+        if presence:
+            client.presence()
+        return client
+
+    def xmpp_user(self, name="juliet", **options):
+        """A new XMPP account, logged in."""
+        return self.login(self.account(name), **options)
+
+    def wait_connected(self, timeout=15.0):
+        """Until a message from the SIP side gets through."""
+        probe = self.sip_user("probe")
+        target = self.account("probe")
+        wait_until("the gateway to be connected to the XMPP server",
+                   lambda: probe.message(f"sip:{target}", "are you there?").status == 202, timeout, 0.1)
+        return self
+
+    def sip_watches(self, watcher, contact):
+        """A SIP user subscribes to an XMPP user who accepts; returns the subscription once presence has come."""
+        subscription = watcher.subscribe(f"sip:{contact.bare}")
+        contact.expect_presence(jid(watcher), "subscribe")
+        subscription.wait_notify("an active subscription and a body", lambda n: is_active(n) and n.body)
+        return subscription
+
+    def xmpp_watches(self, watcher, contact, document=None):
+        """An XMPP user subscribes to a SIP user who has published and lets everybody see it."""
+        contact.publish(document or pidf(contact.uri))
+        watcher.presence(type="subscribe", to=jid(contact))
+        watcher.expect_presence(jid(contact), "subscribed")
+        watcher.expect_presence(jid(contact))
+
+    def log_out(self):
+        for user in self.users:
+            user.close()
+        self.users = []
+
+    def stop(self):
+        self.log_out()
+        self.host.stop()
+        self.server.stop()
+
+
+def jid(agent):
+    """The JID of a SIP agent where addresses are the same on both sides."""
+    return agent.uri.removeprefix("sip:")
+
+
+def is_active(notify):
+    return notify.header("Subscription-State").startswith("active")

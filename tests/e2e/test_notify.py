@@ -1,0 +1,143 @@
+"""NOTIFYs as they should not be. The SIP agent plays the notifier: the gateway subscribes to it."""
+
+import re
+import time
+
+import pytest
+from support.gateway import Gateway
+from support.gateway import jid
+from support.gateway import pairs
+from support.sip import SipAgent
+from support.sip import pidf
+
+PAIRS = [p for p in pairs() if p.server.__name__ == "Prosody"]
+QUIET = 1.0
+
+
+class Notifier(SipAgent):
+    """Accepts SUBSCRIBEs and sends NOTIFYs at will."""
+
+    def __init__(self):
+        super().__init__("notifier", "sip.example.com", 0)
+        self.answers["SUBSCRIBE"] = self.accept
+
+    def accept(self, request):
+        self.proxy = request.source
+        self.respond(request, 200, "OK", "Expires: 600\r\n")
+
+    def subscription(self, watcher, presentity):
+        return self.expect("SUBSCRIBE", f"from {watcher} to {presentity}",
+                           lambda r: r.uri_of("From") == watcher and r.uri_of("To") == presentity and not r.tag("To"))
+
+    def notify(self, subscribe, body, state="active;expires=600", event="presence", content_type="application/pidf+xml",
+               cseq=2, call_id=None, tag=None):
+        """Sends a NOTIFY in the dialog that this SUBSCRIBE made; returns the final response."""
+        self.uri = subscribe.uri_of("To")
+        headers = {"Event": event, "Subscription-State": state}
+        if body:
+            headers["Content-Type"] = content_type
+        return self.request("NOTIFY", subscribe.uri_of("Contact"), to=subscribe.uri_of("From"), to_tag=subscribe.tag("From"),
+                            tag=tag or self.user.encode().hex(), call_id=call_id or subscribe.header("Call-ID"), cseq=cseq,
+                            headers=headers, body=body)
+
+
+@pytest.fixture(scope="module")
+def notifier():
+    agent = Notifier()
+    yield agent
+    agent.close()
+
+
+@pytest.fixture(scope="module")
+def servers(pair, notifier, tmp_path_factory):
+    def edit(text):
+        for name in ("presence_server", "outbound_proxy"):
+            text = re.sub(rf'^(modparam\("xmpp_gateway", "{name}", ").*("\))$', rf"\g<1>sip:127.0.0.1:{notifier.port}\2", text,
+                          flags=re.MULTILINE)
+        return text
+    gateway = Gateway(pair, tmp_path_factory.mktemp("notify"), edit=edit)
+    try:
+        yield gateway.wait_connected()
+    finally:
+        gateway.stop()
+
+
+@pytest.fixture
+def watched(gateway, notifier):
+    """juliet has asked to see a SIP user: (juliet, the SUBSCRIBE, the SIP user's URI)."""
+    juliet = gateway.xmpp_user()
+    presentity = f"sip:nobody-of-{juliet.bare.split('@')[0]}@{gateway.sip_domain}"
+    juliet.presence(type="subscribe", to=presentity[4:])
+    return juliet, notifier.subscription(f"sip:{juliet.bare}", presentity), presentity
+
+
+def from_contact(juliet, presentity):
+    return [p for p in juliet.stanzas("presence") if p.get("from").startswith(presentity[4:])]
+
+
+def test_the_subscribe_is_as_it_should_be(gateway, watched):
+    juliet, subscribe, presentity = watched
+    assert subscribe.header("Event") == "presence"
+    assert 0 < int(subscribe.header("Expires")) <= 3600
+    assert subscribe.uri_of("Contact").startswith("sip:xmpp-gateway@127.0.0.1")
+
+
+def test_in_a_known_dialog_it_is_taken(gateway, notifier, watched):
+    juliet, subscribe, presentity = watched
+    assert notifier.notify(subscribe, pidf(presentity)).status == 200
+    juliet.expect_presence(presentity[4:], "subscribed")
+    juliet.expect_presence(presentity[4:])
+
+
+def test_pending_is_taken_and_says_nothing(gateway, notifier, watched):
+    juliet, subscribe, presentity = watched
+    assert notifier.notify(subscribe, b"", state="pending;expires=600").status == 200
+    time.sleep(QUIET)
+    assert not [p for p in from_contact(juliet, presentity) if p.get("type") != "unavailable"]
+
+
+def test_rejected_is_unsubscribed(gateway, notifier, watched):
+    juliet, subscribe, presentity = watched
+    assert notifier.notify(subscribe, b"", state="terminated;reason=rejected").status == 200
+    juliet.expect_presence(presentity[4:], "unsubscribed")
+
+
+UNREADABLE = {
+    "not xml": b"this is not XML",
+    "cut off": pidf("sip:a@b").encode()[:120],
+    "empty element": b"<presence/>",
+    "latin-1": pidf("sip:a@b", note="NOTE").encode().replace(b"NOTE", b"caf\xe9"),
+    "nul": pidf("sip:a@b", note="NOTE").encode().replace(b"NOTE", b"a\0b"),
+    "doctype": b'<!DOCTYPE p [<!ENTITY a "b">]>' + pidf("sip:a@b", note="&a;").split("\n", 1)[1].encode(),
+    "deep": b"<a>" * 20000,
+    "other root": b'<dialog-info xmlns="urn:ietf:params:xml:ns:dialog-info" version="0" state="full" entity="sip:a@b"/>',
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_body_that_cannot_be_read_is_refused(gateway, notifier, watched, body):
+    juliet, subscribe, presentity = watched
+    before = len(gateway.host.log())
+    assert notifier.notify(subscribe, body).status >= 400
+    time.sleep(0.3)
+    assert not from_contact(juliet, presentity)
+    said = [line for line in gateway.host.log()[before:].splitlines() if "xmpp_gateway" in line]
+    assert len(said) == 1, said
+
+
+def test_outside_a_known_dialog_it_is_refused(gateway, notifier, watched):
+    juliet, subscribe, presentity = watched
+    assert notifier.notify(subscribe, pidf(presentity), call_id="made-up").status == 481
+    time.sleep(0.3)
+    assert not from_contact(juliet, presentity)
+
+
+def test_winfo_of_nobody_is_refused(gateway, notifier, watched):
+    juliet, subscribe, presentity = watched
+    body = ('<watcherinfo xmlns="urn:ietf:params:xml:ns:watcherinfo" version="0" state="full"><watcher-list resource='
+            f'"sip:{juliet.bare}" package="presence"><watcher id="1" event="subscribe" status="pending">sip:x@{gateway.sip_domain}'
+            "</watcher></watcher-list></watcherinfo>")
+    answer = notifier.notify(subscribe, body, event="presence.winfo", content_type="application/watcherinfo+xml", call_id="made-up-2")
+    assert answer.status == 481
+    time.sleep(0.3)
+    assert not [p for p in juliet.stanzas("presence") if p.get("type") == "subscribe"]

@@ -1,0 +1,77 @@
+"""Presence of XMPP users as SIP users see it: one tuple per resource (RFC 8048 §6)."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from support.gateway import is_active
+
+PIDF = "{urn:ietf:params:xml:ns:pidf}"
+
+
+def tuples(notify):
+    return ElementTree.fromstring(notify.text).findall(PIDF + "tuple") if notify.body else []
+
+
+def states(notify):
+    return [t.findtext(f"{PIDF}status/{PIDF}basic") for t in tuples(notify)]
+
+
+def notes(notify):
+    return [note.text for note in ElementTree.fromstring(notify.text).iter(PIDF + "note")] if notify.body else []
+
+
+def test_online_is_an_open_tuple(gateway):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    notify = subscription.wait_notify("an open tuple", lambda n: "open" in states(n))
+    assert notify.header("Content-Type") == "application/pidf+xml"
+    assert ElementTree.fromstring(notify.text).get("entity") in (f"sip:{juliet.bare}", f"pres:{juliet.bare}")
+
+
+@pytest.mark.parametrize("show", ["away", "chat", "dnd", "xa"])
+def test_show_is_carried(gateway, show):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    juliet.presence(show=show)
+    notify = subscription.wait_notify(f"show {show}", lambda n: show in [e.text for e in shows(n)])
+    assert states(notify) == ["open"]
+
+
+def shows(notify):
+    return list(ElementTree.fromstring(notify.text).iter("{jabber:client}show")) if notify.body else []
+
+
+@pytest.mark.parametrize("text", ["In a meeting", "<away> & 'busy' \"x\" ]]>", "\U0001F600 \u4f60\u597d", "two\nlines"])
+def test_status_is_a_note(gateway, text):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    juliet.presence(status=text)
+    subscription.wait_notify(f"the note {text!r}", lambda n: text in notes(n))
+
+
+def test_each_resource_is_a_tuple_and_leaves_alone(gateway):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    phone = gateway.login(juliet.bare, resource="phone")
+    subscription.wait_notify("two open tuples", lambda n: states(n).count("open") == 2)
+    phone.presence(type="unavailable")
+    seen = len(subscription.notifies())
+    subscription.wait_notify("one open tuple", lambda n: states(n).count("open") == 1
+                             and subscription.notifies().index(n) >= seen - 1)
+
+
+def test_offline_is_told(gateway):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    seen = len(subscription.notifies())
+    juliet.presence(type="unavailable")
+    subscription.wait_notify("no open tuple", lambda n: "open" not in states(n) and is_active(n)
+                             and subscription.notifies().index(n) >= seen)
+
+
+def test_a_resource_of_many_characters_is_no_danger(gateway):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    gateway.login(juliet.bare, resource="r\u00e9sum\u00e9 <&> " + "x" * 500)
+    notify = subscription.wait_notify("two open tuples", lambda n: states(n).count("open") == 2)
+    assert all(len(t.get("id")) < 128 for t in tuples(notify))

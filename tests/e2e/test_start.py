@@ -1,0 +1,45 @@
+"""A wrong or missing parameter: the host refuses to start, and its log names parameter, value and what it takes."""
+
+import re
+
+import pytest
+from support.gateway import hosts
+
+HOSTS = [pytest.param(make, id=name, marks=[pytest.mark.skip(reason=missing)] if missing else []) for name, make, missing in hosts()]
+
+WRONG = {
+    "password missing": ("xmpp_password", None, ["xmpp_password"]),
+    "password empty": ("xmpp_password", '""', ["xmpp_password"]),
+    "backend unknown": ("backend", '"pigeon"', ["backend", "pigeon", "component"]),
+    "backend server": ("backend", '"server"', ["backend", "server"]),
+    "port too high": ("xmpp_port", "65536", ["xmpp_port", "65536"]),
+    "port zero": ("xmpp_port", "0", ["xmpp_port", "0"]),
+    "domain missing": ("xmpp_domain", None, ["xmpp_domain"]),
+    "server address no uri": ("server_address", '"not a uri"', ["server_address", "not a uri"]),
+    "map without equals": ("gwmap", '"sip.example"', ["gwmap", "sip.example"]),
+}
+
+
+def with_parameter(name, value):
+    """The edit that gives a parameter this value, or takes it out."""
+    def edit(text):
+        text = re.sub(rf'^modparam\("xmpp_gateway", "{name}", .*\n', "", text, flags=re.MULTILINE)
+        if value is not None:
+            anchor = 'modparam("xmpp_gateway", '
+            start = text.index(anchor)
+            text = f'{text[:start]}modparam("xmpp_gateway", "{name}", {value})\n{text[start:]}'
+        return text
+    return edit
+
+
+@pytest.mark.parametrize("make", HOSTS)
+@pytest.mark.parametrize("name, value, said", WRONG.values(), ids=WRONG)
+def test_the_host_refuses_to_start(make, tmp_path, name, value, said):
+    host = make(tmp_path, edit=with_parameter(name, value))
+    host.start(ready=False)
+    try:
+        assert host.process.wait_end(10) != 0
+    finally:
+        host.kill()
+    lines = [line for line in host.log().splitlines() if all(word in line for word in said)]
+    assert lines, host.log()[-3000:]
