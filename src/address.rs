@@ -1,1 +1,191 @@
-//! placeholder
+//! SIP URI to JID and back (RFC 7247 §6, XEP-0106).
+//!
+//! Every address that [`Addresses`] hands out is canonical, and translating a canonical address there and back gives it again.
+//! What could not come back, because two addresses would become one, is refused. A `sips:` URI is refused (RFC 7247 §8); a
+//! password, a port, headers and all URI parameters but `gr` are dropped. Telephone numbers (`tel:`) are not mapped.
+//!
+//! ```
+//! use xmpp_gateway::address::{Addresses, Scheme};
+//!
+//! let addresses = Addresses::new(Scheme::Transparent).unwrap();
+//! let jid = addresses.sip_to_jid(b"sip:o'malley@Example.net:5070;gr=home").unwrap();
+//! assert_eq!(jid.as_str(), r"o\27malley@example.net/home");
+//! assert_eq!(addresses.jid_to_sip(&jid).unwrap(), "sip:o'malley@example.net");
+//! assert_eq!(addresses.jid_to_gruu(&jid).unwrap(), "sip:o'malley@example.net;gr=home");
+//! ```
+
+mod domain;
+mod escape;
+mod scheme;
+mod uri;
+
+use std::borrow::Cow;
+
+use jid::BareJid;
+use jid::Jid;
+use jid::NodePart;
+use jid::NodeRef;
+use jid::ResourcePart;
+
+pub use self::scheme::DomainPair;
+pub use self::scheme::Scheme;
+pub use self::scheme::SchemeError;
+
+/// The longest SIP URI that is looked at: three parts of a JID (RFC 7622 §3), each octet of them written as `%hh`.
+pub const MAX_URI: usize = 3 * 3 * MAX_PART;
+
+/// The longest part of a JID (RFC 7622 §3.2 to §3.4).
+pub const MAX_PART: usize = 1023;
+
+/// Translates addresses by the scheme that the operator chose.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    scheme: scheme::Compiled,
+}
+
+impl Addresses {
+    /// Checks the scheme and prepares it.
+    pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
+        Ok(Self { scheme: scheme::Compiled::new(scheme)? })
+    }
+
+    /// The JID of a SIP user (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter with a value.
+    ///
+    /// A temporary GRUU (RFC 5627 §3.1.2) has a `gr` without one: it hides the device, and so does its JID.
+    pub fn sip_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
+        let uri = uri::Parts::new(uri)?;
+        let user = escape::percent_decode(uri.user).ok_or(AddressError::User)?;
+        let host = domain::from_sip(uri.host)?;
+        let (node, domain) = self.scheme.to_xmpp(&user, &host)?;
+        let domain = domain::to_xmpp(&domain)?;
+        let bare = BareJid::from_parts(Some(&*node_of(&node)?), &domain);
+        let Some(gr) = uri.gr else { return Ok(bare.into()) };
+        let resource = escape::percent_decode(gr).ok_or(AddressError::Resource)?;
+        let resource = ResourcePart::new(&resource).map_err(|_| AddressError::Resource)?;
+        settled_resource(resource.as_str())?;
+        Ok(bare.with_resource(&resource).into())
+    }
+
+    /// The SIP URI of the user a JID names (RFC 7247 §6.4), without the resource.
+    pub fn jid_to_sip(&self, jid: &Jid) -> Result<String, AddressError> {
+        let node = jid.node().ok_or(AddressError::NoUser)?;
+        let user = user_of(node)?;
+        let domain = domain::from_xmpp(jid.domain().as_str())?;
+        let (user, host) = self.scheme.to_sip(&user, &domain)?;
+        let mut uri = String::with_capacity(user.len().saturating_add(host.len()).saturating_add(8));
+        uri.push_str("sip:");
+        escape::percent_encode(&user, escape::USER, &mut uri);
+        uri.push('@');
+        uri.push_str(&host);
+        Ok(uri)
+    }
+
+    /// The SIP URI of a JID with its resource, if it has one, as `gr` (RFC 7247 §6.4 step 8).
+    pub fn jid_to_gruu(&self, jid: &Jid) -> Result<String, AddressError> {
+        let mut uri = self.jid_to_sip(jid)?;
+        if let Some(resource) = jid.resource() {
+            settled_resource(resource.as_str())?;
+            uri.push_str(";gr=");
+            escape::percent_encode(resource.as_str(), escape::PARAMETER, &mut uri);
+        }
+        Ok(uri)
+    }
+}
+
+/// Why an address has no counterpart. All but [`Self::Sips`] and [`Self::Tel`] are the fault of whoever wrote the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressError {
+    /// The URI is not of a scheme that names a user: `sip`, `im` or `pres`.
+    Scheme,
+    /// A `sips:` URI: XMPP cannot keep its promise, so it must not be translated (RFC 7247 §8).
+    Sips,
+    /// A telephone number: it has no domain, so it is no address of XMPP.
+    Tel,
+    /// It names a domain, not a user.
+    NoUser,
+    /// The user is no valid UTF-8 once decoded, has a character that no localpart may have, or begins or ends with a space.
+    User,
+    /// The resource, or the value of `gr`, is no valid resource.
+    Resource,
+    /// The domain is no DNS name and no IP address.
+    Domain,
+    /// Longer than RFC 7622 allows.
+    TooLong,
+    /// It is another spelling of an address that has a canonical one under the configured scheme: it would not come back.
+    Ambiguous,
+}
+
+impl std::fmt::Display for AddressError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "not a sip: URI",
+            Self::Sips => "a sips: URI must not be translated",
+            Self::Tel => "a tel: URI has no XMPP address",
+            Self::NoUser => "the address names no user",
+            Self::User => "the user part has a character that cannot be translated",
+            Self::Resource => "the resource cannot be translated",
+            Self::Domain => "the domain is not valid",
+            Self::TooLong => "the address is too long",
+            Self::Ambiguous => "the address is not the canonical one under the configured scheme",
+        })
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+/// The localpart for a decoded SIP user.
+fn node_of(user: &str) -> Result<Cow<'_, NodeRef>, AddressError> {
+    if user.is_empty() {
+        return Err(AddressError::NoUser);
+    }
+    if user.starts_with(' ') || user.ends_with(' ') {
+        return Err(AddressError::User);
+    }
+    match escape::escape(user) {
+        Cow::Borrowed(plain) => node_part(plain),
+        Cow::Owned(escaped) => Ok(Cow::Owned(node_part(&escaped)?.into_owned())),
+    }
+}
+
+fn node_part(escaped: &str) -> Result<Cow<'_, NodeRef>, AddressError> {
+    if escaped.len() > MAX_PART {
+        return Err(AddressError::TooLong);
+    }
+    let node = NodePart::new(escaped).map_err(|_| AddressError::User)?;
+    // Compatibility forms (U+FF3C, say) become ASCII only now and can make an escape sequence that was not there.
+    if !escaped.is_ascii() {
+        user_of(&node)?;
+    }
+    Ok(node)
+}
+
+/// The SIP user, not yet percent-encoded, for a localpart.
+fn user_of(node: &NodeRef) -> Result<Cow<'_, str>, AddressError> {
+    // Stringprep is not idempotent for what Unicode got after version 3.2: such a name would change on its way back.
+    let settled = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if !node.as_str().bytes().all(settled) && !NodePart::new(node.as_str()).is_ok_and(|again| again.as_str() == node.as_str()) {
+        return Err(AddressError::User);
+    }
+    let user = escape::unescape(node.as_str());
+    if let Cow::Owned(user) = &user {
+        if user.starts_with(' ') || user.ends_with(' ') {
+            return Err(AddressError::User);
+        }
+        // `a\5cb` means `a\b`, which is written without escape (XEP-0106 §4.2): only one of the two is let through.
+        if escape::escape(user) != node.as_str() {
+            return Err(AddressError::Ambiguous);
+        }
+    }
+    Ok(user)
+}
+
+/// As [`user_of`] does for localparts.
+fn settled_resource(resource: &str) -> Result<(), AddressError> {
+    if resource.is_ascii() || ResourcePart::new(resource).is_ok_and(|again| again.as_str() == resource) {
+        return Ok(());
+    }
+    Err(AddressError::Resource)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,16 @@
 //! The host layer fills [`Parameters`] as its parser meets each `modparam`; [`Config::from_parameters`] in mod_init either
 //! accepts all of them or names the parameter, what it held and what it takes.
 
+use std::fmt;
+use std::net::IpAddr;
+
+use jid::BareJid;
+
+use crate::address::Addresses;
+use crate::address::DomainPair;
+use crate::address::Scheme;
+use crate::address::SchemeError;
+
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
 #[allow(missing_docs, reason = "each field is the parameter of that name; see Config and module-docs")]
@@ -20,4 +30,307 @@ pub struct Parameters {
     pub outbound_proxy: Option<String>,
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
+}
+
+/// Everything the operator decided, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How we reach the XMPP network.
+    pub backend: Backend,
+    /// How addresses of one side are written on the other.
+    pub addresses: Addresses,
+    /// Next hop of MESSAGE, SUBSCRIBE and PUBLISH; a SIP URI.
+    pub outbound_proxy: Option<String>,
+    /// Contact of our SUBSCRIBEs: where NOTIFYs come back to; a SIP URI.
+    pub server_address: String,
+    /// Next hop of SUBSCRIBE and PUBLISH, and the watcher of presence.winfo; a SIP URI.
+    pub presence_server: Option<String>,
+}
+
+/// How we reach the XMPP network.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// As a component of an XMPP server (XEP-0114).
+    Component(Component),
+}
+
+/// A component connection.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// Our domain on the XMPP side (`xmpp_domain`).
+    pub domain: String,
+    /// Name or address of the XMPP server (`xmpp_host`).
+    pub host: String,
+    /// Its component port (`xmpp_port`).
+    pub port: u16,
+    /// The shared secret (`xmpp_password`).
+    pub secret: Secret,
+}
+
+/// A password that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps it.
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The password itself, for the digest.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(...)")
+    }
+}
+
+/// A parameter that cannot be used. Display gives the whole sentence for the operator's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    parameter: &'static str,
+    /// What it held; never that of a password.
+    value: Option<String>,
+    takes: &'static str,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => {
+                write!(f, "parameter {} is \"{}\"; it takes {}", self.parameter, value.escape_debug(), self.takes)
+            }
+            None => write!(f, "parameter {} is not set; it takes {}", self.parameter, self.takes),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The port of component connections; IANA has registered none, every server uses this one.
+pub const DEFAULT_COMPONENT_PORT: u16 = 5347;
+
+const DEFAULT_HOST: &str = "127.0.0.1";
+
+const TAKES_DOMAIN: &str = "a domain name, as in \"sip.example.com\"";
+const TAKES_URI: &str = "a SIP URI, as in \"sip:gateway@sip.example.com:5060\"";
+const TAKES_SEPARATOR: &str = "one to eight ASCII characters that no domain has, as in \"*\"";
+const TAKES_MAP: &str = "pairs of domains, as in \"sip.example.com=xmpp.example.com;sip.example.org=example.org\", \
+                         each domain once on its side";
+
+impl Config {
+    /// Checks all parameters; the first that cannot be used is the error.
+    pub fn from_parameters(parameters: &Parameters) -> Result<Self, Error> {
+        let backend = backend(parameters)?;
+        let Backend::Component(component) = &backend;
+        Ok(Self {
+            addresses: addresses(parameters, &component.domain)?,
+            outbound_proxy: optional_uri("outbound_proxy", parameters.outbound_proxy.as_deref())?,
+            server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
+                .and_then(|value| uri("server_address", value))?,
+            presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
+            backend,
+        })
+    }
+}
+
+fn backend(parameters: &Parameters) -> Result<Backend, Error> {
+    match parameters.backend.as_deref() {
+        None | Some("component") => {}
+        Some(other) => {
+            let takes = "\"component\" (XEP-0114); \"server\" (a server of our own, without an XMPP server beside it) does not \
+                         exist yet";
+            return Err(Error { parameter: "backend", value: Some(other.to_owned()), takes });
+        }
+    }
+    let domain = required("xmpp_domain", parameters.xmpp_domain.as_deref(), TAKES_DOMAIN)?;
+    let host = parameters.xmpp_host.as_deref().unwrap_or(DEFAULT_HOST);
+    Ok(Backend::Component(Component {
+        domain: self::domain("xmpp_domain", domain)?,
+        host: if host.parse::<IpAddr>().is_ok() { host.to_owned() } else { self::domain("xmpp_host", host)? },
+        port: port(parameters.xmpp_port)?,
+        secret: secret(parameters.xmpp_password.as_deref())?,
+    }))
+}
+
+fn secret(password: Option<&str>) -> Result<Secret, Error> {
+    let takes = "the secret that the XMPP server holds for this component";
+    required("xmpp_password", password, takes).map(|password| Secret::new(password.to_owned()))
+}
+
+fn port(port: Option<i64>) -> Result<u16, Error> {
+    let Some(given) = port else { return Ok(DEFAULT_COMPONENT_PORT) };
+    match u16::try_from(given) {
+        Ok(port) if port != 0 => Ok(port),
+        _ => Err(Error { parameter: "xmpp_port", value: Some(given.to_string()), takes: "a port number from 1 to 65535" }),
+    }
+}
+
+/// Which of the schemes the parameters ask for. `sip_domain` is the map of one pair that the stock modules have.
+fn addresses(parameters: &Parameters, xmpp_domain: &str) -> Result<Addresses, Error> {
+    let gateway_domain = parameters.gateway_domain.as_deref().map(|value| domain("gateway_domain", value)).transpose()?;
+    let pairs = pairs(parameters, xmpp_domain)?;
+    let scheme = match &parameters.domain_separator {
+        Some(separator) => Scheme::Encoded {
+            separator: separator.clone(),
+            gateway_domain: gateway_domain.ok_or(Error {
+                parameter: "gateway_domain",
+                value: None,
+                takes: "the SIP domain of the gateway, needed because domain_separator is set",
+            })?,
+            xmpp_domain: xmpp_domain.to_owned(),
+            pairs,
+        },
+        None if pairs.is_empty() => Scheme::Transparent,
+        None => Scheme::Mapped(pairs),
+    };
+    Addresses::new(scheme).map_err(|error| match error {
+        SchemeError::Separator(value) => Error { parameter: "domain_separator", value: Some(value), takes: TAKES_SEPARATOR },
+        SchemeError::Domain(value) | SchemeError::SipTwice(value) | SchemeError::XmppTwice(value) => {
+            Error { parameter: "gwmap", value: Some(value), takes: TAKES_MAP }
+        }
+    })
+}
+
+fn pairs(parameters: &Parameters, xmpp_domain: &str) -> Result<Vec<DomainPair>, Error> {
+    let mut pairs = Vec::new();
+    if let Some(sip) = parameters.sip_domain.as_deref() {
+        pairs.push(DomainPair { sip: domain("sip_domain", sip)?, xmpp: xmpp_domain.to_owned() });
+    }
+    for line in &parameters.gwmap {
+        let wrong = || Error { parameter: "gwmap", value: Some(line.clone()), takes: TAKES_MAP };
+        for entry in line.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let (sip, xmpp) = entry.split_once('=').ok_or_else(wrong)?;
+            let pair = DomainPair {
+                sip: domain("gwmap", sip.trim()).map_err(|_| wrong())?,
+                xmpp: domain("gwmap", xmpp.trim()).map_err(|_| wrong())?,
+            };
+            pairs.push(pair);
+        }
+    }
+    Ok(pairs)
+}
+
+fn required<'a>(parameter: &'static str, value: Option<&'a str>, takes: &'static str) -> Result<&'a str, Error> {
+    value.filter(|value| !value.is_empty()).ok_or(Error { parameter, value: None, takes })
+}
+
+fn domain(parameter: &'static str, value: &str) -> Result<String, Error> {
+    let wrong = || Error { parameter, value: Some(value.to_owned()), takes: TAKES_DOMAIN };
+    let jid = BareJid::new(value).map_err(|_| wrong())?;
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
+    if jid.node().is_some() || !jid.domain().as_str().chars().all(plain) {
+        return Err(wrong());
+    }
+    Ok(jid.domain().as_str().to_owned())
+}
+
+fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<String>, Error> {
+    value.map(|value| uri(parameter, value)).transpose()
+}
+
+/// A cheap check: the host parses it for real. It keeps what would break a header out of every header.
+fn uri(parameter: &'static str, value: &str) -> Result<String, Error> {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"');
+    match value.strip_prefix("sip:") {
+        Some(rest) if !rest.is_empty() && rest.chars().all(plain) => Ok(value.to_owned()),
+        _ => Err(Error { parameter, value: Some(value.to_owned()), takes: TAKES_URI }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minimal() -> Parameters {
+        Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("s3cret".into()),
+            server_address: Some("sip:gw@sip.example.com".into()),
+            ..Parameters::default()
+        }
+    }
+
+    fn refusal(parameters: &Parameters) -> String {
+        Config::from_parameters(parameters).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn three_parameters_are_enough() {
+        let config = Config::from_parameters(&minimal()).unwrap();
+        let Backend::Component(component) = config.backend;
+        assert_eq!((component.host.as_str(), component.port), ("127.0.0.1", 5347));
+        assert_eq!(config.addresses.sip_to_jid(b"sip:a@b.example").unwrap().as_str(), "a@b.example");
+    }
+
+    #[test]
+    fn a_missing_password_is_named() {
+        let parameters = Parameters { xmpp_password: None, ..minimal() };
+        assert_eq!(
+            refusal(&parameters),
+            "parameter xmpp_password is not set; it takes the secret that the XMPP server holds for this component"
+        );
+    }
+
+    #[test]
+    fn the_server_backend_is_refused_with_what_exists() {
+        let parameters = Parameters { backend: Some("server".into()), ..minimal() };
+        assert!(refusal(&parameters).starts_with("parameter backend is \"server\"; it takes \"component\""));
+    }
+
+    #[test]
+    fn a_port_out_of_range_is_named_with_its_value() {
+        let parameters = Parameters { xmpp_port: Some(70_000), ..minimal() };
+        assert_eq!(refusal(&parameters), "parameter xmpp_port is \"70000\"; it takes a port number from 1 to 65535");
+    }
+
+    #[test]
+    fn a_map_with_a_domain_twice_is_refused() {
+        let parameters = Parameters { gwmap: vec!["a.x=b.y;a.x=c.z".into()], ..minimal() };
+        assert!(refusal(&parameters).starts_with("parameter gwmap is \"a.x\"; it takes pairs of domains"));
+    }
+
+    #[test]
+    fn lines_of_gwmap_add_up() {
+        let parameters = Parameters { gwmap: vec!["a.x = b.y; c.x=d.y;".into(), "e.x=f.y".into()], ..minimal() };
+        let addresses = Config::from_parameters(&parameters).unwrap().addresses;
+        for (sip, xmpp) in [("a.x", "b.y"), ("c.x", "d.y"), ("e.x", "f.y")] {
+            let jid = addresses.sip_to_jid(format!("sip:user@{sip}").as_bytes()).unwrap();
+            assert_eq!(jid.as_str(), format!("user@{xmpp}"));
+        }
+    }
+
+    #[test]
+    fn the_encoded_scheme_needs_its_gateway_domain() {
+        let parameters = Parameters { domain_separator: Some("*".into()), ..minimal() };
+        assert!(refusal(&parameters).starts_with("parameter gateway_domain is not set"));
+    }
+
+    #[test]
+    fn a_separator_that_could_be_part_of_a_domain_is_refused() {
+        for separator in ["a", "-", ".", "*.", "", " "] {
+            let parameters = Parameters {
+                domain_separator: Some(separator.into()),
+                gateway_domain: Some("gw.example.com".into()),
+                ..minimal()
+            };
+            assert!(refusal(&parameters).starts_with("parameter domain_separator"), "{separator}");
+        }
+    }
+
+    #[test]
+    fn a_uri_cannot_carry_a_header() {
+        let parameters = Parameters { outbound_proxy: Some("sip:a\r\nX: y".into()), ..minimal() };
+        assert!(refusal(&parameters).starts_with("parameter outbound_proxy is \"sip:a\\r\\nX: y\""));
+    }
+
+    #[test]
+    fn no_debug_output_shows_the_password() {
+        let config = Config::from_parameters(&minimal()).unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
 }

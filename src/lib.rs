@@ -34,10 +34,12 @@ pub mod translate;
 
 pub mod gateway;
 
+#[allow(unsafe_code, reason = "system calls that std does not offer, and memory shared over the fork")]
 pub mod link;
 pub mod net;
 pub mod process;
 pub mod worker;
 
 #[cfg(any(host = "kamailio", host = "opensips"))]
+#[allow(unsafe_code, reason = "the border to C: see the safety ledger in host/mod.rs")]
 mod host;

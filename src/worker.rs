@@ -1,6 +1,30 @@
-//! What a SIP worker does for the gateway: contract only, bodies follow.
+//! What a SIP worker does for the gateway: it translates in parallel with the others, and ships finished bytes.
+//!
+//! Nothing here waits, and nothing is remembered from one request to the next; what needs memory is said to the XMPP process as an
+//! [`Event`].
 
+use crate::address::Addresses;
+use crate::config::Config;
+use crate::gateway::action::Authorization;
+use crate::gateway::event::Event;
+use crate::gateway::event::Notify;
+use crate::link::SendError;
+use crate::link::Sender;
+use crate::link::datagram;
 use crate::sip;
+use crate::sip::BodyError;
+use crate::sip::header;
+use crate::sip::pidf;
+use crate::sip::winfo;
+use crate::translate::failure;
+use crate::translate::message;
+use crate::translate::message::StanzaType;
+use crate::translate::presence;
+use crate::translate::watchers;
+use crate::xmpp::stanza;
+
+/// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
+const WINFO_EXPIRES: u32 = 3600;
 
 /// What a script function answers. Only `host/guard.rs` turns it into the `int` of the host, and never into 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,34 +41,195 @@ pub enum ScriptResult {
 
 /// The worker's side of the gateway: made in mod_init, before the host forks, and never changed after it.
 #[derive(Debug)]
-pub struct Worker {}
+pub struct Worker {
+    addresses: Addresses,
+    link: Sender,
+    /// Who watches the watchers: From of presence.winfo subscriptions.
+    winfo_watcher: String,
+}
 
 impl Worker {
+    /// Takes the workers' end of the link.
+    pub fn new(config: &Config, link: Sender) -> Self {
+        let winfo_watcher = config.presence_server.as_ref().unwrap_or(&config.server_address).clone();
+        Self { addresses: config.addresses.clone(), link, winfo_watcher }
+    }
+
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
     pub fn send_message(&self, request: &sip::Request) -> ScriptResult {
-        let _ = request;
-        ScriptResult::Failed
+        if !self.link.shared().stream_is_up() {
+            return ScriptResult::XmppDown;
+        }
+        match message::to_xmpp(request, &self.addresses, StanzaType::Chat) {
+            Ok(stanza) => self.send_stanza(&stanza),
+            Err(error) => {
+                log::warn!("MESSAGE {} is not sent to XMPP: {error}", shown(&request.call_id));
+                ScriptResult::Failed
+            }
+        }
     }
 
     /// `pua_xmpp_notify()`: a NOTIFY whose dialog the host's pua knows becomes presence (RFC 8048 §5.2) or prompts (RFC 3857).
+    ///
+    /// It is taken while the stream is down too: the XMPP process keeps the state, and a refusal would end the subscription.
     pub fn notify(&self, request: &sip::Request) -> ScriptResult {
-        let _ = request;
-        ScriptResult::Failed
+        let event = match header::event_package(request.event.as_deref().unwrap_or_default()) {
+            b"presence" => self.presence_event(request),
+            b"presence.winfo" => self.winfo_event(request),
+            _ => Err(NotifyError::Event),
+        };
+        match event {
+            Ok(event) => self.send_event(&event),
+            Err(error) => {
+                log::warn!("NOTIFY {} is not sent to XMPP: {error}", shown(&request.call_id));
+                ScriptResult::Failed
+            }
+        }
     }
 
     /// `pua_xmpp_req_winfo(request_uri, expires)`: the subscription that tells who watches an XMPP user; the host's pua sends it.
+    /// From now on the gateway answers for who may see this user. `None`: the log says why.
     pub fn winfo_subscription(&self, request_uri: &[u8], expires: &[u8]) -> Option<sip::Subscribe> {
-        let _ = (request_uri, expires);
-        None
+        let jid = match self.addresses.sip_to_jid(request_uri) {
+            Ok(jid) => jid.into_bare(),
+            Err(error) => {
+                log::warn!("no watchers of {}: {error}", shown(request_uri));
+                return None;
+            }
+        };
+        let presentity = self.addresses.jid_to_sip(&jid.clone().into()).ok()?;
+        let expires = match std::str::from_utf8(expires).map(str::trim) {
+            Ok("") => WINFO_EXPIRES,
+            Ok(number) => number.parse().ok().or_else(|| {
+                log::warn!("no watchers of {presentity}: expires is \"{}\"; it takes seconds", number.escape_debug());
+                None
+            })?,
+            Err(_) => return None,
+        };
+        self.link.shared().answer_for(jid.as_str());
+        Some(sip::Subscribe { event: sip::Event::PresenceWinfo, presentity, watcher: self.winfo_watcher.clone(), expires })
+    }
+
+    /// What an XMPP user decided on a SIP watcher; `None` where the presentity is no XMPP user we answer for.
+    pub fn authorization(&self, watcher: &[u8], presentity: &[u8]) -> Option<Authorization> {
+        let presentity = self.addresses.sip_to_jid(presentity).ok()?.into_bare();
+        if !self.link.shared().answers_for(presentity.as_str()) {
+            return None;
+        }
+        // A watcher without a JID can never be let in by the XMPP user.
+        let watcher = self.addresses.sip_to_jid(watcher).ok().map(jid::Jid::into_bare);
+        Some(
+            watcher.map_or(Authorization::Pending, |watcher| {
+                self.link.shared().authorization(watcher.as_str(), presentity.as_str())
+            }),
+        )
     }
 
     /// The final reply to a MESSAGE that the XMPP process sent; 408 where none came.
     pub fn message_reply(&self, origin: &sip::Origin, status: u16, reason: &str) {
-        let _ = (origin, status, reason);
+        if let Some(error) = failure::to_xmpp(status, reason, None) {
+            let sip::Origin { from, to, id } = origin;
+            self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
+        }
     }
 
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent; 408 where none came.
     pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], status: u16) {
-        let _ = (watcher, presentity, status);
+        let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().to_string());
+        match (jid(watcher), jid(presentity)) {
+            (Ok(watcher), Ok(presentity)) => {
+                self.send_event(&Event::SubscribeReply { watcher, presentity, status });
+            }
+            (Err(error), _) | (_, Err(error)) => log::error!("a reply to SUBSCRIBE names no XMPP user: {error}"),
+        }
     }
+
+    fn presence_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
+        let state = header::subscription_state(request.subscription_state.as_deref().unwrap_or_default())
+            .ok_or(NotifyError::SubscriptionState)?;
+        // We are the notifier's peer: From is who is watched, To is who watches.
+        let presentity = self.addresses.sip_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
+        let watcher = self.addresses.sip_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
+        let presences = if request.body.is_empty() {
+            Vec::new()
+        } else {
+            let document = pidf::Document::parse(&request.body).map_err(NotifyError::Pidf)?;
+            let language = request.content_language.as_deref().and_then(header::content_language);
+            presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language)
+        };
+        Ok(Event::Notify(Notify {
+            watcher: watcher.to_string(),
+            presentity: presentity.to_string(),
+            call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
+            cseq: request.cseq,
+            state,
+            presences,
+        }))
+    }
+
+    fn winfo_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
+        let presentity = self.addresses.sip_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
+        let document = winfo::Document::parse(&request.body).map_err(NotifyError::Winfo)?;
+        let waiting = watchers::waiting(&document, &self.addresses);
+        Ok(Event::Watchers { presentity: presentity.to_string(), waiting })
+    }
+
+    fn send_stanza(&self, stanza: &str) -> ScriptResult {
+        let mut bytes = Vec::with_capacity(stanza.len().saturating_add(1));
+        datagram::encode_stanza(stanza, &mut bytes);
+        self.send(&bytes)
+    }
+
+    fn send_event(&self, event: &Event) -> ScriptResult {
+        let mut bytes = Vec::new();
+        datagram::encode(event, &mut bytes);
+        self.send(&bytes)
+    }
+
+    fn send(&self, bytes: &[u8]) -> ScriptResult {
+        match self.link.send(bytes) {
+            Ok(()) => ScriptResult::Done,
+            Err(SendError::Full) => {
+                log::warn!("the XMPP process does not keep up: the link to it is full");
+                ScriptResult::Busy
+            }
+            Err(SendError::TooLarge) => {
+                log::warn!("a stanza of {} bytes is too large for the link", bytes.len());
+                ScriptResult::Failed
+            }
+            Err(SendError::Socket(errno)) => {
+                log::error!("the link to the XMPP process failed: errno {errno}");
+                ScriptResult::Failed
+            }
+        }
+    }
+}
+
+/// Why a NOTIFY is not for XMPP.
+#[derive(Debug)]
+enum NotifyError {
+    /// Event is neither `presence` nor `presence.winfo`.
+    Event,
+    /// There is no Subscription-State, or none that RFC 6665 knows.
+    SubscriptionState,
+    Address(crate::address::AddressError),
+    Pidf(BodyError),
+    Winfo(BodyError),
+}
+
+impl std::fmt::Display for NotifyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Event => f.write_str("its Event is neither presence nor presence.winfo"),
+            Self::SubscriptionState => f.write_str("its Subscription-State is missing or unknown"),
+            Self::Address(error) => write!(f, "{error}"),
+            Self::Pidf(error) => write!(f, "its PIDF cannot be read: {error}"),
+            Self::Winfo(error) => write!(f, "its watcherinfo cannot be read: {error}"),
+        }
+    }
+}
+
+/// Bytes of a peer, fit for a log line.
+fn shown(bytes: &[u8]) -> impl std::fmt::Display + '_ {
+    bytes.get(..200).unwrap_or(bytes).escape_ascii()
 }

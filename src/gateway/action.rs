@@ -13,4 +13,26 @@ pub enum Action {
     Publish(sip::Publish),
     /// Subscribe, refresh, fetch or unsubscribe.
     Subscribe(sip::Subscribe),
+    /// Keep what an XMPP user decided on a SIP watcher, and have the presence server ask again and tell the watcher.
+    Authorize {
+        /// The SIP user who wants to see, bare JID.
+        watcher: String,
+        /// The XMPP user who decided, bare JID.
+        presentity: String,
+        /// The same user, bare SIP URI.
+        presentity_uri: String,
+        /// What was decided.
+        decision: Authorization,
+    },
+}
+
+/// The decision of an XMPP user on one SIP watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authorization {
+    /// None yet.
+    Pending,
+    /// `subscribed`.
+    Allowed,
+    /// `unsubscribed`.
+    Refused,
 }

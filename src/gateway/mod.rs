@@ -1,3 +1,228 @@
-//! placeholder
+//! The gateway's memory: who watches whom, whose presence is published. Sans-IO: events and stanzas in, actions out.
+//!
+//! Nothing here reads a clock or writes to a socket; `now` is an argument, and what is to be done is pushed onto a list of
+//! [`Action`]s, which `process` carries out in order. So every machine runs in tests without a host, a server or time.
 
 pub mod action;
+pub mod event;
+pub mod publication;
+pub mod subscription;
+pub mod watcher;
+
+mod iq;
+
+use std::time::Instant;
+
+use jid::Jid;
+
+use crate::address::Addresses;
+use crate::config::Backend;
+use crate::config::Config;
+use crate::sip;
+use crate::translate::failure;
+use crate::translate::message;
+use crate::translate::presence;
+use crate::xml::XmlWriter;
+use crate::xmpp::element::Element;
+use crate::xmpp::stanza;
+use crate::xmpp::stanza::AddressError;
+use crate::xmpp::stanza::Kind;
+use crate::xmpp::stanza::PresenceType;
+use crate::xmpp::stanza_error::Condition;
+use crate::xmpp::stanza_error::StanzaError;
+use crate::xmpp::stream_error;
+use action::Action;
+use action::Authorization;
+use event::Event;
+use publication::Publications;
+use subscription::Pair;
+use subscription::Subscriptions;
+use subscription::Uris;
+use subscription::Wish;
+use watcher::Watchers;
+
+/// All that the XMPP process remembers.
+#[derive(Debug)]
+pub struct Gateway {
+    addresses: Addresses,
+    /// Our domain on the XMPP side.
+    domain: String,
+    subscriptions: Subscriptions,
+    publications: Publications,
+    watchers: Watchers,
+    /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
+    unique: u64,
+}
+
+impl Gateway {
+    /// An empty one.
+    ///
+    /// `seed` is any number that differs from start to start.
+    pub fn new(config: &Config, seed: u64) -> Self {
+        let Backend::Component(component) = &config.backend;
+        Self {
+            addresses: config.addresses.clone(),
+            domain: component.domain.clone(),
+            subscriptions: Subscriptions::default(),
+            publications: Publications::default(),
+            watchers: Watchers::default(),
+            unique: seed,
+        }
+    }
+
+    /// The XMPP server accepted us.
+    pub fn stream_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.subscriptions.stream_up(actions);
+        self.publications.stream_up(now, actions);
+    }
+
+    /// The stream broke.
+    pub fn stream_down(&mut self) {
+        self.subscriptions.stream_down();
+        self.publications.stream_down();
+        self.watchers.stream_down();
+    }
+
+    /// Time has passed: call it about once a second.
+    pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.subscriptions.tick(now, actions);
+        self.publications.tick(now, actions);
+    }
+
+    /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
+    pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
+        let done = match stanza::Addresses::of(stanza) {
+            Ok(addresses) => self.addressed(now, stanza, &addresses, actions),
+            Err(AddressError::To) => Err(Condition::JidMalformed.into()),
+            // RFC 6120 §8.1.2: the server stamps and routes by both.
+            Err(AddressError::From | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
+        };
+        if let Err(error) = done
+            && let Some(reply) = stanza::error_reply(stanza, &error)
+        {
+            actions.push(Action::Stanza(reply));
+        }
+        Ok(())
+    }
+
+    /// An event from the SIP side.
+    pub fn event(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Stanza(stanza) => actions.push(Action::Stanza(stanza)),
+            Event::Notify(notify) => {
+                let pair = (notify.watcher.clone(), notify.presentity.clone());
+                match self.uris(&pair) {
+                    Some(uris) => self.subscriptions.notify(now, notify, uris, actions),
+                    None => log::error!("a NOTIFY for {} from {} has an address without counterpart", pair.0, pair.1),
+                }
+            }
+            Event::Watchers { presentity, waiting } => self.watchers.waiting(&presentity, waiting, actions),
+            Event::SubscribeReply { watcher, presentity, status } => {
+                self.subscriptions.reply(now, &(watcher, presentity), status, actions);
+            }
+        }
+    }
+
+    /// The host did not take a MESSAGE: its sender is told.
+    pub fn message_refused(&mut self, refused: &sip::Message, actions: &mut Vec<Action>) {
+        let sip::Origin { from, to, id } = &refused.origin;
+        let error = Condition::InternalServerError.into();
+        actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
+    }
+
+    /// The host did not take a SUBSCRIBE.
+    pub fn subscribe_refused(&mut self, now: Instant, refused: &sip::Subscribe, actions: &mut Vec<Action>) {
+        let jid = |uri: &str| self.addresses.sip_to_jid(uri.as_bytes()).ok().map(|jid| jid.to_bare().to_string());
+        if let (Some(watcher), Some(presentity)) = (jid(&refused.watcher), jid(&refused.presentity)) {
+            self.subscriptions.refused(now, &(watcher, presentity), actions);
+        }
+    }
+
+    fn addressed(
+        &mut self,
+        now: Instant,
+        stanza: &Element,
+        addresses: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        match Kind::of(stanza) {
+            Some(Kind::Message) => self.message(stanza, addresses, actions),
+            Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
+            Some(Kind::Iq) => iq::answer(&self.domain, stanza, actions),
+            None => Ok(()),
+        }
+    }
+
+    fn message(
+        &mut self,
+        stanza: &Element,
+        stanza::Addresses { from, to }: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        self.unique = self.unique.wrapping_add(1);
+        match message::to_sip(stanza, from, to, &self.addresses, self.unique, message::DEFAULT_LIMIT) {
+            Ok(message) => actions.push(Action::Message(message)),
+            Err(error) => match failure::message_error(error) {
+                Some(error) => return Err(error),
+                None => log::debug!("a message from {from} is not for SIP: {error}"),
+            },
+        }
+        Ok(())
+    }
+
+    fn presence(
+        &mut self,
+        now: Instant,
+        stanza: &Element,
+        stanza::Addresses { from, to }: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
+        if to.node().is_none() || kind == PresenceType::Error {
+            // The gateway itself has no presence; and what came back is sent again with the next change.
+            return Ok(());
+        }
+        let pair = (from.to_bare().to_string(), to.to_bare().to_string());
+        let uris = Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? };
+        match kind {
+            PresenceType::Available => self.available(now, stanza, from, pair.1, actions),
+            PresenceType::Unavailable => self.publications.unavailable(from.as_str(), actions),
+            PresenceType::Subscribe => self.subscriptions.ask(pair, uris, Wish::Subscribe, actions),
+            PresenceType::Probe => self.subscriptions.ask(pair, uris, Wish::Probe, actions),
+            PresenceType::Unsubscribe => self.subscriptions.unsubscribe(pair, uris, actions),
+            PresenceType::Subscribed => self.decided(pair, uris, Authorization::Allowed, actions),
+            PresenceType::Unsubscribed => self.decided(pair, uris, Authorization::Refused, actions),
+            PresenceType::Error => {}
+        }
+        Ok(())
+    }
+
+    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, seen_by: String, actions: &mut Vec<Action>) {
+        match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
+            Ok(publish) => self.publications.available(now, from.as_str(), seen_by, publish, actions),
+            Err(error) => log::debug!("the presence of {from} is not for SIP: {error}"),
+        }
+    }
+
+    /// The XMPP user, who sent it, decided on the SIP user it was sent to.
+    fn decided(&mut self, pair: Pair, uris: Uris, decision: Authorization, actions: &mut Vec<Action>) {
+        let (presentity, watcher) = pair;
+        self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
+    }
+
+    fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
+        self.addresses.jid_to_sip(jid).map_err(failure::address_error)
+    }
+
+    fn uris(&self, (watcher, presentity): &Pair) -> Option<Uris> {
+        let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| self.addresses.jid_to_sip(&jid).ok());
+        Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
+    }
+}
+
+/// A presence stanza that says nothing but its type.
+fn presence_stanza(from: &str, to: &str, kind: &str) -> Action {
+    let mut xml = XmlWriter::new();
+    xml.open("presence").attribute("from", from).attribute("to", to).attribute("type", kind);
+    Action::Stanza(xml.finish())
+}

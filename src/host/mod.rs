@@ -1,1 +1,25 @@
-//! The SIP server we are loaded into: picks its folder.
+//! The SIP server we are loaded into: picks its folder, and says what all `unsafe` of the host layer rests on.
+//!
+//! # Safety ledger
+//!
+//! Each `unsafe` block names the entries it rests on and the fact that is true at its place.
+//!
+//! - **H1** One thread per process: the host calls us, and we call the host, on the main thread of the process only. The XMPP
+//!   process runs a single-threaded runtime on that thread.
+//! - **H2** A pointer that the host passes to a callback lives until the callback returns, and a pointer that we pass to the host
+//!   is only used until its function returns, except where the ledger says otherwise.
+//! - **H3** A host string is a pointer and a length: maybe NULL, not NUL-terminated, any bytes.
+//! - **H4** Statics are written in the main process before it forks (module registration, parameters, mod_init), then inherited
+//!   and only read. Tables handed to the host live in statics: the host keeps their address.
+//! - **H5** We copy out, the host copies in: memory changes no owner, and is freed by the allocator that made it.
+//! - **H6** No panic crosses the border: every entry point runs under [`guard`].
+
+#![allow(unsafe_code, reason = "the border to the C host; each block rests on the ledger above")]
+
+pub(crate) mod guard;
+
+#[cfg(host = "kamailio")]
+mod kamailio;
+
+#[cfg(host = "opensips")]
+mod opensips;

@@ -1,3 +1,232 @@
-//! placeholder
+//! The link from the SIP workers to the XMPP process: datagrams one way, a page of shared facts both ways.
+//!
+//! Made in mod_init, before the host forks; afterwards every worker holds the sender, the XMPP process the receiver. Sending never
+//! blocks: a full link is an error that the script sees. A datagram arrives whole and in order, or not at all
+//! (`AF_UNIX`, `SOCK_SEQPACKET`). How an event is written is [`datagram`]; which bits the page holds is [`shared`].
 
-pub mod event;
+pub mod datagram;
+pub mod shared;
+pub(crate) mod watch;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use socket2::Domain;
+use socket2::Socket;
+use socket2::Type;
+
+use shared::Shared;
+
+/// The largest datagram. Under the kernel's bound for the default send buffer (212 960 bytes), so that it never depends on what
+/// `wmem_max` allows.
+pub const MAX_DATAGRAM: usize = 192 * 1024;
+
+/// How many datagrams are read with one system call.
+pub const BATCH: usize = 32;
+
+/// What the kernel may hold for us between workers and the XMPP process, in bytes as the kernel counts them.
+const SEND_BUFFER: usize = 8 * 1024 * 1024;
+
+/// The workers' end.
+#[derive(Debug)]
+pub struct Sender {
+    socket: OwnedFd,
+    shared: Arc<Shared>,
+}
+
+/// The XMPP process's end.
+#[derive(Debug)]
+pub struct Receiver {
+    socket: OwnedFd,
+    shared: Arc<Shared>,
+}
+
+/// Why a datagram was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendError {
+    /// The XMPP process does not keep up: the kernel holds as much as it may.
+    Full,
+    /// Over [`MAX_DATAGRAM`].
+    TooLarge,
+    /// The socket failed with this `errno`: ours to look into.
+    Socket(i32),
+}
+
+/// Makes the link. To be called once, before the host forks.
+pub fn pair() -> io::Result<(Sender, Receiver)> {
+    let kind = Type::SEQPACKET.nonblocking().cloexec();
+    let (sender, receiver) = Socket::pair(Domain::UNIX, kind, None)?;
+    enlarge(&sender);
+    let shared = Arc::new(Shared::new()?);
+    let sender = Sender { socket: sender.into(), shared: Arc::clone(&shared) };
+    Ok((sender, Receiver { socket: receiver.into(), shared }))
+}
+
+impl Sender {
+    /// Sends one datagram, or says at once why not.
+    pub fn send(&self, datagram: &[u8]) -> Result<(), SendError> {
+        if datagram.len() > MAX_DATAGRAM {
+            return Err(SendError::TooLarge);
+        }
+        loop {
+            // SAFETY: [H2] the pointer and the length are those of a slice that lives through the call, and the descriptor is open as
+            // long as `self`.
+            let sent =
+                unsafe { libc::send(self.socket.as_raw_fd(), datagram.as_ptr().cast(), datagram.len(), libc::MSG_NOSIGNAL) };
+            if sent >= 0 {
+                return Ok(());
+            }
+            match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EINTR) => {}
+                Some(libc::EAGAIN | libc::ENOBUFS) => return Err(SendError::Full),
+                Some(libc::EMSGSIZE) => return Err(SendError::TooLarge),
+                other => return Err(SendError::Socket(other.unwrap_or(0))),
+            }
+        }
+    }
+
+    /// The facts that both ends see.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Receiver {
+    /// The facts that both ends see.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Reads up to [`BATCH`] datagrams into `inbox`, without blocking. 0: there is nothing now.
+    pub fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
+        inbox.receive(self.socket.as_raw_fd())
+    }
+}
+
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Room for one batch. Large, but only what datagrams have touched is resident.
+pub struct Inbox {
+    room: Vec<Vec<u8>>,
+    lengths: [usize; BATCH],
+    count: usize,
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inbox {
+    /// An empty one.
+    pub fn new() -> Self {
+        // Zeroed memory comes untouched from the kernel, page by page as it is used.
+        Self { room: (0..BATCH).map(|_| vec![0; MAX_DATAGRAM]).collect(), lengths: [0; BATCH], count: 0 }
+    }
+
+    /// The datagrams of the last batch.
+    pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        self.room.iter().zip(self.lengths).take(self.count).filter_map(|(room, length)| room.get(..length))
+    }
+
+    fn receive(&mut self, socket: RawFd) -> io::Result<usize> {
+        self.count = 0;
+        let mut pieces: [libc::iovec; BATCH] = [const { libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 } }; BATCH];
+        for (piece, room) in pieces.iter_mut().zip(&mut self.room) {
+            *piece = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+        }
+        // SAFETY: [H2] mmsghdr is plain C data for which all zeroes is a valid value: no name, no control data, no pieces.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        for (header, piece) in headers.iter_mut().zip(&mut pieces) {
+            header.msg_hdr.msg_iov = piece;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        let wanted = libc::c_uint::try_from(BATCH).unwrap_or(libc::c_uint::MAX);
+        // SAFETY: [H2] each header names one piece, each piece the writable memory of one `room`; all of them outlive the call, and
+        // `wanted` is their number.
+        let got = unsafe { libc::recvmmsg(socket, headers.as_mut_ptr(), wanted, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
+        let Ok(got) = usize::try_from(got) else {
+            let error = io::Error::last_os_error();
+            return match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::EINTR) => Ok(0),
+                _ => Err(error),
+            };
+        };
+        for (length, header) in self.lengths.iter_mut().zip(&headers).take(got) {
+            *length = usize::try_from(header.msg_len).unwrap_or(0);
+        }
+        self.count = got;
+        Ok(got)
+    }
+}
+
+/// Raises the send buffer: past `wmem_max` where we are root, which mod_init still is, else as far as allowed.
+fn enlarge(sender: &Socket) {
+    let wanted = libc::c_int::try_from(SEND_BUFFER).unwrap_or(libc::c_int::MAX);
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
+    // SAFETY: [H2] the value is a c_int of the length given; the socket is open as long as `sender`.
+    let forced = unsafe {
+        libc::setsockopt(sender.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, (&raw const wanted).cast(), length)
+    };
+    if forced != 0 {
+        // A smaller buffer only means that the link is full earlier.
+        let _ = sender.set_send_buffer_size(SEND_BUFFER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_arrive_whole_and_in_order() {
+        let (sender, receiver) = pair().unwrap();
+        let mut inbox = Inbox::new();
+        for number in 0..50u8 {
+            sender.send(&[number; 300]).unwrap();
+        }
+        let mut seen = Vec::new();
+        while receiver.receive(&mut inbox).unwrap() > 0 {
+            seen.extend(inbox.datagrams().map(<[u8]>::to_vec));
+        }
+        let wanted: Vec<Vec<u8>> = (0..50u8).map(|number| vec![number; 300]).collect();
+        assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn the_largest_datagram_passes_and_a_larger_is_refused() {
+        let (sender, receiver) = pair().unwrap();
+        sender.send(&vec![7; MAX_DATAGRAM]).unwrap();
+        assert_eq!(sender.send(&vec![7; MAX_DATAGRAM + 1]), Err(SendError::TooLarge));
+        let mut inbox = Inbox::new();
+        assert_eq!(receiver.receive(&mut inbox).unwrap(), 1);
+        assert_eq!(inbox.datagrams().next().map(<[u8]>::len), Some(MAX_DATAGRAM));
+    }
+
+    #[test]
+    fn a_full_link_is_said_at_once() {
+        let (sender, receiver) = pair().unwrap();
+        let datagram = vec![1; 10_000];
+        let sent = (0..100_000).take_while(|_| sender.send(&datagram).is_ok()).count();
+        assert!(sent > 0 && sent < 100_000);
+        assert_eq!(sender.send(&datagram), Err(SendError::Full));
+        receiver.receive(&mut Inbox::new()).unwrap();
+        assert_eq!(sender.send(&datagram), Ok(()));
+    }
+}

@@ -4,8 +4,13 @@
 //! [`Message`], [`Publish`] or [`Subscribe`], which the host's tm and pua carry out. No parsing of SIP itself happens here: that
 //! is the host's work.
 
+pub mod header;
 pub mod pidf;
 pub mod winfo;
+
+mod xml_body;
+
+pub use self::xml_body::BodyError;
 
 /// A request that a script handed to the gateway, copied out of host memory. SIP text is bytes: it is not always UTF-8.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,1 +1,10 @@
-//! placeholder
+//! What becomes of what: SIP to XMPP and back, one subject per file, both directions in it.
+//!
+//! All of it is pure: no clock, no I/O, no state, no log. The tables are in module-docs/mapping.md, the cases in tests/golden.
+
+mod call_id;
+pub mod failure;
+pub mod message;
+pub mod presence;
+mod tuple_id;
+pub mod watchers;

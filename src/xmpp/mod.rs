@@ -1,1 +1,22 @@
-//! placeholder
+//! XMPP, sans-IO: bytes in, elements and decisions out. Nothing here opens a socket, reads a clock or logs.
+//!
+//! ```text
+//!  bytes -> framer -> element -> component -> Event::Stanza -> (gateway)
+//!              |          ^          |
+//!              +-> token, tag, tree  +-> output: handshake, stream errors, stanzas
+//! ```
+//!
+//! Everything above the framer knows one content namespace, `jabber:client`.
+
+pub mod component;
+pub mod element;
+pub mod fault;
+pub mod framer;
+pub mod ns;
+pub mod stanza;
+pub mod stanza_error;
+pub mod stream_error;
+
+mod tag;
+mod token;
+mod tree;

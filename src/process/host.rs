@@ -1,10 +1,11 @@
-//! The XMPP process: placeholder of the contract only.
+//! What the gateway needs of the SIP server. Owned by its user, the XMPP process; implemented by host/* and by tests.
 
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 use crate::sip;
 
-/// What the gateway needs of the SIP server, in the XMPP process. Owned by its user; implemented by host/* and by tests.
+/// The SIP server, seen from the XMPP process.
+///
 /// None of these waits for the network: the host queues, and tells the outcome later through its callbacks.
 pub trait Host {
     /// Sends a MESSAGE through tm. A failure that comes later reaches `worker::message_reply`.
@@ -13,8 +14,10 @@ pub trait Host {
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
     /// Subscribes, refreshes or unsubscribes through pua. The reply reaches `worker::subscribe_reply`.
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError>;
+    /// Has the presence server ask again who may see this XMPP user (bare SIP URI), and tell its watchers.
+    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError>;
     /// A descriptor that becomes readable when the host wants this process: its IPC, its stop signal.
-    fn wake_descriptor(&self) -> RawFd;
+    fn wake_descriptor(&self) -> BorrowedFd<'_>;
     /// Handles what made the descriptor readable, without blocking.
     fn wake(&mut self) -> Flow;
     /// Called once a second and after each round of work: the host's own housekeeping (runtime settings, for one).
@@ -40,3 +43,15 @@ pub enum HostError {
     /// The module that does this is not loaded.
     Missing(&'static str),
 }
+
+impl std::fmt::Display for HostError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(code) => write!(f, "the SIP server's function returned {code}"),
+            Self::Memory => f.write_str("the SIP server is out of memory"),
+            Self::Missing(module) => write!(f, "the module {module} is not loaded"),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}

@@ -1,0 +1,122 @@
+//! The configuration files of the hosts: two UDP workers, errors only in the log, one answer per request.
+//!
+//! A request to the user `bare` gets a stateless reply from the script, before the gateway is asked: the yardstick.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::host::Settings;
+use crate::xmpp_server::COMPONENT;
+use crate::xmpp_server::SECRET;
+
+/// Shared memory of the host: transactions stay in it for a second after their end.
+pub(crate) const SHM_MB: &str = "1024";
+
+/// Memory of each process of the host.
+pub(crate) const PKG_MB: &str = "16";
+
+/// User of the Request-URI whose requests the script answers itself.
+pub(crate) const BARE_USER: &str = "bare";
+
+/// Name of the socket in the host's folder that tells its memory.
+pub(crate) const CONTROL_SOCKET: &str = "control";
+
+/// The file for Kamailio.
+pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
+    let folder = settings.folder.display();
+    let mut text = format!(
+        "debug=-1\nlog_stderror=yes\nchildren=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
+         mpath=\"{}\"\n",
+        settings.address,
+        kamailio_modules()
+    );
+    for module in ["kex", "pv", "tm", "sl", "db_sqlite", "pua", "jsonrpcs"] {
+        let _ = writeln!(text, "loadmodule \"{module}.so\"");
+    }
+    let _ = write!(
+        text,
+        "modparam(\"tm\", \"wt_timer\", 1000)\nmodparam(\"pua\", \"db_url\", \"sqlite:///{folder}/host.sqlite\")\n\
+         modparam(\"jsonrpcs\", \"transport\", 4)\nmodparam(\"jsonrpcs\", \"dgram_socket\", \"{folder}/{CONTROL_SOCKET}\")\n"
+    );
+    gateway_parameters(settings, &mut text);
+    let _ = write!(
+        text,
+        "request_route {{\n    if ($rU == \"{BARE_USER}\") {{\n        sl_send_reply(\"200\", \"OK\");\n        exit;\n    }}\n"
+    );
+    if settings.module.is_some() {
+        text.push_str(
+            "    if (method == \"MESSAGE\") {\n\
+             \x20       if (xmpp_send_message()) sl_send_reply(\"202\", \"Accepted\");\n\
+             \x20       else sl_send_reply(\"500\", \"Not Sent\");\n        exit;\n    }\n\
+             \x20   if (method == \"NOTIFY\") {\n\
+             \x20       if (pua_xmpp_notify()) sl_send_reply(\"200\", \"OK\");\n\
+             \x20       else sl_send_reply(\"481\", \"Not Known\");\n        exit;\n    }\n",
+        );
+    }
+    text.push_str("    sl_send_reply(\"405\", \"Method Not Allowed\");\n}\n");
+    text
+}
+
+/// The file for OpenSIPS.
+pub(crate) fn opensips(settings: &Settings<'_>) -> String {
+    let folder = settings.folder.display();
+    let mut text = format!(
+        "log_level=-1\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers=2\nauto_aliases=no\nmaxbuffer=4194304\n\
+         socket=udp:{}\nmpath=\"{folder}/modules/\"\n",
+        settings.address
+    );
+    for module in ["proto_udp", "signaling", "tm", "sl", "db_sqlite", "pua", "mi_datagram"] {
+        let _ = writeln!(text, "loadmodule \"{module}.so\"");
+    }
+    let _ = write!(
+        text,
+        "modparam(\"tm\", \"wt_timer\", 2)\nmodparam(\"pua\", \"db_url\", \"sqlite:///{folder}/host.sqlite\")\n\
+         modparam(\"mi_datagram\", \"socket_name\", \"{folder}/{CONTROL_SOCKET}\")\n"
+    );
+    gateway_parameters(settings, &mut text);
+    let _ = write!(
+        text,
+        "route {{\n    if ($rU == \"{BARE_USER}\") {{\n        sl_send_reply(200, \"OK\");\n        exit;\n    }}\n"
+    );
+    if settings.module.is_some() {
+        text.push_str(
+            "    if ($rm == \"MESSAGE\") {\n\
+             \x20       if (xmpp_send_message()) sl_send_reply(202, \"Accepted\");\n\
+             \x20       else sl_send_reply(500, \"Not Sent\");\n        exit;\n    }\n\
+             \x20   if ($rm == \"NOTIFY\") {\n\
+             \x20       if (pua_xmpp_notify()) sl_send_reply(200, \"OK\");\n\
+             \x20       else sl_send_reply(481, \"Not Known\");\n        exit;\n    }\n",
+        );
+    }
+    text.push_str("    sl_send_reply(405, \"Method Not Allowed\");\n}\n");
+    text
+}
+
+/// Both hosts spell these the same.
+fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
+    let Some(module) = settings.module else { return };
+    let peer = format!("sip:127.0.0.1:{}", settings.peer_port);
+    let server = format!("sip:gw@{}", settings.address);
+    let _ =
+        write!(text, "loadmodule \"{}\"\nmodparam(\"xmpp_gateway\", \"xmpp_port\", {})\n", module.display(), settings.xmpp_port);
+    for (name, value) in [
+        ("xmpp_domain", COMPONENT),
+        ("xmpp_host", "127.0.0.1"),
+        ("xmpp_password", SECRET),
+        ("server_address", &server),
+        ("outbound_proxy", &peer),
+        ("presence_server", &peer),
+    ] {
+        let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"{name}\", \"{value}\")");
+    }
+}
+
+/// Where the installed Kamailio keeps its modules.
+fn kamailio_modules() -> &'static str {
+    let known = [
+        "/usr/lib/x86_64-linux-gnu/kamailio/modules/",
+        "/usr/lib/aarch64-linux-gnu/kamailio/modules/",
+        "/usr/lib64/kamailio/modules/",
+    ];
+    known.into_iter().find(|folder| Path::new(folder).is_dir()).unwrap_or("/usr/local/lib64/kamailio/modules/")
+}

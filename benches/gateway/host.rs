@@ -1,0 +1,244 @@
+//! A real host in a folder and a process group of its own, ended when dropped.
+#![allow(unsafe_code, reason = "kill(2), prctl(2) and sysconf(3) have no safe form in std")]
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
+use std::net::UdpSocket;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::config;
+
+/// Which server.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The installed one.
+    Kamailio,
+    /// The one built in this source tree.
+    Opensips(PathBuf),
+}
+
+impl Kind {
+    /// Its name, as in build/.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Kamailio => "kamailio",
+            Self::Opensips(_) => "opensips",
+        }
+    }
+
+    /// Its name and version, as it tells them.
+    pub(crate) fn version(&self) -> io::Result<String> {
+        let (program, argument) = match self {
+            Self::Kamailio => (PathBuf::from("kamailio"), "-v"),
+            Self::Opensips(tree) => (tree.join("opensips"), "-V"),
+        };
+        let output = Command::new(program).arg(argument).stdin(Stdio::null()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text
+            .split_whitespace()
+            .skip_while(|word| *word != "version:")
+            .nth(2)
+            .map_or_else(|| self.name().to_owned(), |version| format!("{} {}", self.name(), version.trim_matches(['(', ')']))))
+    }
+}
+
+/// What the configuration of a host is made of.
+pub(crate) struct Settings<'a> {
+    /// Which server.
+    pub(crate) kind: &'a Kind,
+    /// The gateway module; without one the host answers only the bare requests.
+    pub(crate) module: Option<&'a Path>,
+    /// Where the host listens.
+    pub(crate) address: SocketAddrV4,
+    /// Port of the SIP peer, which is also outbound proxy and presence server.
+    pub(crate) peer_port: u16,
+    /// Port of the XMPP server.
+    pub(crate) xmpp_port: u16,
+    /// Folder for all that the host writes.
+    pub(crate) folder: &'a Path,
+    /// The allocator of the host; its own choice if none is named.
+    pub(crate) allocator: Option<&'a str>,
+}
+
+/// A running host.
+pub(crate) struct Host {
+    process: Child,
+    folder: PathBuf,
+}
+
+/// The name the gateway gives its process.
+pub(crate) const XMPP_PROCESS: &str = "xmpp_gateway";
+
+const START_TIME: Duration = Duration::from_secs(10);
+const STOP_TIME: Duration = Duration::from_secs(6);
+
+impl Host {
+    /// Writes its configuration and database and starts it. It is ready when it answers, which its SIP peer finds out.
+    pub(crate) fn start(settings: &Settings<'_>) -> io::Result<Self> {
+        let folder = settings.folder;
+        let file = folder.join("host.cfg");
+        make_database(settings.kind, folder)?;
+        let mut command = match settings.kind {
+            Kind::Kamailio => {
+                fs::write(&file, config::kamailio(settings))?;
+                let mut command = Command::new("kamailio");
+                command.args(["-DD", "-E"]).arg("-Y").arg(folder).arg("-P").arg(folder.join("pid"));
+                command
+            }
+            Kind::Opensips(tree) => {
+                link_modules(tree, &folder.join("modules"))?;
+                fs::write(&file, config::opensips(settings))?;
+                let mut command = Command::new(tree.join("opensips"));
+                command.arg("-F");
+                command
+            }
+        };
+        if let Some(allocator) = settings.allocator {
+            command.arg(if *settings.kind == Kind::Kamailio { "-x" } else { "-a" }).arg(allocator);
+        }
+        let log = File::create(folder.join("host.log"))?;
+        command.args(["-m", config::SHM_MB, "-M", config::PKG_MB]).arg("-f").arg(&file).arg("-w").arg(folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        // SAFETY: what runs between fork and exec is one async-signal-safe system call.
+        unsafe { command.pre_exec(end_with_parent) };
+        Ok(Self { process: command.spawn()?, folder: folder.to_owned() })
+    }
+
+    /// Waits until `ready` says so; the host's own words if it ends or stays silent.
+    pub(crate) fn wait(&mut self, mut ready: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+        let deadline = Instant::now() + START_TIME;
+        while Instant::now() < deadline {
+            if ready()? {
+                return Ok(());
+            }
+            if self.process.try_wait()?.is_some() {
+                return Err(io::Error::other(format!("the host ended:\n{}", self.log_end())));
+            }
+        }
+        Err(io::Error::other(format!("the host does not answer:\n{}", self.log_end())))
+    }
+
+    /// The last lines of its log.
+    pub(crate) fn log_end(&self) -> String {
+        let text = fs::read(self.folder.join("host.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    /// CPU time that its processes took so far.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        // SAFETY: sysconf only reads.
+        let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+        let ticks: u64 = self
+            .group()
+            .filter_map(|(_, stat)| Some(stat.get(11)?.parse::<u64>().ok()? + stat.get(12)?.parse::<u64>().ok()?))
+            .sum();
+        Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64)
+    }
+
+    /// Memory of the process with this name as /proc tells it, in KiB: `VmRSS:` all that is resident, `RssAnon:` its own.
+    pub(crate) fn memory_of(&self, name: &str, what: &str) -> Option<u64> {
+        let (process, _) =
+            self.group().find(|(process, _)| fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim() == name))?;
+        let status = fs::read_to_string(process.join("status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next()?.parse().ok())
+    }
+
+    /// Its processes: their folder in /proc, and the fields of `stat` from the state on.
+    fn group(&self) -> impl Iterator<Item = (PathBuf, Vec<String>)> {
+        let group = self.process.id().to_string();
+        fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(move |entry| {
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let (_, fields) = stat.rsplit_once(") ")?;
+            let fields: Vec<String> = fields.split(' ').map(str::to_owned).collect();
+            (fields.get(2) == Some(&group)).then(|| (entry.path(), fields))
+        })
+    }
+
+    fn signal_group(&self, signal: libc::c_int) {
+        // SAFETY: kill touches no memory; the group is that of our own child, which was not waited for before this.
+        unsafe { libc::kill(-(self.process.id() as libc::pid_t), signal) };
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + STOP_TIME;
+        if matches!(self.process.try_wait(), Ok(None)) {
+            // SAFETY: kill touches no memory; the process is our child and still runs.
+            unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
+        }
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        if self.group().next().is_some() {
+            self.signal_group(libc::SIGKILL);
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// CPU time that the generator itself took so far.
+pub(crate) fn own_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is that of `time`, which lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Asks the kernel to end this process when the generator is killed without a chance to end it.
+fn end_with_parent() -> io::Result<()> {
+    // SAFETY: this prctl touches no memory.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+    Ok(())
+}
+
+/// A free address on loopback.
+pub(crate) fn free_address() -> io::Result<SocketAddrV4> {
+    let port = UdpSocket::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+/// Makes the tables that pua wants.
+fn make_database(kind: &Kind, folder: &Path) -> io::Result<()> {
+    let scripts = match kind {
+        Kind::Kamailio => PathBuf::from("/usr/share/kamailio/db_sqlite"),
+        Kind::Opensips(tree) => tree.join("scripts/sqlite"),
+    };
+    for script in ["standard-create.sql", "presence-create.sql"] {
+        let script = scripts.join(script);
+        let input =
+            File::open(&script).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", script.display())))?;
+        let status = Command::new("sqlite3").arg(folder.join("host.sqlite")).stdin(input).status()?;
+        if !status.success() {
+            return Err(io::Error::other(format!("sqlite3 refused {}", script.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Puts links to all modules of a source tree into one folder: `mpath` names only one.
+fn link_modules(tree: &Path, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for entry in fs::read_dir(tree.join("modules"))?.flatten() {
+        let name = format!("{}.so", entry.file_name().to_string_lossy());
+        let module = entry.path().join(&name);
+        if module.exists() && name != "xmpp_gateway.so" {
+            symlink(module, folder.join(name))?;
+        }
+    }
+    Ok(())
+}

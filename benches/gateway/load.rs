@@ -1,0 +1,228 @@
+//! A closed loop: a bounded number of requests in flight, each followed until all it has to cause has come.
+
+use std::collections::VecDeque;
+use std::io;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::histogram::Histogram;
+use crate::host::own_cpu_time;
+use crate::rig::Rig;
+
+/// Something that came back for a request.
+pub(crate) struct Event {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// The number of the request; 0 if it carries none.
+    pub(crate) id: u64,
+    /// Tells a request of the host that is sent again (same branch) from one that is made again.
+    pub(crate) transaction: u64,
+}
+
+/// What can come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A 2xx.
+    Reply,
+    /// Any other reply.
+    Refusal,
+    /// A stanza.
+    Stanza,
+    /// A MESSAGE.
+    Message,
+    /// A PUBLISH.
+    Publish,
+}
+
+/// What is sent, and what has to come of it.
+pub(crate) trait Load {
+    /// Queues one request. A slot is in use by one request at a time: a dialog, a publication, or just a place.
+    fn send(&mut self, rig: &mut Rig, slot: usize, id: u64);
+    /// All that has to come; the time until the first of these is the latency, and they are what is counted per second.
+    fn awaited(&self) -> &[Kind];
+    /// How many slots there are.
+    fn slots(&self) -> usize;
+}
+
+/// How long, how many, how dense.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Requests in flight.
+    pub(crate) window: usize,
+    /// No request is sent after this time.
+    pub(crate) time: Duration,
+    /// No more requests than this.
+    pub(crate) count: usize,
+    /// Sleep after each turn: lets arrivals gather, so that the generator takes less of the cores it shares with the host.
+    pub(crate) pause: Duration,
+}
+
+/// What one round gave.
+pub(crate) struct Round {
+    /// Requests sent.
+    pub(crate) sent: usize,
+    /// Requests for which all came.
+    pub(crate) completed: usize,
+    /// Things that came a second time, or after the end of their round.
+    pub(crate) duplicates: usize,
+    /// SIP requests that the host sent again because it had no answer in time: no loss, but a sign of overload.
+    pub(crate) resent: usize,
+    /// Requests that got another answer than 2xx.
+    pub(crate) refused: usize,
+    /// From the first request to the last thing counted.
+    pub(crate) elapsed: Duration,
+    /// Until the thing counted came.
+    pub(crate) latency: Histogram,
+    /// Share of one core that the generator took.
+    pub(crate) own_cpu: f64,
+    /// Share of one core that the host took.
+    pub(crate) host_cpu: f64,
+}
+
+impl Round {
+    /// Completed requests per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.completed as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    /// Requests for which not all came.
+    pub(crate) fn lost(&self) -> usize {
+        self.sent - self.completed
+    }
+}
+
+/// Without any progress for this long, what is still in flight is lost.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs one round. `next_id` goes on over all rounds, so that what comes late is not taken for this round's.
+pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, next_id: &mut u64) -> io::Result<Round> {
+    let mut flight = Flight::new(*next_id, load);
+    let mut events = Vec::with_capacity(1024);
+    let (own_before, host_before) = (own_cpu_time(), rig.host.cpu_time());
+    let start = Instant::now();
+    let mut last_progress = start;
+    loop {
+        let now = Instant::now();
+        let sending = now - start < limits.time;
+        while sending && flight.in_flight < limits.window && flight.requests.len() < limits.count {
+            let Some(slot) = flight.free.pop_front() else { break };
+            load.send(rig, slot, flight.depart(now, slot));
+        }
+        if flight.in_flight == 0 || now - last_progress > PATIENCE {
+            break;
+        }
+        if !limits.pause.is_zero() {
+            rig.sip.flush()?;
+            rig.xmpp.flush()?;
+            thread::sleep(limits.pause);
+        }
+        rig.pump(Duration::from_millis(100), &mut events)?;
+        let now = Instant::now();
+        for event in &events {
+            if flight.arrive(event, now) {
+                last_progress = now;
+            }
+        }
+    }
+    *next_id += flight.requests.len() as u64;
+    let elapsed = flight.last_counted.unwrap_or(start) - start;
+    let wall = start.elapsed().as_secs_f64();
+    Ok(Round {
+        sent: flight.requests.len(),
+        completed: flight.completed,
+        duplicates: flight.duplicates,
+        resent: flight.resent,
+        refused: flight.refused,
+        elapsed,
+        latency: flight.latency,
+        own_cpu: (own_cpu_time() - own_before).as_secs_f64() / wall,
+        host_cpu: (rig.host.cpu_time() - host_before).as_secs_f64() / wall,
+    })
+}
+
+/// The requests of one round.
+struct Flight {
+    first_id: u64,
+    awaited: u8,
+    counted: u8,
+    requests: Vec<Request>,
+    free: VecDeque<usize>,
+    in_flight: usize,
+    completed: usize,
+    duplicates: usize,
+    resent: usize,
+    refused: usize,
+    last_counted: Option<Instant>,
+    latency: Histogram,
+}
+
+struct Request {
+    sent: Instant,
+    slot: usize,
+    came: u8,
+    transaction: u64,
+}
+
+impl Flight {
+    fn new(first_id: u64, load: &dyn Load) -> Self {
+        Self {
+            first_id,
+            awaited: load.awaited().iter().fold(0, |all, kind| all | bit(*kind)),
+            counted: load.awaited().first().map_or(0, |kind| bit(*kind)),
+            requests: Vec::with_capacity(1 << 18),
+            free: (0..load.slots()).collect(),
+            in_flight: 0,
+            completed: 0,
+            duplicates: 0,
+            resent: 0,
+            refused: 0,
+            last_counted: None,
+            latency: Histogram::new(),
+        }
+    }
+
+    fn depart(&mut self, now: Instant, slot: usize) -> u64 {
+        self.requests.push(Request { sent: now, slot, came: 0, transaction: 0 });
+        self.in_flight += 1;
+        self.first_id + self.requests.len() as u64 - 1
+    }
+
+    /// Whether this was something new of this round.
+    fn arrive(&mut self, event: &Event, now: Instant) -> bool {
+        let Some(index) = event.id.checked_sub(self.first_id) else {
+            // Of an earlier round: lost there, or complete and now here again.
+            self.duplicates += usize::from(event.id != 0 && bit(event.kind) & self.awaited != 0);
+            return false;
+        };
+        let Some(request) = self.requests.get_mut(index as usize) else { return false };
+        let bit = bit(event.kind);
+        if request.came & bit != 0 {
+            if event.transaction != 0 && event.transaction == request.transaction {
+                self.resent += 1;
+            } else {
+                self.duplicates += 1;
+            }
+            return false;
+        }
+        request.came |= bit;
+        request.transaction = event.transaction;
+        if bit == self.counted {
+            self.latency.record((now - request.sent).as_nanos() as u64);
+            self.last_counted = Some(now);
+        }
+        let refused = event.kind == Kind::Refusal;
+        let complete = bit & self.awaited != 0 && request.came & self.awaited == self.awaited;
+        if refused || complete {
+            self.free.push_back(request.slot);
+            self.in_flight -= 1;
+            self.completed += usize::from(complete);
+            self.refused += usize::from(refused);
+        }
+        true
+    }
+}
+
+fn bit(kind: Kind) -> u8 {
+    1 << kind as u8
+}

@@ -1,0 +1,132 @@
+//! One host between its SIP peer and its XMPP server, and the loop that waits for all of them.
+#![allow(unsafe_code, reason = "poll(2) has no safe form in std")]
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::arguments::Target;
+use crate::host;
+use crate::host::Host;
+use crate::host::Settings;
+use crate::interrupt;
+use crate::load::Event;
+use crate::marker::Template;
+use crate::memory::Memory;
+use crate::sip_peer::SipPeer;
+use crate::xmpp_server::XmppServer;
+
+/// All parts of one measurement. The host is first: it ends before its folder goes.
+pub(crate) struct Rig {
+    /// The server that is measured.
+    pub(crate) host: Host,
+    /// What speaks SIP with it.
+    pub(crate) sip: SipPeer,
+    /// What speaks XMPP with it.
+    pub(crate) xmpp: XmppServer,
+    kind: host::Kind,
+    peer_port: u16,
+    folder: Folder,
+}
+
+impl Rig {
+    /// Starts the host; with a module, waits for its login too.
+    pub(crate) fn start(target: &Target) -> io::Result<Self> {
+        let kind = &target.kind;
+        let module = target.module.as_deref();
+        let folder = Folder::new(kind.name())?;
+        let address = host::free_address()?;
+        let peer_port = host::free_address()?.port();
+        let mut sip = SipPeer::open(peer_port, address)?;
+        let mut xmpp = XmppServer::open()?;
+        let settings = Settings {
+            kind,
+            module,
+            address,
+            peer_port,
+            xmpp_port: xmpp.port()?,
+            folder: &folder.path,
+            allocator: target.allocator.as_deref(),
+        };
+        let mut host = Host::start(&settings)?;
+        let ping = Template::new(crate::directions::bare_message(peer_port));
+        let mut events = Vec::new();
+        host.wait(|| {
+            interrupt::check()?;
+            sip.send(&ping, 0);
+            sip.flush()?;
+            wait_readable(&[sip.descriptor()], Duration::from_millis(50))?;
+            sip.receive(&mut events)?;
+            Ok(!events.is_empty())
+        })?;
+        if module.is_some() {
+            xmpp.log_in().map_err(|error| io::Error::other(format!("{error}\n{}", host.log_end())))?;
+        }
+        Ok(Self { host, sip, xmpp, kind: kind.clone(), peer_port, folder })
+    }
+
+    /// Port of the SIP peer.
+    pub(crate) fn peer_port(&self) -> u16 {
+        self.peer_port
+    }
+
+    /// Sends what is queued, waits for something to read, and tells what came.
+    pub(crate) fn pump(&mut self, patience: Duration, events: &mut Vec<Event>) -> io::Result<()> {
+        events.clear();
+        interrupt::check()?;
+        self.sip.flush()?;
+        self.xmpp.flush()?;
+        match self.xmpp.descriptor() {
+            Some(stream) => wait_readable(&[self.sip.descriptor(), stream], patience)?,
+            None => wait_readable(&[self.sip.descriptor()], patience)?,
+        }
+        self.sip.receive(events)?;
+        self.xmpp.receive(events)?;
+        // Answers that are queued only now would wait for the next turn.
+        self.sip.flush()
+    }
+
+    /// What the host says of its memory.
+    pub(crate) fn memory(&self) -> io::Result<Memory> {
+        Memory::of(&self.kind, &self.folder.path)
+    }
+
+    /// Adds the host's last words to an error.
+    pub(crate) fn explain(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{error}\n{}", self.host.log_end()))
+    }
+}
+
+/// Waits until one of these can be read.
+fn wait_readable(descriptors: &[i32], patience: Duration) -> io::Result<()> {
+    let mut polled: Vec<libc::pollfd> =
+        descriptors.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    // SAFETY: pointer and length are those of `polled`, which lives through the call.
+    let count = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, patience.as_millis() as libc::c_int) };
+    let error = io::Error::last_os_error();
+    if count < 0 && error.kind() != io::ErrorKind::Interrupted { Err(error) } else { Ok(()) }
+}
+
+/// A temporary folder, removed when dropped.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn new(name: &str) -> io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("xmpp_gateway-bench-{}-{name}-{count}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}

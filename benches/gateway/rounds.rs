@@ -1,0 +1,170 @@
+//! The rounds of each direction on one host, and what they say of the targets.
+
+use std::io;
+use std::time::Duration;
+
+use crate::arguments::Arguments;
+use crate::arguments::Target;
+use crate::directions::Notify;
+use crate::directions::SipRequest;
+use crate::directions::Stanzas;
+use crate::directions::t_request_loop;
+use crate::histogram::Histogram;
+use crate::host::XMPP_PROCESS;
+use crate::interrupt;
+use crate::load::Limits;
+use crate::load::Load;
+use crate::load::Round;
+use crate::load::drive;
+use crate::report;
+use crate::report::Series;
+use crate::report::Verdict;
+use crate::report::micros;
+use crate::rig::Rig;
+
+/// Lets arrivals gather: at 100 000 requests per second, about twenty.
+pub(crate) const PAUSE: Duration = Duration::from_micros(200);
+
+/// MESSAGEs of one loop of t_request: under a second of work, and their answers fit into the socket buffers.
+const LOOP: usize = 10_000;
+
+/// Requests of one series of the latency of an unloaded host.
+const SINGLE_REQUESTS: usize = 500;
+
+/// The name on the command line, the target, and what measures it.
+type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
+
+const DIRECTIONS: [Direction; 6] = [
+    ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
+    ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
+    ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
+    ("send", "XMPP message -> SIP MESSAGE at least 0.90 of a loop of t_request", Runner::send),
+    ("latency", "added latency of an unloaded NOTIFY under 150 us at p50", Runner::unloaded),
+    ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
+];
+
+/// Measures one host. Each direction gets a fresh one, so that one that fails does not take the others with it.
+pub(crate) fn run(arguments: &Arguments, target: &Target) -> io::Result<()> {
+    let time = Duration::from_secs_f64(arguments.seconds);
+    let limits = Limits { window: arguments.window, time, count: usize::MAX, pause: PAUSE };
+    let mut runner = Runner { limits, rounds: arguments.rounds, next_id: 1 };
+    report::head();
+    if target.module.is_none() || arguments.only.as_deref() == Some("bare") {
+        return runner.bare(&mut Rig::start(target)?);
+    }
+    let mut verdicts = Vec::new();
+    for (name, wanted, measure) in DIRECTIONS {
+        if arguments.wants(name) {
+            let measured =
+                Rig::start(target).and_then(|mut rig| measure(&mut runner, &mut rig).map_err(|error| rig.explain(&error)));
+            interrupt::check()?;
+            let (met, found) = measured.unwrap_or_else(|error| {
+                println!("{name}: {error}");
+                (false, "not measured".to_owned())
+            });
+            verdicts.push(Verdict { met, wanted, found });
+        }
+    }
+    report::verdicts(&verdicts);
+    Ok(())
+}
+
+struct Runner {
+    limits: Limits,
+    rounds: usize,
+    next_id: u64,
+}
+
+impl Runner {
+    /// The yardsticks alone.
+    fn bare(&mut self, rig: &mut Rig) -> io::Result<()> {
+        let port = rig.peer_port();
+        for (name, mut load) in [
+            ("bare MESSAGE", SipRequest::bare_message(port)),
+            ("bare NOTIFY", SipRequest::bare_notify(port)),
+            ("bare PUBLISH", SipRequest::bare_publish(port)),
+        ] {
+            let mut series = Series::new(name);
+            for _ in 0..self.rounds {
+                series.add(&self.round(rig, &mut load)?);
+            }
+            report::row(&series);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let port = rig.peer_port();
+        let series =
+            self.pairs(rig, "SIP MESSAGE -> XMPP", &mut SipRequest::bare_message(port), &mut SipRequest::message(port))?;
+        Ok(series.reaches(0.70))
+    }
+
+    fn notify(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let mut bare = SipRequest::bare_notify(rig.peer_port());
+        let mut notify = Notify::subscribe(rig, self.limits.window, &mut self.next_id)?;
+        Ok(self.pairs(rig, "SIP NOTIFY -> XMPP", &mut bare, &mut notify)?.reaches(0.50))
+    }
+
+    fn publish(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let mut bare = SipRequest::bare_publish(rig.peer_port());
+        Ok(self.pairs(rig, "XMPP presence -> PUBLISH", &mut bare, &mut Stanzas::presence())?.reaches(0.25))
+    }
+
+    /// Rounds of a loop of t_request in the XMPP process and of the gateway in turn.
+    fn send(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let mut series = Series::new("XMPP message -> SIP");
+        let mut load = Stanzas::message();
+        for _ in 0..self.rounds {
+            if let Some(rate) = t_request_loop(rig, LOOP)? {
+                series.add_yardstick(rate);
+            }
+            series.add(&self.round(rig, &mut load)?);
+        }
+        report::row(&series);
+        if series.ratio().is_none() {
+            return Ok((false, "no loop to compare with: the module is built without the feature `bench`".to_owned()));
+        }
+        Ok(series.reaches(0.90))
+    }
+
+    /// One NOTIFY at a time: what the way through the gateway adds to a reply of the host.
+    fn unloaded(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let mut bare = SipRequest::bare_notify(rig.peer_port());
+        let mut notify = Notify::subscribe(rig, self.limits.window, &mut self.next_id)?;
+        let single = Limits { window: 1, time: Duration::from_secs(10), count: SINGLE_REQUESTS, pause: Duration::ZERO };
+        let mut latencies = [Histogram::new(), Histogram::new()];
+        for _ in 0..self.rounds {
+            latencies[0].merge(&drive(rig, &mut bare, &single, &mut self.next_id)?.latency);
+            latencies[1].merge(&drive(rig, &mut notify, &single, &mut self.next_id)?.latency);
+        }
+        let [bare, gateway] = latencies.map(|latency| [0.5, 0.99].map(|share| latency.percentile(share)));
+        println!("unloaded, NOTIFY to reply of the bare host: p50 {}, p99 {}", micros(bare[0]), micros(bare[1]));
+        println!("unloaded, NOTIFY to stanza:                 p50 {}, p99 {}", micros(gateway[0]), micros(gateway[1]));
+        let added = gateway[0].saturating_sub(bare[0]);
+        let whole = !gateway[0].is_zero();
+        Ok((whole && added < Duration::from_micros(150), micros(added)))
+    }
+
+    fn idle_memory(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let Some(kib) = rig.host.memory_of(XMPP_PROCESS, "VmRSS:") else {
+            return Ok((false, format!("no process of the host is called {XMPP_PROCESS}")));
+        };
+        Ok((kib < 16 << 10, format!("{:.1} MiB", kib as f64 / 1024.0)))
+    }
+
+    /// Rounds of the bare host and of the gateway in turn.
+    fn pairs(&mut self, rig: &mut Rig, name: &'static str, bare: &mut dyn Load, gateway: &mut dyn Load) -> io::Result<Series> {
+        let mut series = Series::new(name);
+        for _ in 0..self.rounds {
+            series.add_yardstick(self.round(rig, bare)?.rate());
+            series.add(&self.round(rig, gateway)?);
+        }
+        report::row(&series);
+        Ok(series)
+    }
+
+    fn round(&mut self, rig: &mut Rig, load: &mut dyn Load) -> io::Result<Round> {
+        drive(rig, load, &self.limits, &mut self.next_id)
+    }
+}

@@ -1,0 +1,46 @@
+//! What a SIP worker tells the gateway.
+
+use crate::sip::SubscriptionState;
+use crate::translate::presence::TuplePresence;
+
+/// One event from the SIP side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A finished stanza: to be written as it is.
+    Stanza(String),
+    /// A NOTIFY (presence) of a subscription that an XMPP user holds.
+    Notify(Notify),
+    /// A NOTIFY (presence.winfo): SIP users who want to see an XMPP user.
+    Watchers {
+        /// The XMPP user, bare JID.
+        presentity: String,
+        /// Bare JIDs of the watchers that wait for a decision (pending, waiting).
+        waiting: Vec<String>,
+    },
+    /// The final reply to a SUBSCRIBE of an XMPP user.
+    SubscribeReply {
+        /// The XMPP user who watches, bare JID.
+        watcher: String,
+        /// The SIP user, bare JID.
+        presentity: String,
+        /// SIP status; 408 where none came.
+        status: u16,
+    },
+}
+
+/// What a NOTIFY (presence) says, already translated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// The XMPP user who watches, bare JID.
+    pub watcher: String,
+    /// The SIP user, bare JID.
+    pub presentity: String,
+    /// Call-ID of the subscription's dialog.
+    pub call_id: String,
+    /// CSeq of the NOTIFY: a lower one of the same dialog came late.
+    pub cseq: u32,
+    /// What it says of the subscription.
+    pub state: SubscriptionState,
+    /// One finished `<presence/>` per tuple; empty where the NOTIFY had no body.
+    pub presences: Vec<TuplePresence>,
+}

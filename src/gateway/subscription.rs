@@ -1,0 +1,351 @@
+//! XMPP users who watch SIP users: RFC 8048 §5.2, RFC 6665 §4.1.3.
+//!
+//! XMPP knows a long-lived authorization, SIP a dialog that has to be refreshed. The host's pua holds the dialog; this machine holds
+//! what XMPP must not notice of it.
+//!
+//! ```text
+//!  subscribe --> Asked --NOTIFY active--> Active --NOTIFY terminated (not rejected)--> Asked again, after a pause
+//!                  |                        |
+//!                  +--403 489 603, rejected-+--> gone, `unsubscribed`
+//!  unsubscribe --> Ending --any final reply--> gone, `unsubscribed`
+//! ```
+//!
+//! A 2xx says nothing (RFC 8048 §5.2.1), nor does a NOTIFY pending: only the first NOTIFY active is `subscribed`.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::gateway::action::Action;
+use crate::gateway::event::Notify;
+use crate::gateway::presence_stanza;
+use crate::sip;
+use crate::sip::Reason;
+use crate::sip::SubscriptionState;
+use crate::translate::failure;
+use crate::translate::presence::Availability;
+use crate::translate::presence::TuplePresence;
+use crate::xmpp::stanza::Kind;
+use crate::xmpp::stanza::error_stanza;
+use crate::xmpp::stanza_error::Condition;
+use crate::xmpp::stanza_error::StanzaError;
+
+/// Subscriptions held at the most. One that finds no place is answered with `resource-constraint`.
+pub const MAX_SUBSCRIPTIONS: usize = 100_000;
+
+/// Lifetime asked for in a SUBSCRIBE, in seconds (RFC 3856 §6.4: 3600).
+pub const EXPIRES: u32 = 3600;
+
+/// Ends that wait for the stream at the most; more are logged and left to the next probe.
+const MAX_FAREWELLS: usize = 100_000;
+
+/// The longest time between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Who watches whom, as bare JIDs: the XMPP user, then the SIP user.
+pub(super) type Pair = (String, String);
+
+/// The same two users as bare SIP URIs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Uris {
+    pub(super) watcher: String,
+    pub(super) presentity: String,
+}
+
+/// All subscriptions of XMPP users.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    known: HashMap<Pair, Subscription>,
+    /// When to try again, earliest first. An entry is valid as long as its subscription still says the same time.
+    retries: BTreeMap<(Instant, Pair), ()>,
+    stream: Stream,
+    /// What ended while the stream was down: told when it stands again.
+    farewells: Vec<Action>,
+}
+
+/// Whether XMPP can be told. While it cannot, states are kept and told afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stream {
+    Up,
+    #[default]
+    Down,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    phase: Phase,
+    uris: Uris,
+    /// A `subscribe` waits for its answer.
+    announce: Announce,
+    /// Call-ID of the dialog and CSeq of its newest NOTIFY.
+    newest: Option<(String, u32)>,
+    /// What the watcher was shown last, by resource: it answers probes, and tells which resource has vanished.
+    shown: BTreeMap<String, TuplePresence>,
+    /// Pauses so far without an active NOTIFY between them.
+    failures: u32,
+    retry: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Asked,
+    Active,
+    Ending,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Announce {
+    Due,
+    Done,
+}
+
+/// Why the machine was asked to subscribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// `<presence type='subscribe'/>`: wants an answer.
+    Subscribe,
+    /// `<presence type='probe'/>`: wants the present state.
+    Probe,
+}
+
+impl Subscriptions {
+    /// An XMPP user asks for a subscription, or for the state under one.
+    pub(super) fn ask(&mut self, pair: Pair, uris: Uris, wish: Wish, actions: &mut Vec<Action>) {
+        let full = self.known.len() >= MAX_SUBSCRIPTIONS;
+        match self.known.entry(pair) {
+            Entry::Occupied(mut entry) => {
+                let (watcher, presentity) = entry.key().clone();
+                let known = entry.get_mut();
+                if known.phase == Phase::Active && wish == Wish::Subscribe {
+                    // RFC 6121 §3.1.3: who is authorized is told so again, without asking anybody.
+                    actions.push(presence_stanza(&presentity, &watcher, "subscribed"));
+                }
+                if known.phase == Phase::Active && !known.shown.is_empty() {
+                    actions.extend(known.shown.values().map(|presence| Action::Stanza(presence.stanza.clone())));
+                    return;
+                }
+                if wish == Wish::Subscribe && known.phase != Phase::Active {
+                    known.announce = Announce::Due;
+                }
+                if known.phase == Phase::Ending {
+                    known.phase = Phase::Asked;
+                }
+                actions.push(known.subscribe(EXPIRES));
+            }
+            Entry::Vacant(entry) if full => {
+                let (watcher, presentity) = entry.key();
+                log::warn!("no place for the subscription of {watcher} to {presentity}: {MAX_SUBSCRIPTIONS} are held");
+                actions.push(presence_error(presentity, watcher, &StanzaError::new(Condition::ResourceConstraint)));
+            }
+            Entry::Vacant(entry) => {
+                let announce = if wish == Wish::Subscribe { Announce::Due } else { Announce::Done };
+                actions.push(entry.insert(Subscription::new(uris, Phase::Asked, announce)).subscribe(EXPIRES));
+            }
+        }
+    }
+
+    /// An XMPP user gives a subscription up.
+    pub(super) fn unsubscribe(&mut self, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
+        // One that we do not know may still live in the host's pua, from before a restart.
+        let entry = self.known.entry(pair).or_insert_with(|| Subscription::new(uris, Phase::Ending, Announce::Done));
+        entry.phase = Phase::Ending;
+        entry.retry = None;
+        actions.push(entry.subscribe(0));
+    }
+
+    /// The final reply to a SUBSCRIBE.
+    pub(super) fn reply(&mut self, now: Instant, pair: &Pair, status: u16, actions: &mut Vec<Action>) {
+        let Some(known) = self.known.get_mut(pair) else { return };
+        match (known.phase, status) {
+            (Phase::Ending, _) => self.end(pair, actions),
+            (_, 0..=299) => {}
+            // RFC 8048 §5.2.2: these end the authorization.
+            (_, 403 | 489 | 603) => self.end(pair, actions),
+            (Phase::Asked, 404 | 410 | 416 | 485 | 604) => {
+                self.known.remove(pair);
+                if let Some(error) = failure::to_xmpp(status, "", None) {
+                    self.farewell(presence_error(&pair.1, &pair.0, &error), actions);
+                }
+            }
+            // All others may pass: the authorization stays, we try again.
+            (_, _) => self.pause(now, pair, status),
+        }
+    }
+
+    /// The host would not even send a SUBSCRIBE.
+    pub(super) fn refused(&mut self, now: Instant, pair: &Pair, actions: &mut Vec<Action>) {
+        match self.known.get(pair).map(|known| known.phase) {
+            // It holds no such subscription: what was asked for is already so.
+            Some(Phase::Ending) => self.end(pair, actions),
+            Some(Phase::Asked | Phase::Active) => self.pause(now, pair, 500),
+            None => {}
+        }
+    }
+
+    /// What a NOTIFY says.
+    pub(super) fn notify(&mut self, now: Instant, notify: Notify, uris: Uris, actions: &mut Vec<Action>) {
+        let pair = (notify.watcher, notify.presentity);
+        if !self.known.contains_key(&pair) {
+            if self.known.len() >= MAX_SUBSCRIPTIONS || matches!(notify.state, SubscriptionState::Terminated(_)) {
+                return;
+            }
+            // The host's pua kept the dialog over a restart of ours: XMPP knows of it already.
+            self.known.insert(pair.clone(), Subscription::new(uris, Phase::Asked, Announce::Done));
+        }
+        let Some(known) = self.known.get_mut(&pair) else { return };
+        if !known.is_newest(notify.call_id, notify.cseq) {
+            log::debug!("a NOTIFY for {} from {} came late and is dropped", pair.0, pair.1);
+            return;
+        }
+        match (known.phase, notify.state) {
+            // The last one of a subscription that was given up: nobody is to see it.
+            (Phase::Ending, _) => {}
+            (_, SubscriptionState::Pending) => {}
+            (_, SubscriptionState::Active) => {
+                let gone = known.active(notify.presences);
+                for resource in gone {
+                    self.farewell(presence_stanza(&with_resource(&pair.1, &resource), &pair.0, "unavailable"), actions);
+                }
+                if self.stream == Stream::Up
+                    && let Some(known) = self.known.get_mut(&pair)
+                {
+                    known.tell(&pair, actions);
+                }
+            }
+            (_, SubscriptionState::Terminated(reason)) => self.terminated(now, &pair, reason, actions),
+        }
+    }
+
+    /// The stream stands: watchers are told what they have missed.
+    pub(super) fn stream_up(&mut self, actions: &mut Vec<Action>) {
+        self.stream = Stream::Up;
+        actions.append(&mut self.farewells);
+        for (pair, known) in &mut self.known {
+            if known.phase == Phase::Active {
+                known.tell(pair, actions);
+            }
+        }
+    }
+
+    /// The stream broke.
+    pub(super) fn stream_down(&mut self) {
+        self.stream = Stream::Down;
+    }
+
+    /// Tries again what is due.
+    pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while let Some(entry) = self.retries.first_entry() {
+            if entry.key().0 > now {
+                return;
+            }
+            let ((due, pair), ()) = entry.remove_entry();
+            if let Some(known) = self.known.get_mut(&pair).filter(|known| known.retry == Some(due)) {
+                known.retry = None;
+                actions.push(known.subscribe(EXPIRES));
+            }
+        }
+    }
+
+    fn terminated(&mut self, now: Instant, pair: &Pair, reason: Reason, actions: &mut Vec<Action>) {
+        match reason {
+            // The SIP user is not there any more: there is nobody left who could answer a further try.
+            Reason::Rejected | Reason::Noresource => self.end(pair, actions),
+            Reason::Invariant => {}
+            Reason::Deactivated | Reason::Timeout | Reason::Unspecified | Reason::Probation | Reason::Giveup => {
+                let Some(known) = self.known.get_mut(pair) else { return };
+                known.phase = Phase::Asked;
+                known.newest = None;
+                self.pause(now, pair, 0);
+            }
+        }
+    }
+
+    /// The subscription is over, and XMPP is told: what was shown goes, then `unsubscribed`.
+    fn end(&mut self, pair: &Pair, actions: &mut Vec<Action>) {
+        let Some(known) = self.known.remove(pair) else { return };
+        let (watcher, presentity) = pair;
+        for resource in known.shown.keys() {
+            self.farewell(presence_stanza(&with_resource(presentity, resource), watcher, "unavailable"), actions);
+        }
+        self.farewell(presence_stanza(presentity, watcher, "unsubscribed"), actions);
+    }
+
+    /// Something ended: told now, or when the stream stands again.
+    fn farewell(&mut self, farewell: Action, actions: &mut Vec<Action>) {
+        match self.stream {
+            Stream::Up => actions.push(farewell),
+            Stream::Down if self.farewells.len() < MAX_FAREWELLS => self.farewells.push(farewell),
+            Stream::Down => log::warn!("more than {MAX_FAREWELLS} subscriptions and resources ended while the stream is down"),
+        }
+    }
+
+    /// Tries again later: after 1 s, 2 s, 4 s ... an hour.
+    fn pause(&mut self, now: Instant, pair: &Pair, status: u16) {
+        let Some(known) = self.known.get_mut(pair) else { return };
+        let pause = Duration::from_secs(1u64.checked_shl(known.failures).unwrap_or(u64::MAX)).min(LONGEST_PAUSE);
+        known.failures = known.failures.saturating_add(1);
+        let Some(due) = now.checked_add(pause) else { return };
+        known.retry = Some(due);
+        self.retries.insert((due, pair.clone()), ());
+        log::info!("the subscription of {} to {} ({status}) is tried again in {} s", pair.0, pair.1, pause.as_secs());
+    }
+}
+
+impl Subscription {
+    fn new(uris: Uris, phase: Phase, announce: Announce) -> Self {
+        Self { phase, uris, announce, newest: None, shown: BTreeMap::new(), failures: 0, retry: None }
+    }
+
+    fn subscribe(&self, expires: u32) -> Action {
+        Action::Subscribe(sip::Subscribe {
+            event: sip::Event::Presence,
+            presentity: self.uris.presentity.clone(),
+            watcher: self.uris.watcher.clone(),
+            expires,
+        })
+    }
+
+    /// Keeps the CSeq; false for a NOTIFY that a newer one of the same dialog has overtaken.
+    fn is_newest(&mut self, call_id: String, cseq: u32) -> bool {
+        if self.newest.as_ref().is_some_and(|(known, newest)| *known == call_id && *newest >= cseq) {
+            return false;
+        }
+        self.newest = Some((call_id, cseq));
+        true
+    }
+
+    /// Takes the new state; what comes back are the resources that vanished.
+    fn active(&mut self, presences: Vec<TuplePresence>) -> Vec<String> {
+        self.phase = Phase::Active;
+        self.failures = 0;
+        self.retry = None;
+        let before = std::mem::take(&mut self.shown);
+        self.shown = presences.into_iter().map(|presence| (presence.resource.clone(), presence)).collect();
+        before.into_keys().filter(|resource| !self.shown.contains_key(resource)).collect()
+    }
+
+    /// What the watcher is to know now.
+    fn tell(&mut self, (watcher, presentity): &Pair, actions: &mut Vec<Action>) {
+        if self.announce == Announce::Due {
+            self.announce = Announce::Done;
+            actions.push(presence_stanza(presentity, watcher, "subscribed"));
+        }
+        if self.shown.is_empty() {
+            // RFC 8048 §5.2.1: active without a body is a state that is not known: nobody is there.
+            actions.push(presence_stanza(presentity, watcher, "unavailable"));
+        }
+        actions.extend(self.shown.values().map(|presence| Action::Stanza(presence.stanza.clone())));
+        // Said once: a resource that is gone is not shown to a probe.
+        self.shown.retain(|_, presence| presence.availability == Availability::Available);
+    }
+}
+
+fn with_resource(bare: &str, resource: &str) -> String {
+    if resource.is_empty() { bare.to_owned() } else { format!("{bare}/{resource}") }
+}
+
+fn presence_error(from: &str, to: &str, error: &StanzaError) -> Action {
+    Action::Stanza(error_stanza(Kind::Presence, from, to, None, error))
+}

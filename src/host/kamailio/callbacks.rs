@@ -1,0 +1,249 @@
+//! Every function that Kamailio calls. Each runs under the guard, converts, calls, converts back.
+
+use std::ffi::CStr;
+use std::ffi::c_char;
+use std::ffi::c_int;
+use std::ffi::c_uint;
+use std::ffi::c_void;
+
+use ::log::Level;
+
+use super::GATEWAY;
+use super::Gateway;
+use super::calls;
+use super::calls::SharedOrigin;
+use super::exports;
+use super::exports::Given;
+use super::log;
+use super::msg;
+use super::msg::Received;
+use super::presence;
+use super::process;
+use super::sys;
+use crate::host::guard;
+use crate::sip::Request;
+use crate::worker::ScriptResult;
+
+const OK: c_int = 0;
+const ERROR: c_int = -1;
+
+/// Status where no reply came (RFC 3261 §8.1.3.1).
+const REQUEST_TIMEOUT: u16 = 408;
+
+/// The first call of all, when the module is loaded.
+#[unsafe(no_mangle)]
+extern "C" fn mod_register(_path: *mut c_char, _flags: *mut c_int, _reserved1: *mut c_void, _reserved2: *mut c_void) -> c_int {
+    guard::answer(ERROR, || {
+        log::start();
+        guard::log_panics();
+        // SAFETY: [H1][H4] a static table that ends with an empty entry; the core keeps its address.
+        unsafe { sys::sr_kemi_modules_add(exports::KEMI.pointer()) }
+    })
+}
+
+/// A `modparam` whose value is text.
+pub(super) extern "C" fn parameter_text<const INDEX: usize>(_type: c_uint, value: *mut c_void) -> c_int {
+    guard::answer(ERROR, || {
+        // SAFETY: [H2] registered as PARAM_STRING: the value is a NUL-terminated text.
+        let text = unsafe { CStr::from_ptr(value.cast()) };
+        parameter(INDEX, &Given::Text(text.to_bytes()))
+    })
+}
+
+/// A `modparam` whose value is a number.
+pub(super) extern "C" fn parameter_number<const INDEX: usize>(_type: c_uint, value: *mut c_void) -> c_int {
+    // Registered as PARAM_INT: the pointer itself holds the number, sign included.
+    guard::answer(ERROR, || parameter(INDEX, &Given::Number(i64::from(value.addr() as c_int))))
+}
+
+/// Once, in the main process, when the script is parsed.
+pub(super) extern "C" fn mod_init() -> c_int {
+    guard::answer(ERROR, || match super::start() {
+        Ok(()) => OK,
+        Err(error) => {
+            ::log::error!("{error}");
+            ERROR
+        }
+    })
+}
+
+/// In each process after its fork, and in the main process before (`PROC_INIT`) and while (`PROC_MAIN`) it forks.
+pub(super) extern "C" fn child_init(rank: c_int) -> c_int {
+    guard::answer(ERROR, || match GATEWAY.get() {
+        Some(gateway) if rank == sys::PROC_INIT => process::register_callbacks(gateway),
+        Some(gateway) if rank == sys::PROC_MAIN => process::fork(gateway),
+        _ => OK,
+    })
+}
+
+/// `xmpp_send_message()`
+pub(super) extern "C" fn send_message(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut c_char) -> c_int {
+    kemi_send_message(msg)
+}
+
+/// `KSR.xmpp_gateway.xmpp_send_message()`
+pub(super) extern "C" fn kemi_send_message(msg: *mut sys::sip_msg) -> c_int {
+    guard::script(|| with_request("xmpp_send_message", msg, |gateway, _, request| gateway.worker.send_message(request)))
+}
+
+/// `pua_xmpp_notify()`
+pub(super) extern "C" fn notify(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut c_char) -> c_int {
+    kemi_notify(msg)
+}
+
+/// `KSR.xmpp_gateway.pua_xmpp_notify()`
+pub(super) extern "C" fn kemi_notify(msg: *mut sys::sip_msg) -> c_int {
+    guard::script(|| {
+        with_request("pua_xmpp_notify", msg, |gateway, received, request| {
+            if calls::knows_dialog(gateway, received) {
+                return gateway.worker.notify(request);
+            }
+            let [from, to] = [&request.from, &request.to].map(|uri| uri.escape_ascii());
+            // The last NOTIFY after an unsubscription comes when pua has forgotten the dialog.
+            let last = request.subscription_state.as_deref().is_some_and(|state| state.starts_with(b"terminated"));
+            let level = if last { Level::Info } else { Level::Warn };
+            ::log::log!(level, "pua_xmpp_notify: NOTIFY outside a known dialog, from {from} to {to}");
+            ScriptResult::Failed
+        })
+    })
+}
+
+/// `pua_xmpp_req_winfo(request_uri, expires)`
+pub(super) extern "C" fn req_winfo(msg: *mut sys::sip_msg, request_uri: *mut c_char, expires: *mut c_char) -> c_int {
+    guard::script(|| {
+        let [Some(request_uri), Some(expires)] = [request_uri, expires].map(|parameter| evaluated(msg, parameter)) else {
+            ::log::error!("pua_xmpp_req_winfo: a parameter has no value");
+            return ScriptResult::Failed;
+        };
+        winfo(request_uri, expires)
+    })
+}
+
+/// `KSR.xmpp_gateway.pua_xmpp_req_winfo(request_uri, expires)`
+pub(super) extern "C" fn kemi_req_winfo(_msg: *mut sys::sip_msg, request_uri: *mut sys::str_, expires: *mut sys::str_) -> c_int {
+    guard::script(|| {
+        // SAFETY: [H2] parameters of the running call.
+        let request_uri = unsafe { msg::text_at(request_uri) };
+        // SAFETY: [H2] as above.
+        let expires = unsafe { msg::text_at(expires) };
+        winfo(request_uri, expires)
+    })
+}
+
+/// tm: a MESSAGE of ours was answered, or not in time; then, its transaction goes. Runs in any worker, or in a timer process.
+pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, params: *mut sys::tmcb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] tm passes the parameters of this call.
+        let Some(params) = (unsafe { params.as_ref() }) else { return };
+        // SAFETY: [H5] the parameter is the one that `calls::message` gave; the first call takes it, and the block goes with it.
+        let Some(origin) = (unsafe { SharedOrigin::take(params.param) }) else { return };
+        // Gone without an outcome: the server stops, and with it the XMPP process.
+        if event & sys::TMCB_LOCAL_COMPLETED == 0 {
+            return;
+        }
+        let (status, reason) = outcome(params.rpl, params.code);
+        // A success needs no stanza: this is the path of almost every MESSAGE.
+        if (200..300).contains(&status) {
+            return;
+        }
+        if let (Some(gateway), Some(origin)) = (GATEWAY.get(), origin.origin()) {
+            gateway.worker.message_reply(&origin, status, &String::from_utf8_lossy(reason));
+        }
+    });
+}
+
+/// pua: a SUBSCRIBE of an XMPP user was answered, or not in time. Runs where [`message_completed`] does.
+pub(super) extern "C" fn subscribe_completed(presentity: *mut sys::ua_pres, reply: *mut sys::sip_msg) -> c_int {
+    guard::answer(OK, || {
+        // SAFETY: [H2] pua passes the record of this call.
+        let Some(record) = (unsafe { presentity.as_ref() }) else { return OK };
+        if record.event != sys::PRESENCE_EVENT {
+            return OK;
+        }
+        let (status, _) = outcome(reply, 0);
+        // SAFETY: [H2] texts of the record.
+        let watcher = unsafe { msg::text_at(record.watcher_uri) };
+        // SAFETY: [H2] as above.
+        let presentity = unsafe { msg::text_at(record.pres_uri) };
+        if let Some(gateway) = GATEWAY.get() {
+            gateway.worker.subscribe_reply(watcher, presentity, status);
+        }
+        OK
+    })
+}
+
+/// presence: may this watcher see this presentity? Runs in any worker, and in the XMPP process.
+pub(super) extern "C" fn authorize(subscription: *mut sys::subscription) -> c_int {
+    guard::answer(ERROR, || match GATEWAY.get() {
+        // SAFETY: [H2] the subscription is that of this call.
+        Some(gateway) => unsafe { presence::authorize(&gateway.worker, subscription) },
+        None => ERROR,
+    })
+}
+
+fn parameter(index: usize, given: &Given<'_>) -> c_int {
+    match exports::set(index, given) {
+        Ok(()) => OK,
+        Err(sentence) => {
+            ::log::error!("{sentence}");
+            ERROR
+        }
+    }
+}
+
+/// Runs a script function on the copy of the request; what is wrong with the request is logged here.
+fn with_request(
+    function: &str,
+    msg: *mut sys::sip_msg,
+    call: impl FnOnce(&Gateway, &Received<'_>, &Request) -> ScriptResult,
+) -> ScriptResult {
+    let Some(gateway) = GATEWAY.get() else { return ScriptResult::Failed };
+    // SAFETY: [H2] the message of the running script function; `received` ends with it.
+    let received = unsafe { Received::parse(msg) };
+    match received.and_then(|received| received.request().map(|request| (received, request))) {
+        Ok((received, request)) => call(gateway, &received, &request),
+        Err(cause) => {
+            ::log::warn!("{function}: {cause}");
+            ScriptResult::Failed
+        }
+    }
+}
+
+fn winfo(request_uri: &[u8], expires: &[u8]) -> ScriptResult {
+    let Some(gateway) = GATEWAY.get() else { return ScriptResult::Failed };
+    let Some(subscribe) = gateway.worker.winfo_subscription(request_uri, expires) else { return ScriptResult::Failed };
+    match calls::subscribe(gateway, &subscribe) {
+        Ok(()) => ScriptResult::Done,
+        Err(error) => {
+            ::log::error!("pua_xmpp_req_winfo: pua did not subscribe to the watchers of {}: {error:?}", subscribe.presentity);
+            ScriptResult::Failed
+        }
+    }
+}
+
+/// The value of a script parameter for this message, variables replaced.
+fn evaluated<'a>(msg: *mut sys::sip_msg, parameter: *mut c_char) -> Option<&'a [u8]> {
+    let mut value = sys::str_ { s: std::ptr::null_mut(), len: 0 };
+    // SAFETY: [H1][H2] the parameter is what its fixup made of it, the message that of the running function.
+    if unsafe { sys::get_str_fparam(&raw mut value, msg, parameter.cast()) } < 0 {
+        return None;
+    }
+    // SAFETY: [H2] the value stands in the script, in the message, or in a buffer that holds several values.
+    Some(unsafe { msg::text(value) })
+}
+
+/// Status and reason of a reply that may be absent or made up (`FAKED_REPLY`): then `code`, or 408 where that is none.
+fn outcome<'a>(reply: *const sys::sip_msg, code: c_int) -> (u16, &'a [u8]) {
+    let status = u16::try_from(code).ok().filter(|code| (100..700).contains(code));
+    // SAFETY: [H2] only compares the pointer.
+    if unsafe { sys::xmpp_gateway_is_reply(reply) } == 0 {
+        return (status.unwrap_or(REQUEST_TIMEOUT), b"");
+    }
+    // SAFETY: [H2] a reply that lives as long as the callback runs.
+    let Some(reply) = (unsafe { reply.as_ref() }) else { return (REQUEST_TIMEOUT, b"") };
+    // SAFETY: [H2] the first line of a reply holds the reply's form.
+    let line = unsafe { reply.first_line.u.reply };
+    let of_reply = u16::try_from(line.statuscode).unwrap_or(REQUEST_TIMEOUT);
+    // SAFETY: [H2] a text of the reply.
+    (status.unwrap_or(of_reply), unsafe { msg::text(line.reason) })
+}

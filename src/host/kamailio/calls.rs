@@ -1,0 +1,269 @@
+//! What the gateway wants sent: MESSAGE through tm, PUBLISH and SUBSCRIBE through pua.
+
+use std::ffi::CStr;
+use std::ffi::c_int;
+use std::ffi::c_void;
+use std::mem;
+use std::ptr;
+use std::slice;
+
+use super::Gateway;
+use super::callbacks;
+use super::msg::Received;
+use super::msg::host_text;
+use super::sys;
+use crate::process::host::HostError;
+use crate::sip::Event;
+use crate::sip::Message;
+use crate::sip::Origin;
+use crate::sip::Publish;
+use crate::sip::Subscribe;
+
+/// pua's answer to taking away a publication that it does not know (any more): nothing is left to do.
+const NO_SUCH_PUBLICATION: c_int = -10;
+
+const METHOD: &[u8] = b"MESSAGE";
+
+/// Sends a MESSAGE in a transaction of its own. Its origin travels in shared memory and comes back in [`message_completed`].
+pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
+    let mut method = host_text(METHOD);
+    let mut headers = host_text(message.headers.as_bytes());
+    let mut body = host_text(&message.body);
+    let mut to = host_text(message.to.as_bytes());
+    let mut from = host_text(message.from.as_bytes());
+    let mut call_id = message.call_id.as_ref().map(|call_id| host_text(call_id.as_bytes()));
+    let mut next_hop = gateway.config.outbound_proxy.as_ref().map(|uri| host_text(uri.as_bytes()));
+    let origin = SharedOrigin::new(&message.origin).ok_or(HostError::Memory)?;
+
+    // SAFETY: the structure holds pointers, numbers and an optional function, for which all zeros is a value.
+    let mut request: sys::uac_req = unsafe { mem::zeroed() };
+    request.method = &raw mut method;
+    request.headers = &raw mut headers;
+    request.body = if message.body.is_empty() { ptr::null_mut() } else { &raw mut body };
+    request.callid = optional(&mut call_id);
+    request.cb_flags = (sys::TMCB_LOCAL_COMPLETED | sys::TMCB_DESTROY) as _;
+    request.cb = Some(callbacks::message_completed);
+    request.cbp = origin.block;
+
+    let ruri = &raw mut to;
+    // SAFETY: [H1][H2] tm copies all texts into the request it builds; the callback's block is in shared memory, and tm hands it
+    // back in the callback.
+    let sent = unsafe { (gateway.binds.t_request)(&raw mut request, ruri, ruri, &raw mut from, optional(&mut next_hop)) };
+    if sent > 0 {
+        origin.leave_to_tm();
+        return Ok(());
+    }
+    // tm did not register the callback: a local route of the script dropped the request (0), or it failed.
+    Err(HostError::Refused(sent))
+}
+
+/// Publishes, refreshes or takes away the state of one resource.
+pub(super) fn publish(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8>) -> Result<(), HostError> {
+    let mut presentity = host_text(publish.presentity.as_bytes());
+    let mut next_hop = presence_next_hop(gateway);
+    // pua hands the body to a parser of C strings.
+    scratch.clear();
+    scratch.extend_from_slice(publish.body.as_deref().unwrap_or_default());
+    scratch.push(0);
+    let mut body = host_text(scratch.strip_suffix(&[0]).unwrap_or_default());
+
+    // SAFETY: the structure holds pointers and numbers, for which all zeros is a value.
+    let mut info: sys::publ_info = unsafe { mem::zeroed() };
+    info.id = host_text(publish.id.as_bytes());
+    info.pres_uri = &raw mut presentity;
+    info.body = if publish.body.is_some() { &raw mut body } else { ptr::null_mut() };
+    info.expires = seconds(publish.expires);
+    info.source_flag = sys::XMPP_PUBLISH;
+    info.event = sys::PRESENCE_EVENT;
+    info.outbound_proxy = optional(&mut next_hop);
+    // SAFETY: [H1][H2] pua copies what it keeps.
+    match unsafe { (gateway.binds.send_publish)(&raw mut info) } {
+        NO_SUCH_PUBLICATION if publish.body.is_none() => Ok(()),
+        sent if sent < 0 => Err(HostError::Refused(sent)),
+        _ => Ok(()),
+    }
+}
+
+/// Subscribes, refreshes or unsubscribes.
+pub(super) fn subscribe(gateway: &Gateway, subscribe: &Subscribe) -> Result<(), HostError> {
+    let mut presentity = host_text(subscribe.presentity.as_bytes());
+    let mut watcher = host_text(subscribe.watcher.as_bytes());
+    let mut contact = host_text(gateway.config.server_address.as_bytes());
+    let mut next_hop = presence_next_hop(gateway);
+
+    // SAFETY: the structure holds pointers and numbers, for which all zeros is a value.
+    let mut info: sys::subs_info = unsafe { mem::zeroed() };
+    // In its database mode pua finds a subscription by presentity and id alone: the watcher makes it unique.
+    info.id = watcher;
+    info.pres_uri = &raw mut presentity;
+    info.watcher_uri = &raw mut watcher;
+    info.contact = &raw mut contact;
+    info.outbound_proxy = optional(&mut next_hop);
+    info.expires = seconds(subscribe.expires);
+    // The flag is how pua finds its callbacks: only replies to subscriptions of XMPP users are reported.
+    (info.event, info.source_flag) = match subscribe.event {
+        Event::Presence => (sys::PRESENCE_EVENT, sys::XMPP_INITIAL_SUBS),
+        Event::PresenceWinfo => (sys::PWINFO_EVENT, sys::XMPP_SUBSCRIBE),
+    };
+    let off = gateway.binds.compares_contacts.map(|setting| setting.off());
+    // SAFETY: [H1][H2] pua copies what it keeps.
+    let sent = unsafe { (gateway.binds.send_subscribe)(&raw mut info) };
+    drop(off);
+    if sent < 0 { Err(HostError::Refused(sent)) } else { Ok(()) }
+}
+
+/// Whether pua holds the subscription that a NOTIFY belongs to. Seen from pua, the NOTIFY's To is the watcher.
+pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
+    let mut presentity = notify.from_uri();
+    let mut watcher = notify.to_uri();
+    // SAFETY: the structure holds pointers and numbers, for which all zeros is a value.
+    let mut dialog: sys::ua_pres = unsafe { mem::zeroed() };
+    dialog.pres_uri = &raw mut presentity;
+    dialog.watcher_uri = &raw mut watcher;
+    dialog.call_id = notify.call_id();
+    dialog.from_tag = notify.to_tag();
+    dialog.to_tag = notify.from_tag();
+    // pua keeps both kinds under this flag, whatever the flag they were asked with.
+    dialog.flag = sys::XMPP_SUBSCRIBE;
+    dialog.event = match notify.event_package() {
+        b"presence" => sys::PRESENCE_EVENT,
+        b"presence.winfo" => sys::PWINFO_EVENT,
+        _ => return false,
+    };
+    // pua compares by its own lengths: an empty text must not be NULL.
+    if dialog.from_tag.len <= 0 || dialog.to_tag.len <= 0 || dialog.call_id.len <= 0 {
+        return false;
+    }
+    // SAFETY: [H1][H2] pua only reads; its texts stand in the message, followed by more of the message.
+    unsafe { (gateway.binds.is_dialog)(&raw mut dialog) >= 0 }
+}
+
+/// An integer parameter of another module, in this process.
+///
+/// pua's `check_remote_contact` is 1 by default: then pua finds a subscription again only by the remote Contact, which its callers
+/// do not know, so that a refresh would begin a second dialog and an end would end nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting(ptr::NonNull<c_int>);
+
+// SAFETY: [H1] the variable belongs to the one thread of the process.
+unsafe impl Send for Setting {}
+// SAFETY: [H1] as above.
+unsafe impl Sync for Setting {}
+
+impl Setting {
+    pub(super) fn find(module: &CStr, name: &CStr) -> Option<Self> {
+        // SAFETY: [H1][H2] the name is NUL-terminated and only read.
+        let module = unsafe { sys::find_module_by_name(module.as_ptr().cast_mut()) };
+        let mut kind = 0;
+        // SAFETY: [H1][H2] the module may be NULL; the name is NUL-terminated and only read.
+        let place = unsafe { sys::find_param_export(module, name.as_ptr().cast_mut(), sys::PARAM_INT as _, &raw mut kind) };
+        // A parameter that is set by a function has the function's address here.
+        if kind != sys::PARAM_INT as u32 { None } else { ptr::NonNull::new(place.cast()).map(Self) }
+    }
+
+    fn off(self) -> SettingOff {
+        // SAFETY: [H1] an `int` of the other module, which lives as long as the process.
+        let value = unsafe { self.0.replace(0) };
+        SettingOff { setting: self, value }
+    }
+}
+
+/// Puts the value back.
+struct SettingOff {
+    setting: Setting,
+    value: c_int,
+}
+
+impl Drop for SettingOff {
+    fn drop(&mut self) {
+        // SAFETY: [H1] as in `off`.
+        unsafe { self.setting.0.write(self.value) };
+    }
+}
+
+/// Presence goes to the presence server, else where everything goes.
+fn presence_next_hop(gateway: &Gateway) -> Option<sys::str_> {
+    let config = &gateway.config;
+    config.presence_server.as_ref().or(config.outbound_proxy.as_ref()).map(|uri| host_text(uri.as_bytes()))
+}
+
+/// pua's lifetimes are signed: more than they hold is "no end" (-1), which pua refreshes for ever.
+fn seconds(lifetime: u32) -> c_int {
+    c_int::try_from(lifetime).unwrap_or(-1)
+}
+
+fn optional(text: &mut Option<sys::str_>) -> *mut sys::str_ {
+    text.as_mut().map_or(ptr::null_mut(), ptr::from_mut)
+}
+
+/// The origin of a MESSAGE in shared memory, until its transaction ends: whole length, then each text with its length.
+/// A text that is absent has the length `u32::MAX`.
+pub(super) struct SharedOrigin {
+    block: *mut c_void,
+}
+
+const ABSENT: u32 = u32::MAX;
+
+impl SharedOrigin {
+    fn new(origin: &Origin) -> Option<Self> {
+        let texts = [Some(origin.from.as_str()), Some(origin.to.as_str()), origin.id.as_deref()];
+        let size = texts.iter().flatten().try_fold(16_usize, |size, text| size.checked_add(text.len()))?;
+        // SAFETY: [H1] any size is allowed; NULL is checked below.
+        let block = unsafe { sys::xmpp_gateway_shm_malloc(size) };
+        if block.is_null() {
+            return None;
+        }
+        // SAFETY: [H5] the block has `size` bytes, and nobody else knows it yet; the allocator aligns it for any type.
+        let room = unsafe { slice::from_raw_parts_mut(block.cast::<mem::MaybeUninit<u8>>(), size) };
+        let mut room = room.iter_mut();
+        let mut put = |bytes: &[u8]| room.by_ref().zip(bytes).for_each(|(place, byte)| _ = place.write(*byte));
+        put(&u32::try_from(size).ok()?.to_ne_bytes());
+        for text in texts {
+            put(&text.map_or(Some(ABSENT), |text| u32::try_from(text.len()).ok())?.to_ne_bytes());
+            put(text.unwrap_or_default().as_bytes());
+        }
+        Some(Self { block })
+    }
+
+    /// Takes it back from tm's callback parameter, where nothing is left.
+    ///
+    /// # Safety
+    /// `parameter` is NULL or points to NULL or to what [`message`] gave to tm.
+    pub(super) unsafe fn take(parameter: *mut *mut c_void) -> Option<Self> {
+        // SAFETY: [H2] by the contract of this function.
+        let parameter = unsafe { parameter.as_mut() }?;
+        let block = mem::replace(parameter, ptr::null_mut());
+        (!block.is_null()).then(|| Self { block })
+    }
+
+    /// The copy of it.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        // SAFETY: [H5] the block starts with its length, and no allocator gives less than four aligned bytes.
+        let size = usize::try_from(unsafe { self.block.cast::<u32>().read() }).ok()?;
+        // SAFETY: [H5] all `size` bytes were written by `new`, and nobody else has the block.
+        let mut rest = unsafe { slice::from_raw_parts(self.block.cast::<u8>(), size) }.get(4..)?;
+        let mut text = || {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let length = u32::from_ne_bytes(*length);
+            let (text, after) = if length == ABSENT {
+                (None, after)
+            } else {
+                after.split_at_checked(usize::try_from(length).ok()?).map(|(text, after)| (Some(text), after))?
+            };
+            rest = after;
+            Some(text.map(|text| String::from_utf8_lossy(text).into_owned()))
+        };
+        Some(Origin { from: text()??, to: text()??, id: text()? })
+    }
+
+    fn leave_to_tm(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for SharedOrigin {
+    fn drop(&mut self) {
+        // SAFETY: [H5] the block came from the same allocator, and `self` was its only owner.
+        unsafe { sys::xmpp_gateway_shm_free(self.block) };
+    }
+}

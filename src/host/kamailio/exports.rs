@@ -1,0 +1,202 @@
+//! The tables that Kamailio's loader reads: version, functions, KEMI functions, parameters.
+
+use std::cell::UnsafeCell;
+use std::ffi::CStr;
+use std::ffi::c_char;
+use std::ffi::c_int;
+use std::ffi::c_uint;
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use super::callbacks;
+use super::log::MODULE;
+use super::sys;
+use crate::config::Parameters;
+
+/// A table that the host may read, and write, for as long as the process lives.
+#[repr(transparent)]
+pub(super) struct Table<T>(UnsafeCell<T>);
+
+// SAFETY: [H1][H4] there is one thread, and only the host touches what is inside.
+unsafe impl<T> Sync for Table<T> {}
+
+impl<T> Table<T> {
+    const fn new(table: T) -> Self {
+        Self(UnsafeCell::new(table))
+    }
+
+    pub(super) const fn pointer<E>(&self) -> *mut E {
+        self.0.get().cast()
+    }
+}
+
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the loader's name")]
+static module_version: Table<*const c_char> = Table::new(sys::HOST_VERSION.as_ptr());
+
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the loader's name")]
+static module_flags: Table<*const c_char> = Table::new(sys::HOST_FLAGS.as_ptr());
+
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the loader's name")]
+static module_interface_ver: Table<c_uint> = Table::new(sys::MODULE_INTERFACE_VER as c_uint);
+
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the loader's name")]
+static exports: Table<sys::module_exports> = Table::new(sys::module_exports {
+    name: MODULE.as_ptr().cast_mut(),
+    dlflags: 0,
+    cmds: COMMANDS.pointer(),
+    params: PARAMETERS.pointer(),
+    rpc_methods: ptr::null_mut(),
+    pv_items: ptr::null_mut(),
+    response_f: None,
+    init_mod_f: Some(callbacks::mod_init),
+    init_child_f: Some(callbacks::child_init),
+    destroy_mod_f: None,
+});
+
+static COMMANDS: Table<[sys::cmd_export; 4]> = Table::new([
+    command(c"xmpp_send_message", callbacks::send_message, 0),
+    command(c"pua_xmpp_notify", callbacks::notify, 0),
+    sys::cmd_export {
+        fixup: Some(sys::fixup_spve_spve),
+        free_fixup: Some(sys::fixup_free_spve_spve),
+        ..command(c"pua_xmpp_req_winfo", callbacks::req_winfo, 2)
+    },
+    sys::cmd_export { name: ptr::null_mut(), function: None, param_no: 0, fixup: None, free_fixup: None, flags: 0 },
+]);
+
+type Command = unsafe extern "C" fn(*mut sys::sip_msg, *mut c_char, *mut c_char) -> c_int;
+
+const fn command(name: &'static CStr, function: Command, parameters: c_int) -> sys::cmd_export {
+    sys::cmd_export {
+        name: name.as_ptr().cast_mut(),
+        function: Some(function),
+        param_no: parameters,
+        fixup: None,
+        free_fixup: None,
+        flags: sys::ANY_ROUTE as c_uint,
+    }
+}
+
+/// The same functions for scripts in Lua, Python, JavaScript and so on.
+pub(super) static KEMI: Table<[sys::sr_kemi; 4]> = Table::new([
+    kemi(c"xmpp_send_message", callbacks::kemi_send_message as *mut c_void, [NONE, NONE]),
+    kemi(c"pua_xmpp_notify", callbacks::kemi_notify as *mut c_void, [NONE, NONE]),
+    kemi(c"pua_xmpp_req_winfo", callbacks::kemi_req_winfo as *mut c_void, [STR, STR]),
+    sys::sr_kemi { mname: no_text(), fname: no_text(), rtype: 0, func: ptr::null_mut(), ptypes: [0; KEMI_PARAMETERS] },
+]);
+
+const NONE: c_int = sys::SR_KEMIP_NONE;
+const STR: c_int = sys::SR_KEMIP_STR;
+const KEMI_PARAMETERS: usize = sys::SR_KEMI_PARAMS_MAX as usize;
+
+const fn kemi(name: &'static CStr, function: *mut c_void, [first, second]: [c_int; 2]) -> sys::sr_kemi {
+    let ptypes = [first, second, NONE, NONE, NONE, NONE];
+    sys::sr_kemi { mname: text(MODULE), fname: text(name), rtype: sys::SR_KEMIP_INT, func: function, ptypes }
+}
+
+const fn text(text: &'static CStr) -> sys::str_ {
+    sys::str_ { s: text.as_ptr().cast_mut(), len: text.count_bytes() as c_int }
+}
+
+const fn no_text() -> sys::str_ {
+    sys::str_ { s: ptr::null_mut(), len: 0 }
+}
+
+/// One parameter: its name and where its value goes.
+struct Parameter {
+    name: &'static CStr,
+    set: Set,
+}
+
+#[derive(Clone, Copy)]
+enum Set {
+    Text(fn(&mut Parameters, String)),
+    Number(fn(&mut Parameters, i64)),
+}
+
+/// What a `modparam` line holds.
+pub(super) enum Given<'a> {
+    Text(&'a [u8]),
+    Number(i64),
+}
+
+const NAMES: usize = 12;
+
+const KNOWN: [Parameter; NAMES] = [
+    Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
+    Parameter { name: c"xmpp_domain", set: Set::Text(|all, value| all.xmpp_domain = Some(value)) },
+    Parameter { name: c"xmpp_host", set: Set::Text(|all, value| all.xmpp_host = Some(value)) },
+    Parameter { name: c"xmpp_port", set: Set::Number(|all, value| all.xmpp_port = Some(value)) },
+    Parameter { name: c"xmpp_password", set: Set::Text(|all, value| all.xmpp_password = Some(value)) },
+    Parameter { name: c"gateway_domain", set: Set::Text(|all, value| all.gateway_domain = Some(value)) },
+    Parameter { name: c"sip_domain", set: Set::Text(|all, value| all.sip_domain = Some(value)) },
+    Parameter { name: c"domain_separator", set: Set::Text(|all, value| all.domain_separator = Some(value)) },
+    Parameter { name: c"gwmap", set: Set::Text(|all, value| all.gwmap.push(value)) },
+    Parameter { name: c"outbound_proxy", set: Set::Text(|all, value| all.outbound_proxy = Some(value)) },
+    Parameter { name: c"server_address", set: Set::Text(|all, value| all.server_address = Some(value)) },
+    Parameter { name: c"presence_server", set: Set::Text(|all, value| all.presence_server = Some(value)) },
+];
+
+/// Each parameter twice, for both types that a script can write: the wrong one is refused with a sentence of ours.
+static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
+    parameter::<0>(),
+    parameter::<1>(),
+    parameter::<2>(),
+    parameter::<3>(),
+    parameter::<4>(),
+    parameter::<5>(),
+    parameter::<6>(),
+    parameter::<7>(),
+    parameter::<8>(),
+    parameter::<9>(),
+    parameter::<10>(),
+    parameter::<11>(),
+    [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
+]);
+
+#[allow(clippy::indexing_slicing, reason = "checked by the compiler: the table is made at compile time")]
+const fn parameter<const INDEX: usize>() -> [sys::param_export; 2] {
+    let name = KNOWN[INDEX].name.as_ptr().cast_mut();
+    let [text, number] = [sys::PARAM_STRING as c_uint, sys::PARAM_INT as c_uint];
+    let call = sys::XMPP_GATEWAY_PARAM_USE_FUNC;
+    [
+        sys::param_export { name, type_: text | call, param_pointer: callbacks::parameter_text::<INDEX> as *mut c_void },
+        sys::param_export { name, type_: number | call, param_pointer: callbacks::parameter_number::<INDEX> as *mut c_void },
+    ]
+}
+
+static SET: Mutex<Option<Parameters>> = Mutex::new(None);
+
+/// What the script set so far.
+pub(super) fn parameters() -> Parameters {
+    SET.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+}
+
+/// Takes one `modparam`; the error is the sentence for the log.
+pub(super) fn set(index: usize, given: &Given<'_>) -> Result<(), String> {
+    let Parameter { name, set } = KNOWN.get(index).ok_or("no such parameter")?;
+    let name = name.to_string_lossy();
+    let mut all = SET.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = all.get_or_insert_default();
+    match (set, given) {
+        (Set::Text(set), Given::Text(value)) => {
+            let value = std::str::from_utf8(value)
+                .map_err(|_| format!("parameter {name} is \"{}\"; it takes text in UTF-8", value.escape_ascii()))?;
+            set(all, value.to_owned());
+        }
+        (Set::Number(set), Given::Number(value)) => set(all, *value),
+        (Set::Text(_), Given::Number(value)) => {
+            return Err(format!("parameter {name} is the number {value}; it takes text in quotes"));
+        }
+        (Set::Number(_), Given::Text(value)) => {
+            return Err(format!("parameter {name} is \"{}\"; it takes a number without quotes", value.escape_ascii()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Kamailio, 5.6 to 6.0: binds its modules, holds what mod_init made.
+//!
+//! ```text
+//! exports    tables: functions (also KEMI), parameters           written once, kept by the core
+//! callbacks  every extern "C" entry point, under the guard
+//! msg        sip_msg -> sip::Request, copied
+//! calls      sip::Message, Publish, Subscribe -> tm, pua
+//! presence   who may see an XMPP user: asked by the presence server
+//! process    the extra process: fork, signals, Host
+//! log        the log crate on LOG
+//! sys        bindgen; wrapper.h, shim.c and build.rs make it
+//! ```
+
+mod callbacks;
+mod calls;
+mod exports;
+mod log;
+mod msg;
+mod presence;
+mod process;
+mod sys;
+
+use std::ffi::CStr;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::sync::OnceLock;
+
+use crate::config;
+use crate::config::Config;
+use crate::link;
+use crate::link::Receiver;
+use crate::worker::Worker;
+
+/// Everything that lives from mod_init on, in each process its own copy [H4].
+struct Gateway {
+    config: Config,
+    worker: Worker,
+    receiver: Receiver,
+    binds: Binds,
+}
+
+/// The functions of other modules that we call.
+#[derive(Debug, Clone, Copy)]
+struct Binds {
+    t_request: Function<sys::req_t>,
+    send_publish: Function<sys::send_publish_t>,
+    send_subscribe: Function<sys::send_subscribe_t>,
+    is_dialog: Function<sys::query_dialog_t>,
+    register_puacb: Function<sys::register_puacb_t>,
+    compares_contacts: Option<calls::Setting>,
+}
+
+/// The type of a C function pointer that was checked not to be NULL.
+type Function<T> = <T as Checked>::Function;
+
+trait Checked {
+    type Function;
+}
+
+impl<F> Checked for Option<F> {
+    type Function = F;
+}
+
+static GATEWAY: OnceLock<Gateway> = OnceLock::new();
+
+/// Why the module refuses to start.
+#[derive(Debug)]
+enum StartError {
+    /// A parameter cannot be used.
+    Parameter(config::Error),
+    /// A module we need is not loaded, and what it does for us.
+    Missing(&'static str, &'static str),
+    /// The kernel gave no link.
+    Link(io::Error),
+    /// The core gave no room for our process or settings.
+    Core(&'static str),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parameter(error) => error.fmt(f),
+            Self::Missing(module, purpose) => write!(f, "module {module} is not loaded: {purpose}; load it before xmpp_gateway"),
+            Self::Link(error) => write!(f, "no link between the SIP workers and the XMPP process: {error}"),
+            Self::Core(what) => write!(f, "Kamailio refused {what}"),
+        }
+    }
+}
+
+/// mod_init: parameters become the configuration, the link is made, other modules are bound.
+fn start() -> Result<(), StartError> {
+    let config = Config::from_parameters(&exports::parameters()).map_err(StartError::Parameter)?;
+    let binds = bind()?;
+    let (sender, receiver) = link::pair().map_err(StartError::Link)?;
+    let worker = Worker::new(&config, sender);
+    process::announce().map_err(StartError::Core)?;
+    // It fails only when mod_init runs twice, and the core does not do that.
+    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds });
+    Ok(())
+}
+
+fn bind() -> Result<Binds, StartError> {
+    let tm = StartError::Missing("tm", "it sends the gateway's requests");
+    let pua = StartError::Missing("pua", "it keeps the gateway's subscriptions and publications");
+
+    // SAFETY: tm registers `load_tm` under that name with that type (modules/tm/tm_load.h); both are one function pointer or NULL.
+    let load_tm: sys::load_tm_f = unsafe { mem::transmute(export(c"load_tm", -1)) };
+    let Some(load_tm) = load_tm else { return Err(tm) };
+    // SAFETY: pua registers `bind_pua` under that name with that type (modules/pua/pua_bind.h).
+    let bind_pua: sys::bind_pua_t = unsafe { mem::transmute(export(c"bind_pua", 1)) };
+    let Some(bind_pua) = bind_pua else { return Err(pua) };
+
+    // SAFETY: both structures hold function pointers and plain pointers only, for which all zeros is a value.
+    let mut tm_binds: sys::tm_binds = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    let mut pua_binds: sys::pua_api = unsafe { mem::zeroed() };
+    // SAFETY: [H1][H2] the structure is of the layout that the headers give and lives through the call.
+    let tm_loaded = unsafe { load_tm(&raw mut tm_binds) } >= 0;
+    // SAFETY: [H1][H2] as for tm.
+    let pua_bound = unsafe { bind_pua(&raw mut pua_binds) } >= 0;
+
+    let sys::pua_api { send_publish, send_subscribe, is_dialog, register_puacb, .. } = pua_binds;
+    let functions = send_publish.zip(send_subscribe).zip(is_dialog.zip(register_puacb)).filter(|_| pua_bound);
+    let ((send_publish, send_subscribe), (is_dialog, register_puacb)) = functions.ok_or(pua)?;
+    let t_request = tm_binds.t_request.filter(|_| tm_loaded).ok_or(tm)?;
+    let compares_contacts = calls::Setting::find(c"pua", c"check_remote_contact");
+    Ok(Binds { t_request, send_publish, send_subscribe, is_dialog, register_puacb, compares_contacts })
+}
+
+/// A function that another module exports to modules, by name and number of parameters.
+fn export(name: &CStr, parameters: i32) -> sys::cmd_function {
+    // SAFETY: [H1][H2] the name is NUL-terminated and only read.
+    unsafe { sys::find_export(name.as_ptr().cast_mut(), parameters, 0) }
+}

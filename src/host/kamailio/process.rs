@@ -1,0 +1,188 @@
+//! The XMPP process: one extra process of Kamailio, forked by the main process after it has read its configuration.
+//!
+//! Kamailio stops a process with SIGTERM and expects it to be gone soon. The handler writes an eventfd, which ends
+//! `crate::process::run`, and sets an alarm whose default action ends the process should anything hang.
+
+use std::ffi::c_int;
+use std::io;
+use std::mem;
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+use std::ptr;
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use super::Gateway;
+use super::callbacks;
+use super::calls;
+use super::presence;
+use super::sys;
+use crate::host::guard;
+use crate::process;
+use crate::process::host::Flow;
+use crate::process::host::Host;
+use crate::process::host::HostError;
+use crate::sip;
+
+/// Our processes in Kamailio's table.
+const PROCESSES: c_int = 1;
+
+/// How long the stream may take to close before the alarm ends the process.
+const STOP_SECONDS: u32 = 3;
+
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// In mod_init: room for the process, and for its copy of the core's settings.
+pub(super) fn announce() -> Result<(), &'static str> {
+    // SAFETY: [H1] mod_init is where modules announce processes.
+    if unsafe { sys::register_procs(PROCESSES) } < 0 {
+        return Err("a process of our own");
+    }
+    // SAFETY: [H1] as above.
+    unsafe { sys::cfg_register_child(PROCESSES) };
+    Ok(())
+}
+
+/// After all modules' mod_init, before the first fork: what needs the other modules to be ready.
+pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
+    let callback: sys::pua_cb = Some(callbacks::subscribe_completed);
+    // The first SUBSCRIBE of a dialog has the one flag, the later ones have the other.
+    let flags = sys::XMPP_INITIAL_SUBS | sys::XMPP_SUBSCRIBE;
+    // SAFETY: [H1][H4] a function of this module; pua frees a parameter that is not NULL, so there is none.
+    let registered = unsafe { (gateway.binds.register_puacb)(flags, callback, ptr::null_mut()) };
+    if registered < 0 {
+        log::error!("pua refused the callback for replies to SUBSCRIBE");
+        return -1;
+    }
+    presence::bind();
+    0
+}
+
+/// In the main process: forks the XMPP process, which never returns from here.
+pub(super) fn fork(gateway: &Gateway) -> c_int {
+    let name = c"xmpp_gateway".as_ptr().cast_mut();
+    // PROC_RPC: all modules' child_init run in it, so that pua and presence have their database connections.
+    // SAFETY: [H1] the main process calls this in its child_init, where modules fork; the name is copied.
+    let pid = unsafe { sys::fork_process(sys::PROC_RPC, name, 1) };
+    match pid {
+        0 => run(gateway),
+        failed if failed < 0 => {
+            log::error!("Kamailio could not fork the XMPP process");
+            -1
+        }
+        _ => 0,
+    }
+}
+
+fn run(gateway: &Gateway) -> ! {
+    let code = match KamailioHost::new(gateway) {
+        Ok(mut host) => {
+            while guard::answer(Flow::Continue, || {
+                process::run(&mut host, &gateway.config, &gateway.receiver);
+                Flow::Stop
+            }) == Flow::Continue
+            {
+                // The supervisor itself panicked: not at once again.
+                thread::sleep(RESTART_PAUSE);
+            }
+            0
+        }
+        Err(error) => {
+            log::error!("the XMPP process cannot start: {error}");
+            1
+        }
+    };
+    // SAFETY: ends this process without the exit handlers of the main process, whose copy it is.
+    unsafe { libc::_exit(code) }
+}
+
+/// Kamailio, as the XMPP process sees it.
+struct KamailioHost<'a> {
+    gateway: &'a Gateway,
+    stop: OwnedFd,
+    scratch: Vec<u8>,
+}
+
+impl<'a> KamailioHost<'a> {
+    fn new(gateway: &'a Gateway) -> io::Result<Self> {
+        // SAFETY: no memory of ours is involved.
+        let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a descriptor that was just opened, and that nobody else owns.
+        let stop = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        STOP.store(descriptor, Ordering::Release);
+        handle(libc::SIGTERM)?;
+        handle(libc::SIGINT)?;
+        // SAFETY: [H1] announced in mod_init, and called once, in the process that it was announced for.
+        if unsafe { sys::cfg_child_init() } < 0 {
+            return Err(io::Error::other("Kamailio gave no copy of its settings"));
+        }
+        Ok(Self { gateway, stop, scratch: Vec::new() })
+    }
+}
+
+impl Host for KamailioHost<'_> {
+    fn message(&mut self, message: &sip::Message) -> Result<(), HostError> {
+        calls::message(self.gateway, message)
+    }
+
+    fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
+        calls::publish(self.gateway, publish, &mut self.scratch)
+    }
+
+    fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
+        calls::subscribe(self.gateway, subscribe)
+    }
+
+    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
+        presence::watchers_changed(presentity)
+    }
+
+    fn wake_descriptor(&self) -> RawFd {
+        self.stop.as_raw_fd()
+    }
+
+    fn wake(&mut self) -> Flow {
+        let mut count = 0_u64;
+        let room = (&raw mut count).cast();
+        // SAFETY: [H2] the descriptor is open, and the eight bytes it writes are those of `count`. It stays readable for nobody: a
+        // stop is asked for once.
+        let read = unsafe { libc::read(self.stop.as_raw_fd(), room, mem::size_of::<u64>()) };
+        if read > 0 { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn tick(&mut self) {
+        // SAFETY: [H1] `new` called cfg_child_init.
+        unsafe { sys::xmpp_gateway_cfg_update() };
+    }
+}
+
+/// The eventfd that the signal handler writes.
+static STOP: AtomicI32 = AtomicI32::new(-1);
+
+fn handle(signal: c_int) -> io::Result<()> {
+    // SAFETY: the structure holds numbers and pointers, for which all zeros is a value.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = on_stop as *const () as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: [H2] the structure lives through the call, and the handler calls async-signal-safe functions only.
+    if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Only async-signal-safe functions: `write`, `alarm`. No guard: nothing in it can panic.
+extern "C" fn on_stop(_signal: c_int) {
+    let one = 1_u64;
+    // SAFETY: eight bytes of a local, written to an eventfd; a failure leaves the alarm.
+    unsafe { libc::write(STOP.load(Ordering::Acquire), (&raw const one).cast(), mem::size_of::<u64>()) };
+    // SAFETY: no memory is involved. SIGALRM has its default action: Kamailio sets no handler for it.
+    unsafe { libc::alarm(STOP_SECONDS) };
+}

@@ -1,0 +1,35 @@
+/* Kamailio's macros as functions: bindgen sees no macros. One function each, nothing else. */
+
+#include "wrapper.h"
+
+#include "core/mem/shm.h"
+
+void xmpp_gateway_log(int level, const char *text, int length)
+{
+	LOG_FN(DEFAULT_FACILITY, level, MOD_NAME ": ", "%.*s\n", length, text);
+}
+
+void *xmpp_gateway_shm_malloc(size_t size)
+{
+	return shm_malloc(size);
+}
+
+void xmpp_gateway_shm_free(void *block)
+{
+	shm_free(block);
+}
+
+void xmpp_gateway_cfg_update(void)
+{
+	cfg_update();
+}
+
+int xmpp_gateway_is_reply(const struct sip_msg *reply)
+{
+	return reply != NULL && reply != FAKED_REPLY;
+}
+
+long xmpp_gateway_content_length(const struct sip_msg *msg)
+{
+	return msg->content_length ? get_content_length(msg) : -1;
+}

@@ -1,0 +1,152 @@
+//! Every function that the host calls: guard, convert, call, convert back.
+
+use std::ffi::c_int;
+use std::ffi::c_void;
+
+use super::MODULE;
+use super::calls;
+use super::log;
+use super::msg;
+use super::msg::Wanted;
+use super::presence;
+use super::process;
+use super::sys;
+use crate::host::guard;
+use crate::worker::ScriptResult;
+
+/// Before the fork, as the user that started the host.
+pub(super) unsafe extern "C" fn mod_init() -> c_int {
+    guard::answer(-1, || {
+        log::install();
+        super::start().map_or_else(
+            |error| {
+                ::log::error!("{error}");
+                -1
+            },
+            |()| 0,
+        )
+    })
+}
+
+/// `xmpp_send_message()`
+pub(super) unsafe extern "C" fn xmpp_send_message(
+    msg: *mut sys::sip_msg,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    guard::script(|| {
+        let Some(module) = MODULE.get() else { return ScriptResult::Failed };
+        // SAFETY: [H2] the message of the running script.
+        match unsafe { msg::copy(msg, Wanted::Message) } {
+            Ok(request) => module.worker.send_message(&request),
+            Err(error) => refused("xmpp_send_message", error),
+        }
+    })
+}
+
+/// `pua_xmpp_notify()`
+pub(super) unsafe extern "C" fn pua_xmpp_notify(
+    msg: *mut sys::sip_msg,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    guard::script(|| {
+        let Some(module) = MODULE.get() else { return ScriptResult::Failed };
+        // SAFETY: [H2] the message of the running script.
+        match unsafe { msg::copy(msg, Wanted::Notify) } {
+            Ok(request) if calls::is_known_dialog(module, &request) => module.worker.notify(&request),
+            Ok(request) => {
+                ::log::warn!("NOTIFY outside a known dialog, Call-ID {}", String::from_utf8_lossy(&request.call_id));
+                ScriptResult::Failed
+            }
+            Err(error) => refused("pua_xmpp_notify", error),
+        }
+    })
+}
+
+/// `pua_xmpp_req_winfo(request_uri, expires)`
+pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
+    _: *mut sys::sip_msg,
+    request_uri: *mut c_void,
+    expires: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    guard::script(|| {
+        let Some(module) = MODULE.get() else { return ScriptResult::Failed };
+        // SAFETY: [H2][H3] the host gives a `str` for a string parameter.
+        let request_uri = unsafe { msg::bytes(request_uri.cast::<sys::str_>()) };
+        // SAFETY: [H2] the host gives an `int` for an integer parameter.
+        let expires = unsafe { expires.cast::<c_int>().as_ref() }.copied().unwrap_or(0).to_string();
+        let Some(subscribe) = module.worker.winfo_subscription(&request_uri, expires.as_bytes()) else {
+            return ScriptResult::Failed;
+        };
+        calls::subscribe(module, &subscribe).map_or(ScriptResult::Failed, |()| ScriptResult::Done)
+    })
+}
+
+/// The final reply to a MESSAGE of ours: in any worker or, where none came, in a timer process.
+pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, completed: *mut sys::tmcb_params) {
+    guard::answer((), || {
+        let Some(module) = MODULE.get() else { return };
+        // SAFETY: [H2] tm's parameters, alive through this call.
+        if let Some((origin, status, reason)) = unsafe { calls::message_failure(completed) } {
+            module.worker.message_reply(&origin, status, &reason);
+        }
+    });
+}
+
+/// The transaction of a MESSAGE is gone, and with it the need for its origin.
+pub(super) unsafe extern "C" fn release_origin(block: *mut c_void) {
+    // SAFETY: [H5] the block that `calls` took from the host's shared memory, given back once.
+    guard::answer((), || unsafe { sys::host_shm_free(block) });
+}
+
+/// The final reply to a SUBSCRIBE that pua sent for somebody: maybe for us.
+pub(super) unsafe extern "C" fn subscribe_completed(subscription: *mut sys::ua_pres_t, reply: *mut sys::sip_msg) -> c_int {
+    guard::answer(0, || {
+        let Some(module) = MODULE.get() else { return 0 };
+        // SAFETY: [H2] pua's parameters, alive through this call.
+        if let Some(reply) = unsafe { calls::subscribe_reply(subscription, reply) } {
+            module.worker.subscribe_reply(&reply.watcher, &reply.presentity, reply.status);
+        }
+        0
+    })
+}
+
+/// The presence server asks for the state of a subscription: in any worker, and in the XMPP process.
+pub(super) unsafe extern "C" fn authorize(subscription: *mut sys::subs_t) -> c_int {
+    // SAFETY: [H2] the presence server's parameter, alive through this call.
+    guard::answer(-1, || unsafe { presence::authorize(subscription) })
+}
+
+/// The XMPP process, after its fork.
+pub(super) unsafe extern "C" fn xmpp_process(_: c_int) {
+    guard::answer((), || {
+        if let Some(module) = MODULE.get() {
+            process::run(module);
+        }
+    });
+}
+
+/// A request that cannot be used is its sender's mistake: one line, and the script decides.
+fn refused(function: &str, error: msg::Error) -> ScriptResult {
+    ::log::warn!("{function}(): {error}");
+    ScriptResult::Failed
+}

@@ -1,0 +1,364 @@
+//! Requests of our own: MESSAGE through tm, PUBLISH and SUBSCRIBE through pua, and what comes back.
+
+use std::ffi::c_int;
+use std::ffi::c_void;
+use std::mem::zeroed;
+use std::ptr;
+
+use memchr::memmem;
+
+use super::Module;
+use super::callbacks;
+use super::msg;
+use super::sys;
+use crate::process::host::HostError;
+use crate::sip::Event;
+use crate::sip::Message;
+use crate::sip::Origin;
+use crate::sip::Publish;
+use crate::sip::Request;
+use crate::sip::Subscribe;
+
+mod origin;
+
+/// Status of a request that nobody answered (RFC 3261 §8.1.3.1).
+const REQUEST_TIMEOUT: u16 = 408;
+
+/// CSeq stays under 2^31 (RFC 3261 §8.1.1.5), and tm adds one.
+const LAST_CSEQ: u32 = 0x7fff_fff0;
+
+/// tm's functions; `None` if it is not loaded.
+pub(super) fn bind_tm() -> Option<sys::tm_binds> {
+    // SAFETY: [H3] plain C: optional functions, for which zero is "none".
+    let mut tm: sys::tm_binds = unsafe { zeroed() };
+    // SAFETY: [H1][H5] in mod_init, into a table of ours.
+    (unsafe { sys::host_load_tm(&raw mut tm) } >= 0).then_some(tm)
+}
+
+/// pua's functions; `None` if it is not loaded.
+pub(super) fn bind_pua() -> Option<sys::pua_api_t> {
+    // SAFETY: [H3] as above.
+    let mut pua: sys::pua_api_t = unsafe { zeroed() };
+    // SAFETY: [H1][H5] as above.
+    (unsafe { sys::host_load_pua(&raw mut pua) } >= 0).then_some(pua)
+}
+
+/// Asks pua to tell the replies to our SUBSCRIBEs. Both flags: pua turns the first into the second once a dialog stands.
+pub(super) fn hear_subscribe_replies(pua: &sys::pua_api_t) -> Option<()> {
+    let register = pua.register_puacb?;
+    let types = sys::XMPP_INITIAL_SUBS | sys::XMPP_SUBSCRIBE;
+    // SAFETY: [H1] in mod_init; no parameter, as pua would free it.
+    (unsafe { register(types, Some(callbacks::subscribe_completed), ptr::null_mut()) } >= 0).then_some(())
+}
+
+/// Sends a MESSAGE, with the Call-ID asked for.
+pub(super) fn message(module: &Module, tags: &mut Tags, message: &Message) -> Result<(), HostError> {
+    let origin = origin::to_shared_memory(&message.origin).ok_or(HostError::Memory)?;
+    let sent = match &message.call_id {
+        None => transaction(module, message, origin),
+        Some(call_id) => transaction_with_call_id(module, tags, message, call_id, origin),
+    };
+    if sent.is_err() {
+        // SAFETY: [H5] ours: tm does not call the release function of a request that it refused.
+        unsafe { callbacks::release_origin(origin) };
+    }
+    sent
+}
+
+fn transaction(module: &Module, message: &Message, origin: *mut c_void) -> Result<(), HostError> {
+    let request = module.tm.t_request.ok_or(HostError::Missing("tm"))?;
+    let (mut method, mut to, mut from) = (string("MESSAGE"), string(&message.to), string(&message.from));
+    let (mut headers, mut body) = (string(&message.headers), bytes(&message.body));
+    let mut next_hop = optional(module.config.outbound_proxy.as_deref());
+    // SAFETY: [H1][H5] the strings live through the call, tm copies them; without a Request-URI it takes To.
+    let code = unsafe {
+        request(
+            &raw mut method,
+            ptr::null_mut(),
+            &raw mut to,
+            &raw mut from,
+            &raw mut headers,
+            &raw mut body,
+            &raw mut next_hop,
+            Some(callbacks::message_completed),
+            origin,
+            Some(callbacks::release_origin),
+        )
+    };
+    accepted(code)
+}
+
+/// tm makes up the Call-ID of a request outside a dialog: for a wanted one it is handed a dialog of our own.
+fn transaction_with_call_id(
+    module: &Module,
+    tags: &mut Tags,
+    message: &Message,
+    call_id: &str,
+    origin: *mut c_void,
+) -> Result<(), HostError> {
+    let (Some(new), Some(free), Some(request)) = (module.tm.new_dlg_uac, module.tm.free_dlg, module.tm.t_request_within) else {
+        return Err(HostError::Missing("tm"));
+    };
+    let (tag, cseq) = tags.next();
+    let (mut call_id, mut tag) = (string(call_id), string(&tag));
+    let (mut to, mut from) = (string(&message.to), string(&message.from));
+    let mut dialog: *mut sys::dlg_t = ptr::null_mut();
+    // SAFETY: [H1][H5] the strings live through the call, tm copies them; without a target it takes To.
+    let code = unsafe { new(&raw mut call_id, &raw mut tag, cseq, &raw mut from, &raw mut to, ptr::null_mut(), &raw mut dialog) };
+    accepted(code)?;
+    {
+        // SAFETY: [H2] tm made it for us, nobody else knows it.
+        let dialog = unsafe { dialog.as_mut() }.ok_or(HostError::Memory)?;
+        // Only so does tm take it; it is never answered to, so no state follows.
+        dialog.state = sys::DLG_CONFIRMED;
+        dialog.obp = optional(module.config.outbound_proxy.as_deref());
+    }
+    let (mut method, mut headers, mut body) = (string("MESSAGE"), string(&message.headers), bytes(&message.body));
+    // SAFETY: [H1][H5] the strings and the dialog live through the call.
+    let code = unsafe {
+        request(
+            &raw mut method,
+            &raw mut headers,
+            &raw mut body,
+            dialog,
+            Some(callbacks::message_completed),
+            origin,
+            Some(callbacks::release_origin),
+        )
+    };
+    // SAFETY: [H5] made by tm above, given back once; the transaction holds copies. It frees no `obp`.
+    unsafe { free(dialog) };
+    accepted(code)
+}
+
+/// From-tags and CSeqs for requests of one Call-ID: no two are equal, so that no peer takes one for another that came round
+/// (RFC 3261 §8.2.2.2), and later ones are higher (RFC 3428 §4).
+pub(super) struct Tags {
+    start: u64,
+    count: u32,
+}
+
+impl Tags {
+    /// `start` differs between two runs of the process.
+    pub(super) fn new(start: u64) -> Self {
+        Self { start, count: 0 }
+    }
+
+    fn next(&mut self) -> (String, u32) {
+        self.count = self.count.checked_add(1).filter(|count| *count < LAST_CSEQ).unwrap_or(1);
+        (format!("{:x}-{:x}", self.start, self.count), self.count)
+    }
+}
+
+/// Publishes, refreshes or withdraws.
+pub(super) fn publish(module: &Module, publish: &Publish) -> Result<(), HostError> {
+    let send = module.pua.send_publish.ok_or(HostError::Missing("pua"))?;
+    let (mut presentity, mut body) = (string(&publish.presentity), bytes(publish.body.as_deref().unwrap_or_default()));
+    // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
+    let mut publication: sys::publ_info_t = unsafe { zeroed() };
+    publication.id = string(&publish.id);
+    publication.pres_uri = &raw mut presentity;
+    publication.source_flag = sys::XMPP_PUBLISH;
+    publication.event = sys::PRESENCE_EVENT;
+    publication.outbound_proxy = presence_hop(module);
+    if publish.body.is_some() {
+        publication.body = &raw mut body;
+        publication.expires = seconds(publish.expires);
+    }
+    // SAFETY: [H1][H5] everything lives through the call, pua copies it.
+    match unsafe { send(&raw mut publication) } {
+        // Nothing is published that could be withdrawn: it is as it should be.
+        sys::ERR_PUBLISH_NO_RECORD if publish.body.is_none() => Ok(()),
+        code => accepted(code),
+    }
+}
+
+/// Subscribes, refreshes or ends.
+pub(super) fn subscribe(module: &Module, subscribe: &Subscribe) -> Result<(), HostError> {
+    let send = module.pua.send_subscribe.ok_or(HostError::Missing("pua"))?;
+    let (mut presentity, mut watcher) = (string(&subscribe.presentity), string(&subscribe.watcher));
+    let (mut contact, mut next_hop) = (string(&module.config.server_address), presence_hop(module));
+    // SAFETY: [H3] as above.
+    let mut subscription: sys::subs_info_t = unsafe { zeroed() };
+    subscription.pres_uri = &raw mut presentity;
+    subscription.watcher_uri = &raw mut watcher;
+    subscription.contact = &raw mut contact;
+    if !next_hop.s.is_null() {
+        subscription.outbound_proxy = &raw mut next_hop;
+    }
+    subscription.expires = seconds(subscribe.expires);
+    (subscription.event, subscription.source_flag) = match subscribe.event {
+        Event::Presence => (sys::PRESENCE_EVENT, sys::XMPP_INITIAL_SUBS),
+        Event::PresenceWinfo => (sys::PWINFO_EVENT, sys::XMPP_SUBSCRIBE),
+    };
+    let mut transaction: *mut sys::cell = ptr::null_mut();
+    hold_transaction(module, &raw mut transaction);
+    // SAFETY: [H1][H5] everything lives through the call, pua copies it.
+    let code = unsafe { send(&raw mut subscription) };
+    hold_transaction(module, ptr::null_mut());
+    remember(module, transaction);
+    accepted(code)
+}
+
+/// Has tm note, with a reference, the transaction of the next request that this process sends; NULL ends that.
+fn hold_transaction(module: &Module, holder: *mut *mut sys::cell) {
+    if let Some(hold) = module.tm.setlocalTholder {
+        // SAFETY: [H1] the holder lives until this is called with NULL.
+        unsafe { hold(holder) };
+    }
+}
+
+/// Notes Call-ID and From-tag of a SUBSCRIBE that pua has just sent, and lets go of its transaction.
+fn remember(module: &Module, transaction: *mut sys::cell) {
+    // SAFETY: [H2] NULL, or a transaction that we hold a reference to.
+    let Some(cell) = (unsafe { transaction.as_ref() }) else { return };
+    // SAFETY: [H2][H3] the whole header, in the buffer of the request.
+    let call_id = unsafe { msg::bytes(&raw const cell.callid) };
+    // SAFETY: [H2][H3] as above.
+    let from = unsafe { msg::bytes(&raw const cell.from) };
+    let call_id = call_id.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default().trim_ascii();
+    if let Some(tag) = memmem::rfind(&from, TAG).and_then(|at| from.get(at.checked_add(TAG.len())?..)) {
+        module.pending.insert(call_id, tag.trim_ascii());
+    }
+    if let Some(release) = module.tm.unref_cell {
+        // SAFETY: [H2] the reference that tm took for us, given back once.
+        unsafe { release(transaction) };
+    }
+}
+
+/// tm writes the tag last in From.
+const TAG: &[u8] = b";tag=";
+
+/// Whether a NOTIFY belongs to a subscription of ours: one that pua holds, or one that is only just on its way.
+pub(super) fn is_known_dialog(module: &Module, notify: &Request) -> bool {
+    is_dialog(&module.pua, notify) || module.pending.contains(&notify.call_id, &notify.to_tag)
+}
+
+fn is_dialog(pua: &sys::pua_api_t, notify: &Request) -> bool {
+    let Some(is_dialog) = pua.is_dialog else { return false };
+    let [watcher, presentity, call_id, to_tag, from_tag] =
+        [&notify.to, &notify.from, &notify.call_id, &notify.from_tag, &notify.to_tag].map(|field| Terminated::new(field));
+    let (mut watcher, mut presentity) = (watcher.string(), presentity.string());
+    // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
+    let mut dialog: sys::ua_pres_t = unsafe { zeroed() };
+    dialog.watcher_uri = &raw mut watcher;
+    dialog.pres_uri = &raw mut presentity;
+    dialog.call_id = call_id.string();
+    dialog.to_tag = to_tag.string();
+    dialog.from_tag = from_tag.string();
+    dialog.flag = sys::XMPP_SUBSCRIBE;
+    // SAFETY: [H1][H2] everything lives through the call, pua only reads it.
+    let answer = unsafe { is_dialog(&raw mut dialog) };
+    answer == 0
+}
+
+/// What a finished MESSAGE means for its sender; `None` where it was delivered.
+///
+/// # Safety
+/// What tm gives to a callback for completed requests.
+pub(super) unsafe fn message_failure(completed: *const sys::tmcb_params) -> Option<(Origin, u16, String)> {
+    // SAFETY: [H2] as the caller promises.
+    let completed = unsafe { completed.as_ref() }?;
+    let status = u16::try_from(completed.code).ok().filter(|status| *status >= 300)?;
+    // SAFETY: [H2] tm points to the field that holds our parameter.
+    let block = unsafe { completed.param.as_ref() }?;
+    // SAFETY: [H5] the block that we made for this request; it is released later.
+    let origin = unsafe { origin::from_shared_memory(*block) }?;
+    // SAFETY: [H2] a reply, NULL, or the pointer that means none.
+    let (status, reason) = unsafe { status_line(completed.rpl) }.unwrap_or((status, Vec::new()));
+    Some((origin, status, String::from_utf8_lossy(&reason).into_owned()))
+}
+
+/// The final reply to a SUBSCRIBE (presence) of ours.
+pub(super) struct SubscribeReply {
+    pub(super) watcher: Vec<u8>,
+    pub(super) presentity: Vec<u8>,
+    pub(super) status: u16,
+}
+
+/// What pua's callback says; `None` where it is not for us, or not final.
+///
+/// # Safety
+/// What pua gives to a callback for SUBSCRIBE.
+pub(super) unsafe fn subscribe_reply(subscription: *const sys::ua_pres_t, reply: *const sys::sip_msg) -> Option<SubscribeReply> {
+    // SAFETY: [H2] as the caller promises.
+    let subscription = unsafe { subscription.as_ref() }?;
+    if subscription.event & sys::PRESENCE_EVENT == 0 {
+        return None;
+    }
+    // SAFETY: [H2] a reply, NULL, or the pointer that means none.
+    let status = unsafe { status_line(reply) }.map(|(status, _)| status);
+    // A refused refresh: pua subscribes anew by itself, and the reply to that is the one that counts.
+    if !subscription.call_id.s.is_null() && status.is_some_and(|status| status >= 300) {
+        return None;
+    }
+    Some(SubscribeReply {
+        // SAFETY: [H2][H3] strings of the subscription.
+        watcher: unsafe { msg::bytes(subscription.watcher_uri) },
+        // SAFETY: [H2][H3] as above.
+        presentity: unsafe { msg::bytes(subscription.pres_uri) },
+        status: status.unwrap_or(REQUEST_TIMEOUT),
+    })
+}
+
+/// Status and reason of a reply; `None` where none came.
+///
+/// # Safety
+/// A reply, NULL, or the host's pointer that means "none came".
+unsafe fn status_line(reply: *const sys::sip_msg) -> Option<(u16, Vec<u8>)> {
+    // SAFETY: [H2] compares the pointer only.
+    if unsafe { sys::host_is_reply(reply) } == 0 {
+        return None;
+    }
+    // SAFETY: [H2] it is a reply.
+    let reply = unsafe { reply.as_ref() }?;
+    // SAFETY: [H2] and so this is the reply of the union.
+    let line = unsafe { &reply.first_line.u.reply };
+    // SAFETY: [H2][H3] the reason points into the reply.
+    let reason = unsafe { msg::bytes(&raw const line.reason) };
+    Some((u16::try_from(line.statuscode).ok()?, reason))
+}
+
+/// Where SUBSCRIBE and PUBLISH go.
+fn presence_hop(module: &Module) -> sys::str_ {
+    optional(module.config.presence_server.as_deref().or(module.config.outbound_proxy.as_deref()))
+}
+
+/// tm and pua answer below 0 for an error.
+pub(super) fn accepted(code: c_int) -> Result<(), HostError> {
+    if code < 0 { Err(HostError::Refused(code)) } else { Ok(()) }
+}
+
+fn seconds(expires: u32) -> c_int {
+    c_int::try_from(expires).unwrap_or(c_int::MAX)
+}
+
+/// A `str` for the host, which reads and copies it; its pointer is mutable only because C has it so.
+pub(super) fn bytes(bytes: &[u8]) -> sys::str_ {
+    sys::str_ { s: bytes.as_ptr().cast_mut().cast(), len: c_int::try_from(bytes.len()).unwrap_or(0) }
+}
+
+fn string(text: &str) -> sys::str_ {
+    bytes(text.as_bytes())
+}
+
+/// NULL is "none" to the host.
+fn optional(text: Option<&str>) -> sys::str_ {
+    text.map_or(sys::str_ { s: ptr::null_mut(), len: 0 }, string)
+}
+
+/// Bytes with a NUL behind them: pua compares as many bytes as its own strings have, and would read past shorter ones.
+struct Terminated(Vec<u8>);
+
+impl Terminated {
+    fn new(bytes: &[u8]) -> Self {
+        let mut terminated = Vec::with_capacity(bytes.len().saturating_add(1));
+        terminated.extend_from_slice(bytes);
+        terminated.push(0);
+        Self(terminated)
+    }
+
+    fn string(&self) -> sys::str_ {
+        bytes(self.0.split_last().map_or(&[], |(_, bytes)| bytes))
+    }
+}

@@ -1,0 +1,85 @@
+//! OpenSIPS 3.4, 3.6 and 4.0: one source, layouts from the headers of the very tree (build.rs).
+//!
+//! [`exports`] is what the host finds; its entries are in [`callbacks`]. A request is copied out by [`msg`], requests of our own go
+//! out by [`calls`] through tm and pua, [`presence`] says who may see whom, [`process`] is the XMPP process as the host runs it.
+
+mod callbacks;
+mod calls;
+mod exports;
+mod log;
+mod msg;
+mod parameters;
+mod pending;
+mod presence;
+mod process;
+mod sys;
+
+use std::fmt;
+use std::io;
+use std::sync::OnceLock;
+
+use crate::config;
+use crate::config::Config;
+use crate::link;
+use crate::worker::Worker;
+use pending::Pending;
+use presence::Presence;
+
+/// What mod_init leaves to every process.
+struct Module {
+    config: Config,
+    worker: Worker,
+    /// Read in the XMPP process only.
+    receiver: link::Receiver,
+    tm: sys::tm_binds,
+    pua: sys::pua_api_t,
+    pending: Pending,
+    /// Where this server serves presence itself.
+    presence: Option<Presence>,
+}
+
+/// Set once, in mod_init; every process inherits it through fork.
+static MODULE: OnceLock<Module> = OnceLock::new();
+
+/// Why the module does not start.
+#[derive(Debug)]
+enum StartError {
+    /// The operator's parameters.
+    Config(config::Error),
+    /// The kernel refused the socket pair or the shared page.
+    Link(io::Error),
+    /// This module of the host gave no functions.
+    Bind(&'static str),
+    /// The host has no shared memory left.
+    Memory,
+    /// pua refused our callback.
+    Callback,
+    /// The host called mod_init twice.
+    Twice,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Link(error) => write!(f, "the link to the XMPP process could not be made: {error}"),
+            Self::Bind(module) => write!(f, "the functions of module {module} could not be had; it must be loaded too"),
+            Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
+            Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
+            Self::Twice => f.write_str("the module was started twice"),
+        }
+    }
+}
+
+/// mod_init: everything that the processes share, before the host forks.
+fn start() -> Result<(), StartError> {
+    let config = Config::from_parameters(&parameters::taken()).map_err(StartError::Config)?;
+    let (sender, receiver) = link::pair().map_err(StartError::Link)?;
+    let worker = Worker::new(&config, sender);
+    let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
+    let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
+    calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
+    let pending = Pending::new().ok_or(StartError::Memory)?;
+    let presence = Presence::bind();
+    MODULE.set(Module { config, worker, receiver, tm, pua, pending, presence }).map_err(|_| StartError::Twice)
+}

@@ -1,0 +1,107 @@
+//! The XMPP process as OpenSIPS runs it: forked with its own IPC pipe, with the script and with the modules initialised for it.
+
+use std::os::fd::RawFd;
+use std::process;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use super::Module;
+use super::calls;
+use super::calls::Tags;
+use super::sys;
+use crate::process::host::Flow;
+use crate::process::host::Host;
+use crate::process::host::HostError;
+use crate::sip::Message;
+use crate::sip::Publish;
+use crate::sip::Subscribe;
+
+/// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
+pub(super) fn run(module: &Module) {
+    let mut host = OpenSips { module, tags: Tags::new(start_number()) };
+    crate::process::run(&mut host, &module.config, &module.receiver);
+    if is_terminating() {
+        while readable(wake_descriptor(), FAREWELL) {
+            handle_job();
+        }
+    }
+}
+
+/// How long the host may take to ask us to exit, once it has told us that it terminates.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+struct OpenSips<'a> {
+    module: &'a Module,
+    tags: Tags,
+}
+
+impl Host for OpenSips<'_> {
+    fn message(&mut self, message: &Message) -> Result<(), HostError> {
+        calls::message(self.module, &mut self.tags, message)
+    }
+
+    fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
+        calls::publish(self.module, publish)
+    }
+
+    fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {
+        calls::subscribe(self.module, subscribe)
+    }
+
+    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
+        match &self.module.presence {
+            Some(presence) => presence.watchers_changed(presentity),
+            None => Err(HostError::Missing("presence_xml")),
+        }
+    }
+
+    fn wake_descriptor(&self) -> RawFd {
+        wake_descriptor()
+    }
+
+    /// Jobs one by one, and none when the host terminates: that job would end the process before the stream is closed.
+    fn wake(&mut self) -> Flow {
+        while readable(wake_descriptor(), Duration::ZERO) {
+            if is_terminating() {
+                return Flow::Stop;
+            }
+            handle_job();
+        }
+        Flow::Continue
+    }
+
+    /// OpenSIPS needs nothing: its settings and its clock are in shared memory.
+    fn tick(&mut self) {}
+}
+
+fn wake_descriptor() -> RawFd {
+    // SAFETY: [H1] reads this process's entry of the host's process table.
+    unsafe { sys::host_wake_descriptor() }
+}
+
+fn handle_job() {
+    // SAFETY: [H1] on the main thread of a process of the host, with the read end of its own pipe.
+    unsafe { sys::ipc_handle_job(wake_descriptor()) };
+}
+
+fn is_terminating() -> bool {
+    // SAFETY: [H1] reads the host's state.
+    let status = unsafe { sys::sr_get_core_status() };
+    status == sys::STATE_TERMINATING
+}
+
+/// Whether a read would not block.
+fn readable(descriptor: RawFd, patience: Duration) -> bool {
+    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    let milliseconds = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: [H2] one entry, which lives through the call.
+    let ready = unsafe { libc::poll(&raw mut entry, 1, milliseconds) };
+    ready > 0 && entry.revents & libc::POLLIN != 0
+}
+
+/// Differs between two runs of this process, and between two servers.
+fn start_number() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    nanoseconds ^ (u64::from(process::id()) << 32)
+}

@@ -1,0 +1,79 @@
+/*
+ * The macros and inline functions of OpenSIPS that Rust cannot see, one function each and nothing more.
+ */
+#include "wrapper.h"
+
+/* The level is a variable of shared memory that an operator changes at run time; the macro reads it. */
+int host_prints(int level)
+{
+	return is_printable(level);
+}
+
+/* LM_GEN takes the function's name from the compiler: here it is that of the Rust module. */
+#undef __DP_FUNC
+#define __DP_FUNC function
+
+void host_log(int level, const char *function, const char *text, int length)
+{
+	LM_GEN(level, "%.*s\n", length, text);
+}
+
+/* Signatures change with the memory debugging flags. */
+void *host_shm_malloc(unsigned long size)
+{
+	return shm_malloc(size);
+}
+
+void host_shm_free(void *block)
+{
+	shm_free(block);
+}
+
+/* A macro over parse_headers_aux in some versions, a function in others. */
+int host_parse_all_headers(struct sip_msg *msg)
+{
+	return parse_headers(msg, HDR_EOH_F, 0);
+}
+
+/* Spares Rust to write into the message: only this header is not parsed when it is found. */
+int host_parse_contact(struct sip_msg *msg)
+{
+	return msg->contact == NULL ? 0 : parse_contact(msg->contact);
+}
+
+/* Inline: honours Content-Length and what other modules changed in the body. */
+int host_body(struct sip_msg *msg, str *body)
+{
+	return get_body(msg, body);
+}
+
+/* tm and pua say "no reply came" with NULL or with a pointer that is none. */
+int host_is_reply(const struct sip_msg *reply)
+{
+	return reply != NULL && reply != FAKED_REPLY;
+}
+
+/* Inline: find_export and a call. */
+int host_load_tm(struct tm_binds *tm)
+{
+	return load_tm_api(tm);
+}
+
+int host_load_pua(pua_api_t *pua)
+{
+	return load_pua_api(pua);
+}
+
+/* presence brings no such function; it is optional to us. */
+int host_load_presence(presence_api_t *presence)
+{
+	bind_presence_t bind = (bind_presence_t)find_export("bind_presence", 0);
+
+	return bind == NULL ? -1 : bind(presence);
+}
+
+/* The process table differs between versions: ask for the one field. */
+int host_wake_descriptor(void)
+{
+	return IPC_FD_READ_SELF;
+}

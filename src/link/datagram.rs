@@ -1,0 +1,234 @@
+//! The form of a [`gateway::event::Event`](crate::gateway::event::Event) on the link.
+//!
+//! A datagram is one tag byte and then fields, each a little-endian `u32` length and that many bytes; numbers are fields of their
+//! own fixed width. Both ends are the same binary, so there is no version; what does not decode is a bug of ours and is dropped
+//! with a log line.
+
+use crate::gateway::event::Event;
+use crate::gateway::event::Notify;
+use crate::sip::Reason;
+use crate::sip::SubscriptionState;
+use crate::translate::presence::Availability;
+use crate::translate::presence::TuplePresence;
+
+/// Why a datagram is no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The tag byte is none of ours.
+    Tag,
+    /// It ends inside a field.
+    Truncated,
+    /// It goes on after the last field.
+    Trailing,
+    /// A text field is not UTF-8.
+    Text,
+}
+
+const STANZA: u8 = 1;
+const NOTIFY: u8 = 2;
+const WATCHERS: u8 = 3;
+const SUBSCRIBE_REPLY: u8 = 4;
+
+/// Writes the event as one datagram into `out`, which is cleared first.
+pub fn encode(event: &Event, out: &mut Vec<u8>) {
+    out.clear();
+    match event {
+        Event::Stanza(stanza) => encode_stanza(stanza, out),
+        Event::Notify(notify) => {
+            out.push(NOTIFY);
+            push_text(out, &notify.watcher);
+            push_text(out, &notify.presentity);
+            push_text(out, &notify.call_id);
+            push_number(out, notify.cseq);
+            push_number(out, state_number(notify.state));
+            push_number(out, count(notify.presences.len()));
+            for presence in &notify.presences {
+                push_text(out, &presence.resource);
+                push_number(out, u32::from(presence.availability == Availability::Available));
+                push_text(out, &presence.stanza);
+            }
+        }
+        Event::Watchers { presentity, waiting } => {
+            out.push(WATCHERS);
+            push_text(out, presentity);
+            push_number(out, count(waiting.len()));
+            for watcher in waiting {
+                push_text(out, watcher);
+            }
+        }
+        Event::SubscribeReply { watcher, presentity, status } => {
+            out.push(SUBSCRIBE_REPLY);
+            push_text(out, watcher);
+            push_text(out, presentity);
+            push_number(out, u32::from(*status));
+        }
+    }
+}
+
+/// Reads one datagram.
+pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
+    let (tag, rest) = datagram.split_first().ok_or(DecodeError::Truncated)?;
+    let mut fields = Fields { rest };
+    let event = match *tag {
+        STANZA => return Ok(Event::Stanza(text(rest)?)),
+        NOTIFY => Event::Notify(Notify {
+            watcher: fields.text()?,
+            presentity: fields.text()?,
+            call_id: fields.text()?,
+            cseq: fields.number()?,
+            state: state_from_number(fields.number()?)?,
+            presences: fields.list(|fields| {
+                Ok(TuplePresence {
+                    resource: fields.text()?,
+                    availability: availability(fields.number()?)?,
+                    stanza: fields.text()?,
+                })
+            })?,
+        }),
+        WATCHERS => Event::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
+        SUBSCRIBE_REPLY => Event::SubscribeReply {
+            watcher: fields.text()?,
+            presentity: fields.text()?,
+            status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
+        },
+        _ => return Err(DecodeError::Tag),
+    };
+    if fields.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
+}
+
+/// Writes [`Event::Stanza`] without owning the stanza: the path of every MESSAGE.
+pub fn encode_stanza(stanza: &str, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(STANZA);
+    out.extend_from_slice(stanza.as_bytes());
+}
+
+/// The stanza of a datagram that is an [`Event::Stanza`], without copying it.
+pub fn stanza_of(datagram: &[u8]) -> Option<&[u8]> {
+    match datagram.split_first() {
+        Some((&STANZA, stanza)) => Some(stanza),
+        _ => None,
+    }
+}
+
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl Fields<'_> {
+    fn number(&mut self) -> Result<u32, DecodeError> {
+        let (bytes, rest) = self.rest.split_first_chunk::<4>().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(u32::from_le_bytes(*bytes))
+    }
+
+    fn text(&mut self) -> Result<String, DecodeError> {
+        let length = usize::try_from(self.number()?).map_err(|_| DecodeError::Truncated)?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        text(bytes)
+    }
+
+    /// A count and that many items. The memory it takes is bounded by the datagram: no item is empty on the wire.
+    fn list<T>(&mut self, item: impl Fn(&mut Self) -> Result<T, DecodeError>) -> Result<Vec<T>, DecodeError> {
+        (0..self.number()?).map(|_| item(self)).collect()
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<String, DecodeError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| DecodeError::Text)
+}
+
+fn push_number(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    push_number(out, count(text.len()));
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Lengths never come near 4 GiB: a datagram ends at 212 960 bytes.
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+const STATES: [SubscriptionState; 10] = [
+    SubscriptionState::Active,
+    SubscriptionState::Pending,
+    SubscriptionState::Terminated(Reason::Deactivated),
+    SubscriptionState::Terminated(Reason::Probation),
+    SubscriptionState::Terminated(Reason::Rejected),
+    SubscriptionState::Terminated(Reason::Timeout),
+    SubscriptionState::Terminated(Reason::Giveup),
+    SubscriptionState::Terminated(Reason::Noresource),
+    SubscriptionState::Terminated(Reason::Invariant),
+    SubscriptionState::Terminated(Reason::Unspecified),
+];
+
+fn availability(number: u32) -> Result<Availability, DecodeError> {
+    match number {
+        0 => Ok(Availability::Unavailable),
+        1 => Ok(Availability::Available),
+        _ => Err(DecodeError::Tag),
+    }
+}
+
+fn state_number(state: SubscriptionState) -> u32 {
+    (0u32..).zip(STATES).find(|(_, known)| *known == state).map_or(0, |(number, _)| number)
+}
+
+fn state_from_number(number: u32) -> Result<SubscriptionState, DecodeError> {
+    let index = usize::try_from(number).map_err(|_| DecodeError::Tag)?;
+    STATES.get(index).copied().ok_or(DecodeError::Tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn examples() -> Vec<Event> {
+        let mut examples = vec![
+            Event::Stanza("<presence/>".into()),
+            Event::Watchers { presentity: "romeo@x".into(), waiting: vec!["a@b".into(), "c@d".into()] },
+            Event::SubscribeReply { watcher: "romeo@x".into(), presentity: "j@y".into(), status: 603 },
+        ];
+        examples.extend(STATES.iter().map(|state| {
+            Event::Notify(Notify {
+                watcher: "romeo@x".into(),
+                presentity: "juliet@y".into(),
+                call_id: "1".into(),
+                cseq: 7,
+                state: *state,
+                presences: vec![TuplePresence {
+                    resource: "r\u{e9}".into(),
+                    availability: Availability::Available,
+                    stanza: "<presence/>".into(),
+                }],
+            })
+        }));
+        examples
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let mut datagram = Vec::new();
+        for event in examples() {
+            encode(&event, &mut datagram);
+            assert_eq!(decode(&datagram), Ok(event));
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let mut datagram = Vec::new();
+        for event in examples().into_iter().skip(1) {
+            encode(&event, &mut datagram);
+            for end in 0..datagram.len() {
+                assert!(decode(&datagram[..end]).is_err(), "{event:?} cut at {end}");
+            }
+            datagram.push(0);
+            assert_eq!(decode(&datagram), Err(DecodeError::Trailing));
+        }
+    }
+}

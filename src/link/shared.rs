@@ -1,0 +1,197 @@
+//! What workers and the XMPP process both see without a message: whether the stream is up, and who may see whom.
+//!
+//! Anonymous memory, mapped before the host forks and the same for all its processes. Only atomics live in it: no process waits for
+//! another, and one that dies holds nothing.
+//!
+//! [`Shared::authorization`] answers the presence server in every worker: may this SIP user see that XMPP user? It is a table of
+//! fixed size with open addressing; a key is a 62-bit digest of the pair, so two pairs of a million meet with odds of one in ten
+//! million. Digests are keyed with a number drawn at start: nobody can prepare a collision.
+
+use std::hash::BuildHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
+use std::hash::RandomState;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crate::gateway::action::Authorization;
+
+/// Pairs the table holds; what finds no place stays pending. 8 MiB, resident as far as used.
+pub const AUTHORIZATIONS: usize = 1 << 20;
+
+/// How far from its own place a pair may stand.
+const PROBES: usize = 64;
+
+/// The shared memory.
+pub struct Shared {
+    page: NonNull<Page>,
+    keys: RandomState,
+}
+
+#[repr(C)]
+struct Page {
+    stream_up: AtomicU32,
+    authorizations: [AtomicU64; AUTHORIZATIONS],
+}
+
+// SAFETY: [H1] the page holds atomics only, which may be used from anywhere, and it is never unmapped while a `Shared` lives.
+unsafe impl Send for Shared {}
+// SAFETY: [H1] as above.
+unsafe impl Sync for Shared {}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("stream_is_up", &self.stream_is_up()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Maps it, all zeroes: stream down, nothing decided.
+    pub fn new() -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: [H1] a new anonymous mapping at an address of the kernel's choice touches no memory that exists.
+        let page = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<Page>(), protection, flags, -1, 0) };
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let page = NonNull::new(page.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { page, keys: RandomState::new() })
+    }
+
+    /// Whether the XMPP server has accepted us.
+    pub fn stream_is_up(&self) -> bool {
+        self.page().stream_up.load(Ordering::Acquire) != 0
+    }
+
+    /// Said by the XMPP process only.
+    pub fn set_stream(&self, state: StreamState) {
+        self.page().stream_up.store(u32::from(state == StreamState::Up), Ordering::Release);
+    }
+
+    /// What the XMPP user `presentity` decided on the SIP user `watcher`, both bare JIDs.
+    pub fn authorization(&self, watcher: &str, presentity: &str) -> Authorization {
+        let digest = self.digest(watcher, presentity);
+        for place in self.places(digest) {
+            let entry = place.load(Ordering::Acquire);
+            if entry == EMPTY {
+                break;
+            }
+            if entry | STATE == digest | STATE {
+                return decode(entry);
+            }
+        }
+        Authorization::Pending
+    }
+
+    /// Keeps a decision. False: the table is full around this pair.
+    pub fn authorize(&self, watcher: &str, presentity: &str, decision: Authorization) -> bool {
+        let digest = self.digest(watcher, presentity);
+        let wanted = digest & !STATE | encode(decision);
+        for place in self.places(digest) {
+            let mut entry = place.load(Ordering::Acquire);
+            while entry == EMPTY || entry | STATE == digest | STATE {
+                match place.compare_exchange_weak(entry, wanted, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => return true,
+                    // Another process was quicker: what it wrote decides whether the place is still ours.
+                    Err(now) => entry = now,
+                }
+            }
+        }
+        false
+    }
+
+    /// From now on the gateway answers for who may see this XMPP user, a bare JID.
+    pub fn answer_for(&self, presentity: &str) {
+        if !self.answers_for(presentity) {
+            self.authorize(NOBODY, presentity, Authorization::Allowed);
+        }
+    }
+
+    /// Whether the gateway answers for who may see this XMPP user.
+    pub fn answers_for(&self, presentity: &str) -> bool {
+        self.authorization(NOBODY, presentity) == Authorization::Allowed
+    }
+
+    fn places(&self, digest: u64) -> impl Iterator<Item = &AtomicU64> {
+        let table = &self.page().authorizations;
+        let start = usize::try_from(digest >> 24).unwrap_or(0);
+        (0..PROBES).filter_map(move |step| table.get(start.wrapping_add(step) % AUTHORIZATIONS))
+    }
+
+    fn digest(&self, watcher: &str, presentity: &str) -> u64 {
+        let mut hasher = self.keys.build_hasher();
+        watcher.hash(&mut hasher);
+        presentity.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn page(&self) -> &Page {
+        // SAFETY: [H1] mapped in `new`, aligned to a page, zeroes are valid atomics, and unmapped in no process while it runs.
+        unsafe { self.page.as_ref() }
+    }
+}
+
+/// Whether stanzas can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamState {
+    /// The handshake was accepted.
+    Up,
+    /// Not connected, or not yet accepted.
+    Down,
+}
+
+/// Stands for "anyone" in the watcher's place: no JID is empty.
+const NOBODY: &str = "";
+
+const EMPTY: u64 = 0;
+const STATE: u64 = 0b11;
+
+/// Never 0 in the low bits: an entry in use is never [`EMPTY`].
+fn encode(decision: Authorization) -> u64 {
+    match decision {
+        Authorization::Pending => 1,
+        Authorization::Allowed => 2,
+        Authorization::Refused => 3,
+    }
+}
+
+fn decode(entry: u64) -> Authorization {
+    match entry & STATE {
+        2 => Authorization::Allowed,
+        3 => Authorization::Refused,
+        _ => Authorization::Pending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_is_seen_and_can_change() {
+        let shared = Shared::new().unwrap();
+        assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Pending);
+        assert!(shared.authorize("j@s", "r@x", Authorization::Allowed));
+        assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Allowed);
+        assert_eq!(shared.authorization("r@x", "j@s"), Authorization::Pending);
+        assert!(shared.authorize("j@s", "r@x", Authorization::Refused));
+        assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Refused);
+    }
+
+    #[test]
+    fn many_pairs_keep_apart() {
+        let shared = Shared::new().unwrap();
+        for number in 0..20_000u32 {
+            let decision = if number % 2 == 0 { Authorization::Allowed } else { Authorization::Refused };
+            assert!(shared.authorize(&format!("w{number}@s"), "r@x", decision));
+        }
+        for number in 0..20_000u32 {
+            let wanted = if number % 2 == 0 { Authorization::Allowed } else { Authorization::Refused };
+            assert_eq!(shared.authorization(&format!("w{number}@s"), "r@x"), wanted);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The XMPP process: one per SIP server, forked by the host after mod_init. It runs the gateway between the link and the stream.
+//!
+//! [`run`] returns only when the host stops. A panic inside costs the connection and the gateway's memory, not the process: it starts
+//! over, and what XMPP servers and the host's pua know brings the state back.
+
+pub mod host;
+
+mod backoff;
+mod connection;
+mod output;
+mod turn;
+
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::link::Receiver;
+use crate::link::shared::StreamState;
+use host::Flow;
+use host::Host;
+use turn::Turn;
+
+/// The pause after a panic before the server is connected again.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(5);
+
+/// Runs the XMPP process until the host stops.
+pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver) {
+    let mut pause = Duration::ZERO;
+    loop {
+        let ended = catch_unwind(AssertUnwindSafe(|| live(host, config, receiver, pause)));
+        receiver.shared().set_stream(StreamState::Down);
+        match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                log::error!("the XMPP process cannot run: {error}; trying again in 1 s");
+                std::thread::sleep(Duration::from_secs(1));
+                if host.wake() == Flow::Stop {
+                    return;
+                }
+            }
+            // The panic hook has logged what and where.
+            Err(_) => pause = PAUSE_AFTER_PANIC,
+        }
+    }
+}
+
+/// One life: a runtime, a gateway, and connections until the host stops.
+fn live(host: &mut impl Host, config: &Config, receiver: &Receiver, pause: Duration) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    runtime.block_on(async { Turn::new(host, config, receiver, pause).run().await })
+}

@@ -1,0 +1,131 @@
+//! The few header values whose inside matters here: Event, Subscription-State, Content-Type, Content-Language.
+
+use super::Reason;
+use super::SubscriptionState;
+
+/// Reads Subscription-State (RFC 6665 §8.2.3), spaces and case as they come. `None` for a state that is none of the three.
+pub fn subscription_state(value: &[u8]) -> Option<SubscriptionState> {
+    let (state, parameters) = first(value);
+    match state {
+        _ if state.eq_ignore_ascii_case(b"active") => Some(SubscriptionState::Active),
+        _ if state.eq_ignore_ascii_case(b"pending") => Some(SubscriptionState::Pending),
+        _ if state.eq_ignore_ascii_case(b"terminated") => {
+            let known = |reason: &[u8]| REASONS.iter().find(|(name, _)| reason.eq_ignore_ascii_case(name.as_bytes()));
+            let reason = parameter(parameters, b"reason").and_then(known).map_or(Reason::Unspecified, |(_, reason)| *reason);
+            Some(SubscriptionState::Terminated(reason))
+        }
+        _ => None,
+    }
+}
+
+/// The package that an Event header names, without its parameters (RFC 6665 §8.2.1).
+pub fn event_package(value: &[u8]) -> &[u8] {
+    first(value).0
+}
+
+/// Whether a Content-Type names this media type; parameters and case do not matter.
+pub fn is_media_type(content_type: &[u8], media_type: &str) -> bool {
+    let (value, _) = first(content_type);
+    match media_type.split_once('/') {
+        Some((kind, subtype)) => {
+            let mut parts = value.splitn(2, |byte| *byte == b'/').map(<[u8]>::trim_ascii);
+            parts.next().is_some_and(|part| part.eq_ignore_ascii_case(kind.as_bytes()))
+                && parts.next().is_some_and(|part| part.eq_ignore_ascii_case(subtype.as_bytes()))
+        }
+        None => false,
+    }
+}
+
+/// The charset parameter of a Content-Type, without its quotes.
+pub fn charset(content_type: &[u8]) -> Option<&[u8]> {
+    parameter(first(content_type).1, b"charset")
+}
+
+/// The first language of a Content-Language (RFC 3261 §20.13), if it is one.
+pub fn content_language(value: &[u8]) -> Option<&str> {
+    let first = value.split(|byte| *byte == b',').next()?;
+    std::str::from_utf8(first.trim_ascii()).ok().filter(|language| is_language(language))
+}
+
+/// Whether this has the form of a language tag (RFC 5646 §2.1): safe as a header value and as `xml:lang`.
+pub fn is_language(language: &str) -> bool {
+    language.len() <= MAX_LANGUAGE
+        && language.starts_with(|c: char| c.is_ascii_alphabetic())
+        && language.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// RFC 5646 §4.4.1 asks for room for 35 characters.
+const MAX_LANGUAGE: usize = 64;
+
+const REASONS: [(&str, Reason); 7] = [
+    ("deactivated", Reason::Deactivated),
+    ("probation", Reason::Probation),
+    ("rejected", Reason::Rejected),
+    ("timeout", Reason::Timeout),
+    ("giveup", Reason::Giveup),
+    ("noresource", Reason::Noresource),
+    ("invariant", Reason::Invariant),
+];
+
+/// The value before the first `;`, and what follows it.
+fn first(value: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b';', value).unwrap_or(value.len());
+    let (first, rest) = value.split_at_checked(end).unwrap_or((value, b""));
+    (first.trim_ascii(), rest)
+}
+
+fn parameter<'a>(parameters: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    parameters.split(|byte| *byte == b';').find_map(|parameter| {
+        let (written, value) = parameter.split_at_checked(memchr::memchr(b'=', parameter)?)?;
+        let value = value.split_first()?.1.trim_ascii();
+        let unquoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+        written.trim_ascii().eq_ignore_ascii_case(name).then_some(unquoted)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscription_state_is_read_whatever_its_spacing() {
+        for (value, state) in [
+            ("active;expires=3599", SubscriptionState::Active),
+            (" Pending ; expires = 600", SubscriptionState::Pending),
+            ("terminated;reason=timeout", SubscriptionState::Terminated(Reason::Timeout)),
+            ("terminated; reason=timeout", SubscriptionState::Terminated(Reason::Timeout)),
+            ("Terminated ;expires=0; REASON = \"Rejected\"", SubscriptionState::Terminated(Reason::Rejected)),
+            ("terminated;reason=noresource;retry-after=3", SubscriptionState::Terminated(Reason::Noresource)),
+            ("terminated;reason=giveup", SubscriptionState::Terminated(Reason::Giveup)),
+            ("terminated;reason=probation", SubscriptionState::Terminated(Reason::Probation)),
+            ("terminated;reason=deactivated", SubscriptionState::Terminated(Reason::Deactivated)),
+            ("terminated;reason=invariant", SubscriptionState::Terminated(Reason::Invariant)),
+            ("terminated", SubscriptionState::Terminated(Reason::Unspecified)),
+            ("terminated;reason=on-a-whim", SubscriptionState::Terminated(Reason::Unspecified)),
+        ] {
+            assert_eq!(subscription_state(value.as_bytes()), Some(state), "{value}");
+        }
+        for value in ["", ";", "activeX", "act", "terminated reason=timeout", "\u{e9}"] {
+            assert_eq!(subscription_state(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn media_type_and_charset() {
+        let value = b"Text / Plain ; charset = \"UTF-8\"";
+        assert!(is_media_type(value, "text/plain"));
+        assert_eq!(charset(value), Some(&b"UTF-8"[..]));
+        assert_eq!(charset(b"text/plain"), None);
+        for other in [&b"text/plainer"[..], b"text", b"", b"text/html", b"application/pidf+xml", b"\xff/\xff"] {
+            assert!(!is_media_type(other, "text/plain"));
+        }
+    }
+
+    #[test]
+    fn a_language_cannot_carry_anything_else() {
+        assert_eq!(content_language(b" de-DE , en"), Some("de-DE"));
+        for bad in [&b"de'x"[..], b"", b"de\r\nX: y", b"-de", b"de--x", b"\xff", b"abcdefghi"] {
+            assert_eq!(content_language(bad), None);
+        }
+    }
+}

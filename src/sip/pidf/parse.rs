@@ -1,0 +1,149 @@
+//! Reading PIDF.
+
+use super::super::xml_body::BodyError;
+use super::super::xml_body::Ns;
+use super::super::xml_body::Start;
+use super::super::xml_body::XmlBody;
+use super::Activity;
+use super::Basic;
+use super::Contact;
+use super::Document;
+use super::Extended;
+use super::MAX_NOTES;
+use super::MAX_TUPLES;
+use super::Note;
+use super::Show;
+use super::Tuple;
+
+impl Document {
+    /// Reads a document. What it does not know it passes over; what is missing stays empty.
+    pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
+        let (mut body, root) = XmlBody::new(body)?;
+        if root.ns != Ns::Pidf || root.name() != "presence" {
+            return Err(BodyError::Root);
+        }
+        let mut document = Self { entity: root.attribute("entity")?.unwrap_or_default(), ..Self::default() };
+        let mut person_notes = Vec::new();
+        while let Some(child) = body.child()? {
+            match (child.ns, child.name()) {
+                (Ns::Pidf, "tuple") => {
+                    if document.tuples.len() >= MAX_TUPLES {
+                        return Err(BodyError::TooMany);
+                    }
+                    document.tuples.push(Tuple::parse(&child, &mut body)?);
+                }
+                (Ns::Pidf, "note") => note(&child, &mut body, &mut document.notes)?,
+                (Ns::DataModel, "person") => {
+                    while let Some(child) = body.child()? {
+                        match (child.ns, child.name()) {
+                            (Ns::Rpid, "activities") => activities(&mut body, &mut document.activities)?,
+                            (Ns::DataModel, "note") => note(&child, &mut body, &mut person_notes)?,
+                            _ => body.skip()?,
+                        }
+                    }
+                }
+                (Ns::Rpid, "activities") => activities(&mut body, &mut document.activities)?,
+                _ => body.skip()?,
+            }
+        }
+        document.notes.append(&mut person_notes);
+        Ok(document)
+    }
+}
+
+impl Tuple {
+    fn parse(start: &Start<'_>, body: &mut XmlBody<'_>) -> Result<Self, BodyError> {
+        let mut tuple = Self { id: start.attribute("id")?.unwrap_or_default(), ..Self::default() };
+        while let Some(child) = body.child()? {
+            match (child.ns, child.name()) {
+                (Ns::Pidf, "status") => tuple.parse_status(body)?,
+                (Ns::Pidf, "contact") => {
+                    let priority = child.attribute("priority")?.and_then(|priority| thousandths(&priority));
+                    tuple.contact = Some(Contact { uri: body.text()?.trim().to_owned(), priority });
+                }
+                (Ns::Pidf, "note") => note(&child, body, &mut tuple.notes)?,
+                (Ns::Pidf, "timestamp") => tuple.timestamp = Some(body.text()?.trim().to_owned()),
+                (Ns::Rpid, "activities") => activities(body, &mut tuple.activities)?,
+                _ => body.skip()?,
+            }
+        }
+        Ok(tuple)
+    }
+
+    fn parse_status(&mut self, body: &mut XmlBody<'_>) -> Result<(), BodyError> {
+        while let Some(child) = body.child()? {
+            match (child.ns, child.name()) {
+                (Ns::Pidf, "basic") => self.basic = basic(&body.text()?),
+                (Ns::Client, "show") => self.show = Show::from_name(&body.text()?),
+                (Ns::AgProjects, "extended") => self.extended = extended(&body.text()?),
+                (Ns::Rpid, "activities") => activities(body, &mut self.activities)?,
+                _ => body.skip()?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The children of `<activities/>`: an element each (RFC 4480), or the text of `<activity/>` (its drafts).
+fn activities(body: &mut XmlBody<'_>, into: &mut Vec<Activity>) -> Result<(), BodyError> {
+    while let Some(child) = body.child()? {
+        let activity = match (child.ns, child.name()) {
+            (Ns::Rpid, "activity") => Activity::from_name(body.text()?.trim()),
+            (Ns::Rpid, name) => {
+                let activity = Activity::from_name(name);
+                body.skip()?;
+                activity
+            }
+            _ => {
+                body.skip()?;
+                None
+            }
+        };
+        // Once each: the set is closed, and so the list is bounded.
+        into.extend(activity.filter(|activity| !into.contains(activity)));
+    }
+    Ok(())
+}
+
+fn note(start: &Start<'_>, body: &mut XmlBody<'_>, into: &mut Vec<Note>) -> Result<(), BodyError> {
+    let language = start.language()?;
+    let text = body.text()?;
+    if into.len() < MAX_NOTES && !text.is_empty() {
+        into.push(Note { language, text });
+    }
+    Ok(())
+}
+
+fn basic(text: &str) -> Option<Basic> {
+    match text.trim() {
+        text if text.eq_ignore_ascii_case("open") => Some(Basic::Open),
+        text if text.eq_ignore_ascii_case("closed") => Some(Basic::Closed),
+        _ => None,
+    }
+}
+
+fn extended(text: &str) -> Option<Extended> {
+    match text.trim() {
+        "available" => Some(Extended::Available),
+        "away" => Some(Extended::Away),
+        "extended-away" => Some(Extended::ExtendedAway),
+        "busy" => Some(Extended::Busy),
+        "offline" => Some(Extended::Offline),
+        _ => None,
+    }
+}
+
+/// `0`, `1`, or `0.` and up to three digits (RFC 3863 §4.1.5); further digits are cut off.
+fn thousandths(priority: &str) -> Option<u16> {
+    let (whole, fraction) = priority.trim().split_once('.').unwrap_or((priority.trim(), ""));
+    let mut digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(3);
+    let fraction = digits.try_fold(0u16, |value, digit| {
+        let digit = char::from(digit).to_digit(10).and_then(|digit| u16::try_from(digit).ok())?;
+        value.checked_mul(10)?.checked_add(digit)
+    })?;
+    match (whole, fraction) {
+        ("0", fraction) => Some(fraction),
+        ("1", 0) => Some(1000),
+        _ => None,
+    }
+}

@@ -1,0 +1,175 @@
+use proptest::prelude::*;
+
+use super::super::xml_body::BodyError;
+use super::super::xml_body::MAX_BODY;
+use super::super::xml_body::MAX_DEPTH;
+use super::*;
+
+/// As presence servers send it: prefixes, a comment, a person, extensions that nobody knows.
+const EXAMPLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<!-- two devices -->
+<p:presence xmlns:p="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model"
+    xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" entity="pres:juliet@example.com">
+  <p:tuple id="ID-balcony">
+    <p:status><p:basic>open</p:basic><show xmlns="jabber:client">away</show><unknown xmlns="urn:x"><basic>closed</basic></unknown></p:status>
+    <dm:deviceID>urn:device:1</dm:deviceID>
+    <p:contact priority="0.8">sip:juliet@example.com;gr=balcony</p:contact>
+    <p:note xml:lang="en">a &amp; b; &#x263A; <![CDATA[<c>]]></p:note>
+    <p:timestamp>2026-11-21T03:00:00Z</p:timestamp>
+  </p:tuple>
+  <p:tuple id="t2"><p:status><p:basic> Closed </p:basic></p:status></p:tuple>
+  <p:note>on the whole</p:note>
+  <dm:person id="p1"><r:activities><r:note>x</r:note><r:on-the-phone/><r:busy/><r:levitating/></r:activities><dm:note>on me</dm:note></dm:person>
+</p:presence>
+"#;
+
+fn note(language: Option<&str>, text: &str) -> Note {
+    Note { language: language.map(str::to_owned), text: text.into() }
+}
+
+#[test]
+fn the_example_is_read() {
+    let document = Document::parse(EXAMPLE.as_bytes()).unwrap();
+    let balcony = Tuple {
+        id: "ID-balcony".into(),
+        basic: Some(Basic::Open),
+        show: Some(Show::Away),
+        contact: Some(Contact { uri: "sip:juliet@example.com;gr=balcony".into(), priority: Some(800) }),
+        notes: vec![note(Some("en"), "a & b; \u{263a} <c>")],
+        timestamp: Some("2026-11-21T03:00:00Z".into()),
+        ..Tuple::default()
+    };
+    let second = Tuple { id: "t2".into(), basic: Some(Basic::Closed), ..Tuple::default() };
+    assert_eq!(
+        document,
+        Document {
+            entity: "pres:juliet@example.com".into(),
+            tuples: vec![balcony, second],
+            activities: vec![Activity::OnThePhone, Activity::Busy],
+            notes: vec![note(None, "on the whole"), note(None, "on me")],
+        }
+    );
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let end_of_root = EXAMPLE.trim_end().len();
+    for end in 0..end_of_root {
+        assert!(Document::parse(&EXAMPLE.as_bytes()[..end]).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn activities_of_the_drafts_are_read() {
+    let body = "<presence xmlns='urn:ietf:params:xml:ns:cpim-pidf' entity='sip:a@b'><tuple id='x'><status><basic>open</basic>\
+                <es:activities xmlns:es='urn:ietf:params:xml:ns:pidf:status:rpid-status'><es:activity>on-the-phone</es:activity>\
+                </es:activities></status></tuple></presence>";
+    let document = Document::parse(body.as_bytes()).unwrap();
+    assert_eq!(document.tuples[0].activities, [Activity::OnThePhone]);
+}
+
+#[test]
+fn the_status_extension_of_blink_is_read() {
+    let body = "<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:agp='urn:ag-projects:xml:ns:pidf' entity='sip:a@b'>\
+                <tuple id='x'><status><basic>open</basic><agp:extended>extended-away</agp:extended></status></tuple></presence>";
+    assert_eq!(Document::parse(body.as_bytes()).unwrap().tuples[0].extended, Some(Extended::ExtendedAway));
+}
+
+#[test]
+fn an_element_of_another_namespace_is_not_taken_for_ours() {
+    let body = "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sip:a@b'><tuple id='x'><status><basic>open</basic>\
+                <show>dnd</show><x:basic xmlns:x='urn:x'>closed</x:basic></status></tuple></presence>";
+    let tuple = &Document::parse(body.as_bytes()).unwrap().tuples[0];
+    assert_eq!((tuple.basic, tuple.show), (Some(Basic::Open), None));
+}
+
+#[test]
+fn hostile_bodies_are_refused() {
+    let root = |inside: &str| format!("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='a'>{inside}</presence>");
+    let long = "<!---->".repeat(MAX_BODY / 7 + 1);
+    for (body, error) in [
+        (String::new(), BodyError::Truncated),
+        ("hello".into(), BodyError::Malformed),
+        ("<presence/>".into(), BodyError::Root),
+        (format!("<!DOCTYPE x [<!ENTITY a 'b'>]>{}", root("")), BodyError::Doctype),
+        (root("<note>&lol;</note>"), BodyError::Malformed),
+        (root("<note>&#0;</note>"), BodyError::Malformed),
+        (root("<note>a & b</note>"), BodyError::Malformed),
+        (root("<a></b>"), BodyError::Malformed),
+        (root("<x:tuple/>"), BodyError::Malformed),
+        (root("<tuple id='a'/>").replace("'a'/", "\"a'/"), BodyError::Malformed),
+        (root(&"<a>".repeat(MAX_DEPTH)), BodyError::TooDeep),
+        (root(&"<tuple id='a'/>".repeat(MAX_TUPLES + 1)), BodyError::TooMany),
+        (root(&long), BodyError::TooLong),
+    ] {
+        assert_eq!(Document::parse(body.as_bytes()), Err(error), "{:.80}", body);
+    }
+    assert_eq!(Document::parse(b"<presence>\xff</presence>"), Err(BodyError::Encoding));
+}
+
+#[test]
+fn thousands_of_attributes_take_no_time_worth_speaking_of() {
+    let attributes: String = (0..7000).map(|i| format!(" a{i}=''")).collect();
+    let body = format!("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='x'><tuple{attributes} id='t'/></presence>");
+    let before = std::time::Instant::now();
+    assert_eq!(Document::parse(body.as_bytes()).unwrap().tuples[0].id, "t");
+    assert!(before.elapsed().as_millis() < 200);
+}
+
+#[test]
+fn priority_takes_what_the_schema_allows() {
+    for (written, priority) in [
+        ("0", Some(0)),
+        ("1", Some(1000)),
+        ("1.000", Some(1000)),
+        ("0.5", Some(500)),
+        ("0.0079", Some(7)),
+        ("1.1", None),
+        ("2", None),
+        ("-0.5", None),
+        ("x", None),
+        ("", None),
+        ("0.x", None),
+    ] {
+        let body = format!(
+            "<presence xmlns='urn:ietf:params:xml:ns:pidf'><tuple id='a'><contact priority='{written}'>b</contact></tuple></presence>"
+        );
+        assert_eq!(Document::parse(body.as_bytes()).unwrap().tuples[0].contact.as_ref().unwrap().priority, priority, "{written}");
+    }
+}
+
+fn notes() -> impl Strategy<Value = Vec<Note>> {
+    let note = (proptest::option::of("[a-z]{2}(-[A-Z]{2})?"), "[ -~é☺\r\n\t]{1,20}");
+    proptest::collection::vec(note.prop_map(|(language, text)| Note { language, text }), 0..3)
+}
+
+fn tuples() -> impl Strategy<Value = Tuple> {
+    let show = proptest::option::of(prop_oneof![Just(Show::Away), Just(Show::Chat), Just(Show::Dnd), Just(Show::Xa)]);
+    ("ID-[a-z<&'\"]{0,9}", show, any::<bool>(), proptest::option::of(0u16..=1000), notes()).prop_map(
+        |(id, show, open, priority, notes)| Tuple {
+            id,
+            basic: Some(if open { Basic::Open } else { Basic::Closed }),
+            show,
+            contact: Some(Contact { uri: "sip:a&b@c;gr=<>".into(), priority }),
+            notes,
+            activities: vec![Activity::InTransit],
+            ..Tuple::default()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(tuples in proptest::collection::vec(tuples(), 0..4), notes in notes()) {
+        let document = Document { entity: "sip:x'y@z".into(), tuples, activities: vec![Activity::Away, Activity::Tv], notes };
+        prop_assert_eq!(Document::parse(document.to_xml().as_bytes()), Ok(document));
+    }
+
+    #[test]
+    fn no_body_makes_it_panic(noise in proptest::collection::vec(any::<u8>(), 0..40), at in 0usize..1000) {
+        let mut body = EXAMPLE.as_bytes().to_vec();
+        let at = at.min(body.len());
+        body.splice(at..at, noise);
+        let _ = Document::parse(&body);
+    }
+}

@@ -1,0 +1,244 @@
+//! Reading the XML bodies of SIP requests: namespace-aware and bounded in bytes and depth.
+//!
+//! Comments, processing instructions and unknown elements are skipped; a DTD is refused, so no entity but the five of XML exists.
+//! The reader keeps no tree: a caller asks for the next [`Node`] and skips what it does not know.
+
+use std::borrow::Cow;
+
+use quick_xml::NsReader;
+use quick_xml::XmlVersion;
+use quick_xml::events::BytesRef;
+use quick_xml::events::BytesStart;
+use quick_xml::events::Event;
+use quick_xml::name::Namespace;
+use quick_xml::name::ResolveResult;
+
+/// The longest body that is parsed: the longest that fits a UDP datagram.
+pub(super) const MAX_BODY: usize = 65_535;
+
+/// The deepest nesting that is parsed; PIDF with all its extensions needs 8.
+pub(super) const MAX_DEPTH: usize = 16;
+
+/// Why a body was not understood. Whoever sent it is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// Longer than any that fits a UDP datagram.
+    TooLong,
+    /// Not UTF-8.
+    Encoding,
+    /// It has a DTD.
+    Doctype,
+    /// Nested deeper than 16 elements.
+    TooDeep,
+    /// More items than the format's own limit.
+    TooMany,
+    /// Not well-formed XML.
+    Malformed,
+    /// It ends before its root element does.
+    Truncated,
+    /// The root element is another.
+    Root,
+    /// A required attribute is missing or has no valid value.
+    Attribute,
+}
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the body is too long",
+            Self::Encoding => "the body is not UTF-8",
+            Self::Doctype => "the body has a DTD",
+            Self::TooDeep => "the body is nested too deep",
+            Self::TooMany => "the body has too many items",
+            Self::Malformed => "the body is not well-formed XML",
+            Self::Truncated => "the body ends too early",
+            Self::Root => "the body is a document of another kind",
+            Self::Attribute => "the body lacks a required attribute",
+        })
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// The namespaces that SIP bodies use here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ns {
+    /// PIDF (RFC 3863), or its draft.
+    Pidf,
+    /// Persons and devices (RFC 4479).
+    DataModel,
+    /// RPID (RFC 4480), or one of its drafts.
+    Rpid,
+    /// `jabber:client`, for `<show/>` (RFC 8048 §6.2).
+    Client,
+    /// The status extension of Blink and SylkServer.
+    AgProjects,
+    /// Watcher information (RFC 3858).
+    Watcherinfo,
+    /// Any other, or none.
+    Other,
+}
+
+impl Ns {
+    fn new(name: &str) -> Self {
+        match name {
+            "urn:ietf:params:xml:ns:pidf" | "urn:ietf:params:xml:ns:cpim-pidf" => Self::Pidf,
+            "urn:ietf:params:xml:ns:pidf:data-model" => Self::DataModel,
+            "urn:ietf:params:xml:ns:pidf:rpid"
+            | "urn:ietf:params:xml:ns:pidf:rpid-person"
+            | "urn:ietf:params:xml:ns:pidf:rpid-status"
+            | "urn:ietf:params:xml:ns:pidf:rpid-tuple"
+            | "urn:ietf:params:xml:ns:pidf:status:rpid"
+            | "urn:ietf:params:xml:ns:pidf:status:rpid-status" => Self::Rpid,
+            "jabber:client" => Self::Client,
+            "urn:ag-projects:xml:ns:pidf" => Self::AgProjects,
+            "urn:ietf:params:xml:ns:watcherinfo" => Self::Watcherinfo,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What comes next in the body.
+#[derive(Debug)]
+pub(super) enum Node<'a> {
+    /// An element starts; an empty one ends at once.
+    Start(Start<'a>),
+    /// A piece of text, line ends normalised, references resolved.
+    Text(Cow<'a, str>),
+    /// The innermost element ends.
+    End,
+}
+
+/// The start of an element.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pub(super) ns: Ns,
+    tag: BytesStart<'a>,
+}
+
+impl Start<'_> {
+    pub(super) fn name(&self) -> &str {
+        let (name, _) = self.tag.name().decompose();
+        name.into_inner()
+    }
+
+    /// The value of an attribute, by its name as written: `id`, `xml:lang`. Of two with one name the first counts: comparing all
+    /// names with each other takes too long where there are thousands.
+    pub(super) fn attribute(&self, name: &str) -> Result<Option<String>, BodyError> {
+        for attribute in self.tag.attributes().with_checks(false) {
+            let attribute = attribute.map_err(|_| BodyError::Malformed)?;
+            if attribute.key.into_inner() == name {
+                let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|_| BodyError::Malformed)?;
+                return Ok(Some(value.into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The language of the element, if it has one that can be written as an attribute elsewhere.
+    pub(super) fn language(&self) -> Result<Option<String>, BodyError> {
+        Ok(self.attribute("xml:lang")?.filter(|language| super::header::is_language(language)))
+    }
+}
+
+/// A body being read.
+pub(super) struct XmlBody<'a> {
+    reader: NsReader<&'a [u8]>,
+    depth: usize,
+}
+
+impl<'a> XmlBody<'a> {
+    /// Starts reading; returns the root element too.
+    pub(super) fn new(body: &'a [u8]) -> Result<(Self, Start<'a>), BodyError> {
+        if body.len() > MAX_BODY {
+            return Err(BodyError::TooLong);
+        }
+        let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
+        let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+        reader.config_mut().expand_empty_elements = true;
+        let mut body = Self { reader, depth: 0 };
+        loop {
+            match body.next()? {
+                Node::Start(root) => return Ok((body, root)),
+                Node::Text(text) if text.trim_ascii().is_empty() => {}
+                Node::Text(_) | Node::End => return Err(BodyError::Malformed),
+            }
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Result<Node<'a>, BodyError> {
+        loop {
+            let (ns, event) = self.reader.read_resolved_event().map_err(|_| BodyError::Malformed)?;
+            match event {
+                Event::Start(tag) | Event::Empty(tag) => {
+                    let ns = match ns {
+                        ResolveResult::Bound(Namespace(name)) => Ns::new(name),
+                        ResolveResult::Unbound => Ns::Other,
+                        ResolveResult::Unknown(_) => return Err(BodyError::Malformed),
+                    };
+                    self.depth = self.depth.saturating_add(1);
+                    if self.depth > MAX_DEPTH {
+                        return Err(BodyError::TooDeep);
+                    }
+                    return Ok(Node::Start(Start { ns, tag }));
+                }
+                Event::End(_) => {
+                    self.depth = self.depth.checked_sub(1).ok_or(BodyError::Malformed)?;
+                    return Ok(Node::End);
+                }
+                Event::Text(text) => return Ok(Node::Text(text.xml10_content())),
+                Event::CData(text) => return Ok(Node::Text(text.xml10_content())),
+                Event::GeneralRef(reference) => return Ok(Node::Text(resolve(&reference)?)),
+                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+                Event::DocType(_) => return Err(BodyError::Doctype),
+                Event::Eof => return Err(BodyError::Truncated),
+            }
+        }
+    }
+
+    /// The next child element of the element that is open, or `None` at its end. Text between them is passed over.
+    pub(super) fn child(&mut self) -> Result<Option<Start<'a>>, BodyError> {
+        loop {
+            match self.next()? {
+                Node::Start(start) => return Ok(Some(start)),
+                Node::Text(_) => {}
+                Node::End => return Ok(None),
+            }
+        }
+    }
+
+    /// The text of the element that just started, up to its end; child elements in it are passed over.
+    pub(super) fn text(&mut self) -> Result<String, BodyError> {
+        let mut content = String::new();
+        loop {
+            match self.next()? {
+                Node::Start(_) => self.skip()?,
+                Node::Text(text) => content.push_str(&text),
+                Node::End => return Ok(content),
+            }
+        }
+    }
+
+    /// Passes over the rest of the element that just started.
+    pub(super) fn skip(&mut self) -> Result<(), BodyError> {
+        let outside = self.depth.saturating_sub(1);
+        while self.depth > outside {
+            self.next()?;
+        }
+        Ok(())
+    }
+}
+
+fn resolve<'a>(reference: &BytesRef<'_>) -> Result<Cow<'a, str>, BodyError> {
+    if let Some(c) = reference.resolve_char_ref().map_err(|_| BodyError::Malformed)? {
+        return Ok(Cow::Owned(c.to_string()));
+    }
+    Ok(Cow::Borrowed(match reference.xml10_content().as_ref() {
+        "amp" => "&",
+        "lt" => "<",
+        "gt" => ">",
+        "apos" => "'",
+        "quot" => "\"",
+        _ => return Err(BodyError::Malformed),
+    }))
+}

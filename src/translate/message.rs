@@ -1,0 +1,225 @@
+//! Single messages: MESSAGE and `<message/>` (RFC 7572).
+
+use std::borrow::Cow;
+
+use jid::Jid;
+
+use crate::address::AddressError;
+use crate::address::Addresses;
+use crate::sip::Message;
+use crate::sip::Origin;
+use crate::sip::Request;
+use crate::sip::header;
+use crate::xml::XmlWriter;
+use crate::xmpp::element::Element;
+use crate::xmpp::ns;
+use crate::xmpp::stanza::MessageType;
+
+use super::call_id;
+
+/// What a MESSAGE becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StanzaType {
+    /// `type='chat'`: our default, because clients show it in the conversation.
+    #[default]
+    Chat,
+    /// No type, as RFC 7572 §5 has it; clients show it as a mail.
+    Normal,
+}
+
+/// The size of a MESSAGE that may go over any transport (RFC 3428 §8), less what the host adds of its own.
+pub const DEFAULT_LIMIT: usize = 1300;
+
+/// The stanza for a MESSAGE (RFC 7572 §5).
+pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType) -> Result<String, ToXmppError> {
+    let body = text(request)?;
+    let to = addresses.sip_to_jid(&request.request_uri).map_err(ToXmppError::To)?;
+    let from = sender(request, addresses)?;
+    let mut xml = XmlWriter::new();
+    xml.open("message").attribute("from", from.as_str()).attribute("to", to.as_str());
+    if stanza_type == StanzaType::Chat {
+        xml.attribute("type", "chat");
+    }
+    let branch = request.branch.strip_prefix(MAGIC_COOKIE).unwrap_or(&request.branch);
+    xml.attribute_if("id", std::str::from_utf8(branch).ok().filter(|id| !id.is_empty()));
+    xml.attribute_if("xml:lang", request.content_language.as_deref().and_then(header::content_language));
+    if let Some(subject) = &request.subject {
+        xml.open("subject").text(std::str::from_utf8(subject).map_err(|_| ToXmppError::Encoding)?.trim()).close();
+    }
+    xml.open("body").text(body).close();
+    if let Some(thread) = std::str::from_utf8(&request.call_id).ok().filter(|call_id| !call_id.is_empty()) {
+        xml.open("thread").text(thread).close();
+    }
+    Ok(xml.finish())
+}
+
+/// The MESSAGE for a stanza (RFC 7572 §4). `unique` is a number not used before: it keeps the Call-IDs of one thread apart.
+/// `limit` bounds what is made here: addresses, headers and body.
+pub fn to_sip(
+    message: &Element,
+    from: &Jid,
+    to: &Jid,
+    addresses: &Addresses,
+    unique: u64,
+    limit: usize,
+) -> Result<Message, ToSipError> {
+    match MessageType::of(message) {
+        MessageType::Chat | MessageType::Normal => {}
+        MessageType::Error => return Err(ToSipError::IsError),
+        MessageType::Groupchat => return Err(ToSipError::Groupchat),
+        MessageType::Headline => return Err(ToSipError::Headline),
+    }
+    let body = choose(message, "body").ok_or(ToSipError::NoBody)?;
+    let text = body.text();
+    let language = body.attribute("xml:lang").or_else(|| message.attribute("xml:lang"));
+    let mut headers = String::with_capacity(128);
+    push_header(&mut headers, "Content-Type", if text.is_ascii() { "text/plain" } else { "text/plain;charset=UTF-8" });
+    if let Some(language) = language.filter(|language| header::is_language(language)) {
+        push_header(&mut headers, "Content-Language", language);
+    }
+    if let Some(subject) = choose(message, "subject") {
+        push_header(&mut headers, "Subject", &subject.text());
+    }
+    let sip = Message {
+        to: recipient(to, addresses)?,
+        from: addresses.jid_to_gruu(from).map_err(ToSipError::From)?,
+        call_id: message.child("thread", ns::CLIENT).and_then(|thread| call_id::from_thread(&thread.text(), unique)),
+        headers,
+        body: text.into_owned().into_bytes(),
+        origin: Origin { from: from.to_string(), to: to.to_string(), id: message.attribute("id").map(str::to_owned) },
+    };
+    if size(&sip) > limit { Err(ToSipError::TooLong) } else { Ok(sip) }
+}
+
+/// Why a MESSAGE has no stanza. The sender is to blame for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToXmppError {
+    /// From has no XMPP address.
+    From(AddressError),
+    /// The Request-URI has no XMPP address.
+    To(AddressError),
+    /// The body is of a type, or in a charset, that is not translated.
+    UnsupportedType,
+    /// The body or Subject is not the UTF-8 it has to be.
+    Encoding,
+    /// There is no body.
+    NoBody,
+}
+
+impl std::fmt::Display for ToXmppError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::From(error) => write!(f, "From: {error}"),
+            Self::To(error) => write!(f, "Request-URI: {error}"),
+            Self::UnsupportedType => f.write_str("the body is of a type or charset that is not translated"),
+            Self::Encoding => f.write_str("the body or Subject is not UTF-8"),
+            Self::NoBody => f.write_str("the MESSAGE has no body"),
+        }
+    }
+}
+
+impl std::error::Error for ToXmppError {}
+
+/// Why a stanza has no MESSAGE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToSipError {
+    /// The sender has no SIP address.
+    From(AddressError),
+    /// The recipient has no SIP address.
+    To(AddressError),
+    /// It has no body: a chat state, a receipt. No fault; there is nothing to send.
+    NoBody,
+    /// It is an error, which must not be answered.
+    IsError,
+    /// It is for a room, and there is none here.
+    Groupchat,
+    /// It is a headline, which asks for no answer.
+    Headline,
+    /// Longer than the limit (RFC 7572 §6).
+    TooLong,
+}
+
+impl std::fmt::Display for ToSipError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::From(error) => write!(f, "`from`: {error}"),
+            Self::To(error) => write!(f, "`to`: {error}"),
+            Self::NoBody => f.write_str("the message has no body"),
+            Self::IsError => f.write_str("the message is an error"),
+            Self::Groupchat => f.write_str("the message is for a room"),
+            Self::Headline => f.write_str("the message is a headline"),
+            Self::TooLong => f.write_str("the message is too long for a SIP MESSAGE"),
+        }
+    }
+}
+
+impl std::error::Error for ToSipError {}
+
+/// What a branch begins with since RFC 3261 §8.1.1.7: no part of the transaction's own name.
+const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+/// The body, if it is text; a MESSAGE without Content-Type is taken for text, as its senders mean it.
+fn text(request: &Request) -> Result<&str, ToXmppError> {
+    if let Some(content_type) = &request.content_type {
+        let charset = header::charset(content_type).unwrap_or(b"utf-8");
+        let known = charset.eq_ignore_ascii_case(b"utf-8") || charset.eq_ignore_ascii_case(b"us-ascii");
+        if !known || !header::is_media_type(content_type, "text/plain") {
+            return Err(ToXmppError::UnsupportedType);
+        }
+    }
+    match std::str::from_utf8(&request.body) {
+        Ok("") => Err(ToXmppError::NoBody),
+        Ok(text) => Ok(text),
+        Err(_) => Err(ToXmppError::Encoding),
+    }
+}
+
+/// From, and the device where From or, for the same user, Contact tells it.
+fn sender(request: &Request, addresses: &Addresses) -> Result<Jid, ToXmppError> {
+    let from = addresses.sip_to_jid(&request.from).map_err(ToXmppError::From)?;
+    if from.is_full() {
+        return Ok(from);
+    }
+    let Some(contact) = request.contact.as_deref().filter(|contact| memchr::memmem::find(contact, b"gr=").is_some()) else {
+        return Ok(from);
+    };
+    match addresses.sip_to_jid(contact) {
+        Ok(contact) if contact.to_bare() == from.to_bare() => Ok(contact),
+        Ok(_) | Err(_) => Ok(from),
+    }
+}
+
+/// To and Request-URI: the device only where the resource can have been made from a GRUU (RFC 5627 §5.1 binds it to an instance,
+/// a URN). Any other resource came from a tuple id or a From, and a registrar asked for it would find nobody.
+fn recipient(to: &Jid, addresses: &Addresses) -> Result<String, ToSipError> {
+    let instance = to.resource().is_some_and(|resource| resource.as_str().starts_with("urn:"));
+    let uri = if instance { addresses.jid_to_gruu(to) } else { addresses.jid_to_sip(to) };
+    uri.map_err(ToSipError::To)
+}
+
+/// Of several children that differ in language: the one without, else the first.
+fn choose<'a>(message: &'a Element, name: &str) -> Option<&'a Element> {
+    let all = || message.children().filter(|child| child.is(name, ns::CLIENT) && !child.text().is_empty());
+    all().find(|child| child.attribute("xml:lang").is_none()).or_else(|| all().next())
+}
+
+/// Control characters, CR and LF first of all, become spaces; a value that is empty then gives no header.
+fn push_header(headers: &mut String, name: &str, value: &str) {
+    let clean =
+        if value.contains(char::is_control) { Cow::Owned(value.replace(char::is_control, " ")) } else { Cow::Borrowed(value) };
+    let clean = clean.trim();
+    if !clean.is_empty() {
+        headers.push_str(name);
+        headers.push_str(": ");
+        headers.push_str(clean);
+        headers.push_str("\r\n");
+    }
+}
+
+fn size(message: &Message) -> usize {
+    let call_id = message.call_id.as_deref().map_or(0, str::len);
+    // The recipient stands in the request line and in To.
+    [message.to.len(), message.to.len(), message.from.len(), call_id, message.headers.len(), message.body.len()]
+        .iter()
+        .fold(0, |sum, part| sum.saturating_add(*part))
+}

@@ -1,0 +1,303 @@
+//! Presence: PIDF and `<presence/>` (RFC 8048 §6).
+//!
+//! Who may see whom, and when something is sent, is not decided here.
+
+use std::borrow::Cow;
+
+use jid::Jid;
+use jid::ResourcePart;
+
+use crate::address::AddressError;
+use crate::address::Addresses;
+use crate::sip::Publish;
+use crate::sip::pidf::Activity;
+use crate::sip::pidf::Basic;
+use crate::sip::pidf::Contact;
+use crate::sip::pidf::Document;
+use crate::sip::pidf::Extended;
+use crate::sip::pidf::MAX_NOTES;
+use crate::sip::pidf::Note;
+use crate::sip::pidf::Show;
+use crate::sip::pidf::Tuple;
+use crate::xml::XmlWriter;
+use crate::xmpp::element::Element;
+use crate::xmpp::ns;
+use crate::xmpp::stanza::PresenceType;
+
+use super::tuple_id;
+
+/// The presence of one tuple.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TuplePresence {
+    /// The resource of its `from`; empty for the bare JID.
+    pub resource: String,
+    /// Whether the tuple can be reached.
+    pub availability: Availability,
+    /// The finished stanza.
+    pub stanza: String,
+}
+
+/// Whether a resource is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// It is: no `type`.
+    Available,
+    /// It is not: `type='unavailable'`.
+    Unavailable,
+}
+
+/// One stanza per tuple, in their order (RFC 8048 §6.3). `from` is the bare JID of the presentity, `to` that of the watcher,
+/// `language` the Content-Language of the NOTIFY. Of two tuples that give the same resource the first counts.
+pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>) -> Vec<TuplePresence> {
+    let mut presences: Vec<TuplePresence> = Vec::with_capacity(document.tuples.len());
+    for tuple in &document.tuples {
+        let resource = resource_of(tuple);
+        if presences.iter().any(|known| known.resource == resource) {
+            continue;
+        }
+        let availability = availability(tuple);
+        let stanza = stanza(document, tuple, availability, &Addressing { from, resource: &resource, to, language });
+        presences.push(TuplePresence { resource: resource.into_owned(), availability, stanza });
+    }
+    presences
+}
+
+/// The publication for a `<presence/>` without type; one of type `unavailable` takes it away. `from` is the sender's JID.
+pub fn to_sip(presence: &Element, from: &Jid, addresses: &Addresses, expires: u32) -> Result<Publish, PresenceError> {
+    let availability = availability_of(presence)?;
+    let id = tuple_id::tuple_id(resource_text(from));
+    let presentity = addresses.jid_to_sip(from).map_err(PresenceError::From)?;
+    Ok(match availability {
+        Availability::Available => {
+            Publish { presentity, id, body: Some(to_pidf(presence, from, addresses)?.into_bytes()), expires }
+        }
+        Availability::Unavailable => Publish { presentity, id, body: None, expires: 0 },
+    })
+}
+
+/// The PIDF, of one tuple, for a `<presence/>` without type or of type `unavailable` (RFC 8048 §6.2).
+pub fn to_pidf(presence: &Element, from: &Jid, addresses: &Addresses) -> Result<String, PresenceError> {
+    let availability = availability_of(presence)?;
+    let show = presence.child("show", ns::CLIENT).and_then(|show| Show::from_name(&show.text()));
+    let show = show.filter(|_| availability == Availability::Available);
+    let tuple = Tuple {
+        id: tuple_id::tuple_id(resource_text(from)),
+        basic: Some(match availability {
+            Availability::Available => Basic::Open,
+            Availability::Unavailable => Basic::Closed,
+        }),
+        show,
+        contact: Some(Contact {
+            uri: addresses.jid_to_gruu(from).map_err(PresenceError::From)?,
+            priority: presence.child("priority", ns::CLIENT).and_then(|priority| thousandths(&priority.text())),
+        }),
+        notes: notes(presence),
+        ..Tuple::default()
+    };
+    let document = Document {
+        entity: addresses.jid_to_sip(from).map_err(PresenceError::From)?,
+        tuples: vec![tuple],
+        activities: show.and_then(activity).into_iter().collect(),
+        notes: Vec::new(),
+    };
+    Ok(document.to_xml())
+}
+
+/// Why a `<presence/>` has no PIDF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceError {
+    /// It tells no state: its type is another than `unavailable`.
+    NotState,
+    /// Its sender has no SIP address.
+    From(AddressError),
+}
+
+impl std::fmt::Display for PresenceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotState => f.write_str("the presence tells no state"),
+            Self::From(error) => write!(f, "`from`: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for PresenceError {}
+
+struct Addressing<'a> {
+    from: &'a str,
+    resource: &'a str,
+    to: &'a str,
+    language: Option<&'a str>,
+}
+
+fn stanza(document: &Document, tuple: &Tuple, availability: Availability, addressing: &Addressing<'_>) -> String {
+    let mut xml = XmlWriter::new();
+    xml.open("presence");
+    match addressing.resource {
+        "" => xml.attribute("from", addressing.from),
+        resource => xml.attribute("from", &[addressing.from, "/", resource].concat()),
+    };
+    xml.attribute("to", addressing.to);
+    if availability == Availability::Unavailable {
+        xml.attribute("type", "unavailable");
+    }
+    xml.attribute_if("xml:lang", addressing.language);
+    if let Some(show) = show(document, tuple).filter(|_| availability == Availability::Available) {
+        xml.open("show").text(show.name()).close();
+    }
+    write_statuses(if tuple.notes.is_empty() { &document.notes } else { &tuple.notes }, &mut xml);
+    let priority = tuple.contact.as_ref().and_then(|contact| contact.priority).map_or(0, priority);
+    if priority > 0 && availability == Availability::Available {
+        xml.open("priority").text(&priority.to_string()).close();
+    }
+    xml.finish()
+}
+
+/// One status per language: further ones are no valid presence (RFC 6121 §4.7.2.2).
+fn write_statuses(notes: &[Note], xml: &mut XmlWriter) {
+    for (index, note) in notes.iter().enumerate() {
+        if notes.iter().take(index).all(|earlier| earlier.language != note.language) {
+            xml.open("status").attribute_if("xml:lang", note.language.as_deref()).text(&note.text).close();
+        }
+    }
+}
+
+/// The resource that a tuple stands for; none if its id makes no valid one.
+fn resource_of(tuple: &Tuple) -> Cow<'_, str> {
+    match tuple_id::resource(&tuple.id) {
+        Cow::Borrowed(resource) => match ResourcePart::new(resource) {
+            Ok(Cow::Borrowed(_)) => Cow::Borrowed(resource),
+            Ok(Cow::Owned(resource)) => Cow::Owned(resource.into_inner()),
+            Err(_) => Cow::Borrowed(""),
+        },
+        Cow::Owned(resource) => match ResourcePart::new(&resource) {
+            Ok(resource) => Cow::Owned(resource.into_owned().into_inner()),
+            Err(_) => Cow::Borrowed(""),
+        },
+    }
+}
+
+/// A tuple that says nothing of itself is unavailable (RFC 8048 §6.3 leaves it open).
+fn availability(tuple: &Tuple) -> Availability {
+    let open = match (tuple.basic, tuple.extended) {
+        (Some(Basic::Closed), _) | (_, Some(Extended::Offline)) => false,
+        (Some(Basic::Open), _) => true,
+        (None, extended) => tuple.show.is_some() || extended.is_some(),
+    };
+    if open { Availability::Available } else { Availability::Unavailable }
+}
+
+/// The most exact source counts: `<show/>`, the status extension, activities of the tuple, those of the person. Never a note.
+fn show(document: &Document, tuple: &Tuple) -> Option<Show> {
+    if tuple.show.is_some() {
+        return tuple.show;
+    }
+    match tuple.extended {
+        Some(Extended::Available | Extended::Offline) => None,
+        Some(Extended::Away) => Some(Show::Away),
+        Some(Extended::ExtendedAway) => Some(Show::Xa),
+        Some(Extended::Busy) => Some(Show::Dnd),
+        None => show_of_activities(&tuple.activities).or_else(|| show_of_activities(&document.activities)),
+    }
+}
+
+/// Of several activities the one that most forbids a call counts.
+fn show_of_activities(activities: &[Activity]) -> Option<Show> {
+    let shows = || activities.iter().filter_map(|activity| show_of_activity(*activity));
+    [Show::Dnd, Show::Xa, Show::Away].into_iter().find(|wanted| shows().any(|show| show == *wanted))
+}
+
+fn show_of_activity(activity: Activity) -> Option<Show> {
+    match activity {
+        Activity::Appointment | Activity::Busy | Activity::Meeting | Activity::OnThePhone | Activity::Presentation => {
+            Some(Show::Dnd)
+        }
+        Activity::Holiday | Activity::PermanentAbsence | Activity::Sleeping | Activity::Vacation => Some(Show::Xa),
+        Activity::Away => Some(Show::Away),
+        Activity::Breakfast
+        | Activity::Dinner
+        | Activity::InTransit
+        | Activity::LookingForWork
+        | Activity::Meal
+        | Activity::Other
+        | Activity::Performance
+        | Activity::Playing
+        | Activity::Shopping
+        | Activity::Spectator
+        | Activity::Steering
+        | Activity::Travel
+        | Activity::Tv
+        | Activity::Unknown
+        | Activity::Working
+        | Activity::Worship => None,
+    }
+}
+
+/// RPID knows one kind of away, and none of wanting to chat.
+fn activity(show: Show) -> Option<Activity> {
+    match show {
+        Show::Away | Show::Xa => Some(Activity::Away),
+        Show::Dnd => Some(Activity::Busy),
+        Show::Chat => None,
+    }
+}
+
+fn availability_of(presence: &Element) -> Result<Availability, PresenceError> {
+    match PresenceType::of(presence) {
+        Some(PresenceType::Available) => Ok(Availability::Available),
+        Some(PresenceType::Unavailable) => Ok(Availability::Unavailable),
+        Some(
+            PresenceType::Error
+            | PresenceType::Probe
+            | PresenceType::Subscribe
+            | PresenceType::Subscribed
+            | PresenceType::Unsubscribe
+            | PresenceType::Unsubscribed,
+        )
+        | None => Err(PresenceError::NotState),
+    }
+}
+
+fn resource_text(jid: &Jid) -> &str {
+    jid.resource().map_or("", |resource| resource.as_str())
+}
+
+fn notes(presence: &Element) -> Vec<Note> {
+    let statuses = presence.children().filter(|child| child.is("status", ns::CLIENT) && !child.text().is_empty());
+    let note = |status: &Element| Note {
+        language: status.attribute("xml:lang").or_else(|| presence.attribute("xml:lang")).map(str::to_owned),
+        text: status.text().into_owned(),
+    };
+    statuses.take(MAX_NOTES).map(note).collect()
+}
+
+/// The priority of a contact for that of a resource: p/127, the digits after the third cut off (RFC 8048 §6.2). A negative
+/// priority must not be mapped.
+fn thousandths(priority: &str) -> Option<u16> {
+    let priority: i8 = priority.trim().parse().ok()?;
+    let scaled = u32::try_from(priority).ok()?.checked_mul(1000)?.checked_div(127)?;
+    u16::try_from(scaled).ok()
+}
+
+/// The inverse of [`thousandths`]: rounded, it gives each of the 128 priorities back.
+fn priority(thousandths: u16) -> u16 {
+    let scaled = u32::from(thousandths.min(1000)).saturating_mul(127).saturating_add(500);
+    u16::try_from(scaled.checked_div(1000).unwrap_or(0)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_priority_comes_back() {
+        for value in 0..=127u16 {
+            assert_eq!(thousandths(&value.to_string()).map(priority), Some(value));
+        }
+        for (written, mapped) in
+            [("1", Some(7)), ("2", Some(15)), ("126", Some(992)), ("127", Some(1000)), ("-1", None), ("128", None)]
+        {
+            assert_eq!(thousandths(written), mapped);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The gateway's state machines, driven by stanzas and SIP events, with a clock of the test's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test ends at the first surprise"
+)]
+
+#[path = "gateway/support.rs"]
+mod support;
+
+#[path = "gateway/messages.rs"]
+mod messages;
+#[path = "gateway/publications.rs"]
+mod publications;
+#[path = "gateway/questions.rs"]
+mod questions;
+#[path = "gateway/subscriptions.rs"]
+mod subscriptions;
+#[path = "gateway/watchers.rs"]
+mod watchers;

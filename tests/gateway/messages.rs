@@ -1,0 +1,50 @@
+//! Messages through the gateway, and what goes back when they fail.
+
+use xmpp_gateway::gateway::action::Action;
+use xmpp_gateway::xmpp::element::Element;
+
+use crate::support::*;
+
+fn message(kind: &str, body: &str) -> String {
+    format!("<message from='{ROMEO}/orchard' to='{JULIET}' id='m1' type='{kind}'>{body}</message>")
+}
+
+#[test]
+fn a_chat_becomes_a_message() {
+    let sent = Scene::new().stanza(&message("chat", "<body>Hi</body>"));
+    assert_eq!(sent, ["MESSAGE sip:romeo@example.net;gr=orchard -> sip:juliet@sip.example.com"]);
+}
+
+#[test]
+fn a_message_that_the_host_refuses_comes_back_as_an_error() {
+    let mut scene = Scene::new();
+    let mut actions = Vec::new();
+    let stanza = Element::parse(&message("chat", "<body>Hi</body>")).unwrap();
+    scene.gateway.stanza(scene.now, &stanza, &mut actions).unwrap();
+    let Some(Action::Message(refused)) = actions.pop() else { panic!("no MESSAGE") };
+    scene.gateway.message_refused(&refused, &mut actions);
+    let back = lines(actions);
+    assert_eq!(back.len(), 1);
+    let head = "<message type='error' from='juliet@sip.example.com' to='romeo@example.net/orchard' id='m1'>";
+    assert!(back[0].starts_with(head) && back[0].contains("<internal-server-error "), "{back:?}");
+}
+
+#[test]
+fn a_chat_state_without_text_sends_nothing() {
+    let state = message("chat", "<composing xmlns='http://jabber.org/protocol/chatstates'/>");
+    assert_eq!(Scene::new().stanza(&state), NOTHING);
+}
+
+#[test]
+fn errors_are_not_answered() {
+    assert_eq!(Scene::new().stanza(&message("error", "<body>Hi</body>")), NOTHING);
+}
+
+#[test]
+fn a_malformed_recipient_is_an_error_and_a_missing_sender_ends_the_stream() {
+    let mut scene = Scene::new();
+    let back = scene.stanza(&format!("<message from='{ROMEO}' to='@@' id='m1'><body>Hi</body></message>"));
+    assert!(back[0].contains("<jid-malformed "), "{back:?}");
+    let nobody = Element::parse(&format!("<message to='{JULIET}'><body>Hi</body></message>")).unwrap();
+    assert!(scene.gateway.stanza(scene.now, &nobody, &mut Vec::new()).is_err());
+}

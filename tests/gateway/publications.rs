@@ -1,0 +1,70 @@
+//! XMPP users' presence for SIP users (RFC 8048 §6.2, RFC 3903).
+
+use std::time::Duration;
+
+use crate::support::*;
+
+const PUBLISHED: [&str; 1] = ["PUBLISH sip:romeo@example.net for 3600"];
+const ENDS: [&str; 1] = ["PUBLISH sip:romeo@example.net ends"];
+
+fn available(scene: &mut Scene, resource: &str, to: &str, show: &str) -> Vec<String> {
+    scene.stanza(&format!("<presence from='{ROMEO}/{resource}' to='{to}'><show>{show}</show></presence>"))
+}
+
+#[test]
+fn presence_is_published_once_for_all_contacts() {
+    let mut scene = Scene::new();
+    assert_eq!(available(&mut scene, "orchard", JULIET, "away"), PUBLISHED);
+    assert_eq!(available(&mut scene, "orchard", "nurse@sip.example.com", "away"), NOTHING);
+}
+
+#[test]
+fn a_change_is_published() {
+    let mut scene = Scene::new();
+    available(&mut scene, "orchard", JULIET, "away");
+    assert_eq!(available(&mut scene, "orchard", JULIET, "dnd"), PUBLISHED);
+}
+
+#[test]
+fn each_resource_has_its_own_publication() {
+    let mut scene = Scene::new();
+    assert_eq!(available(&mut scene, "orchard", JULIET, "away"), PUBLISHED);
+    assert_eq!(available(&mut scene, "street", JULIET, "away"), PUBLISHED);
+    let gone = format!("<presence from='{ROMEO}/street' to='{JULIET}' type='unavailable'/>");
+    assert_eq!(scene.stanza(&gone), ENDS);
+    assert_eq!(scene.stanza(&gone), NOTHING);
+}
+
+#[test]
+fn unavailable_from_the_bare_jid_ends_all_resources_of_that_user_only() {
+    let mut scene = Scene::new();
+    for resource in ["orchard", "street"] {
+        available(&mut scene, resource, JULIET, "away");
+    }
+    scene.stanza(&format!("<presence from='romeo@example.network/x' to='{JULIET}'/>"));
+    assert_eq!(scene.romeo("unavailable").len(), 2);
+}
+
+#[test]
+fn a_publication_is_refreshed_before_it_runs_out() {
+    let mut scene = Scene::new();
+    available(&mut scene, "orchard", JULIET, "away");
+    assert_eq!(scene.pass(Duration::from_secs(2699)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
+    assert_eq!(scene.pass(Duration::from_secs(2700)), PUBLISHED);
+}
+
+#[test]
+fn after_a_broken_stream_who_does_not_answer_a_probe_is_gone() {
+    let mut scene = Scene::new();
+    for resource in ["orchard", "street"] {
+        available(&mut scene, resource, JULIET, "away");
+    }
+    scene.gateway.stream_down();
+    scene.pass(Duration::from_secs(10));
+    assert_eq!(scene.stream_up(), ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"]);
+    assert_eq!(available(&mut scene, "street", JULIET, "away"), NOTHING);
+    let after_a_minute = scene.pass(Duration::from_secs(60));
+    assert_eq!(after_a_minute, [ENDS[0], PUBLISHED[0]]);
+    assert_eq!(scene.pass(Duration::from_secs(2700)), PUBLISHED);
+}

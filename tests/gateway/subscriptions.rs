@@ -1,0 +1,191 @@
+//! XMPP users watch SIP users (RFC 8048 §5.2, RFC 6665 §4.1.3).
+
+use std::time::Duration;
+
+use xmpp_gateway::sip::Reason;
+use xmpp_gateway::sip::SubscriptionState::Active;
+use xmpp_gateway::sip::SubscriptionState::Pending;
+use xmpp_gateway::sip::SubscriptionState::Terminated;
+use xmpp_gateway::translate::presence::Availability::Available;
+use xmpp_gateway::translate::presence::Availability::Unavailable;
+
+use crate::support::*;
+
+const BALCONY: &str = "<presence from='juliet@sip.example.com/balcony' to='romeo@example.net'/>";
+
+fn subscribed_scene() -> Scene {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    scene.reply(200);
+    scene.notify(Active, &[("balcony", Available)]);
+    scene
+}
+
+#[test]
+fn subscribe_becomes_a_subscription() {
+    assert_eq!(Scene::new().romeo("subscribe"), SUBSCRIBED_FOR_AN_HOUR);
+}
+
+#[test]
+fn a_2xx_says_nothing() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    assert_eq!(scene.reply(200), NOTHING);
+    assert_eq!(scene.reply(202), NOTHING);
+}
+
+#[test]
+fn pending_says_nothing_and_shows_nothing() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    assert_eq!(scene.notify(Pending, &[("balcony", Available)]), NOTHING);
+}
+
+#[test]
+fn the_first_active_is_subscribed_and_a_second_is_not() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    scene.notify(Pending, &[]);
+    let first = scene.notify(Active, &[("balcony", Available)]);
+    assert_eq!(first, [presence(JULIET, "subscribed"), BALCONY.to_owned()]);
+    assert_eq!(scene.notify(Active, &[("balcony", Available)]), [BALCONY]);
+}
+
+#[test]
+fn active_without_a_body_is_unavailable() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    assert_eq!(scene.notify(Active, &[]), [presence(JULIET, "subscribed"), presence(JULIET, "unavailable")]);
+}
+
+#[test]
+fn a_vanished_tuple_becomes_unavailable() {
+    let mut scene = subscribed_scene();
+    let both = scene.notify(Active, &[("balcony", Available), ("chamber", Available)]);
+    assert_eq!(both.len(), 2);
+    let gone = scene.notify(Active, &[("chamber", Available)]);
+    assert_eq!(gone.first().unwrap(), &presence("juliet@sip.example.com/balcony", "unavailable"));
+    assert_eq!(gone.len(), 2);
+}
+
+#[test]
+fn a_closed_tuple_is_said_to_be_unavailable_once() {
+    let mut scene = subscribed_scene();
+    assert_eq!(scene.notify(Active, &[("balcony", Unavailable)]).len(), 1);
+    assert_eq!(scene.notify(Active, &[]), [presence(JULIET, "unavailable")]);
+}
+
+#[test]
+fn a_refusal_is_unsubscribed() {
+    for status in [403, 489, 603] {
+        let mut scene = Scene::new();
+        scene.romeo("subscribe");
+        assert_eq!(scene.reply(status), [presence(JULIET, "unsubscribed")], "{status}");
+    }
+}
+
+#[test]
+fn rejected_ends_what_was_shown() {
+    let mut scene = subscribed_scene();
+    assert_eq!(
+        scene.notify(Terminated(Reason::Rejected), &[]),
+        [presence("juliet@sip.example.com/balcony", "unavailable"), presence(JULIET, "unsubscribed")]
+    );
+}
+
+#[test]
+fn an_unknown_user_is_an_error_and_is_forgotten() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    let answer = scene.reply(404);
+    assert_eq!(answer.len(), 1);
+    assert!(answer[0].contains("type='error'") && answer[0].contains("<item-not-found "), "{answer:?}");
+    assert_eq!(scene.pass(Duration::from_secs(7200)), NOTHING);
+}
+
+#[test]
+fn what_may_pass_is_tried_again_after_growing_pauses_and_xmpp_hears_nothing() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    for pause in [1, 2, 4, 8] {
+        assert_eq!(scene.reply(408), NOTHING);
+        assert_eq!(scene.pass(Duration::from_millis(pause * 1000 - 1)), NOTHING);
+        assert_eq!(scene.pass(Duration::from_millis(1)), SUBSCRIBED_FOR_AN_HOUR);
+    }
+}
+
+#[test]
+fn a_subscription_that_ran_out_is_made_again_without_a_word() {
+    for reason in [Reason::Timeout, Reason::Deactivated, Reason::Unspecified, Reason::Probation, Reason::Giveup] {
+        let mut scene = subscribed_scene();
+        assert_eq!(scene.notify(Terminated(reason), &[]), NOTHING, "{reason:?}");
+        assert_eq!(scene.pass(Duration::from_secs(1)), SUBSCRIBED_FOR_AN_HOUR, "{reason:?}");
+        assert_eq!(scene.notify_as("2@gateway", 1, Active, &[("balcony", Available)]), [BALCONY], "{reason:?}");
+    }
+}
+
+#[test]
+fn invariant_keeps_the_last_state() {
+    let mut scene = subscribed_scene();
+    assert_eq!(scene.notify(Terminated(Reason::Invariant), &[]), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(7200)), NOTHING);
+    assert_eq!(scene.romeo("probe"), [BALCONY]);
+}
+
+#[test]
+fn unsubscribe_ends_the_dialog_and_is_confirmed_by_its_reply() {
+    let mut scene = subscribed_scene();
+    assert_eq!(scene.romeo("unsubscribe"), ["SUBSCRIBE sip:romeo@example.net -> sip:juliet@sip.example.com for 0"]);
+    assert_eq!(scene.notify(Terminated(Reason::Timeout), &[]), NOTHING);
+    assert_eq!(scene.reply(200), [presence("juliet@sip.example.com/balcony", "unavailable"), presence(JULIET, "unsubscribed")]);
+}
+
+#[test]
+fn who_is_subscribed_is_told_again_without_asking() {
+    let mut scene = subscribed_scene();
+    assert_eq!(scene.romeo("subscribe"), [presence(JULIET, "subscribed"), BALCONY.to_owned()]);
+}
+
+#[test]
+fn a_probe_is_answered_from_what_is_known() {
+    assert_eq!(subscribed_scene().romeo("probe"), [BALCONY]);
+}
+
+#[test]
+fn a_probe_of_the_unknown_asks_and_is_never_answered_subscribed() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.romeo("probe"), SUBSCRIBED_FOR_AN_HOUR);
+    assert_eq!(scene.notify(Active, &[("balcony", Available)]), [BALCONY]);
+}
+
+#[test]
+fn a_notify_that_came_late_is_dropped() {
+    let mut scene = subscribed_scene();
+    assert_eq!(scene.notify_as("1@gateway", 9, Active, &[("balcony", Unavailable)]).len(), 1);
+    assert_eq!(scene.notify_as("1@gateway", 8, Active, &[("balcony", Available)]), NOTHING);
+}
+
+#[test]
+fn what_happened_while_the_stream_was_down_is_told_afterwards() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    scene.gateway.stream_down();
+    assert_eq!(scene.notify(Active, &[("balcony", Available)]), NOTHING);
+    assert_eq!(scene.stream_up(), [presence(JULIET, "subscribed"), BALCONY.to_owned()]);
+}
+
+#[test]
+fn a_resource_that_vanished_while_the_stream_was_down_is_told_too() {
+    let mut scene = subscribed_scene();
+    scene.gateway.stream_down();
+    assert_eq!(scene.notify(Active, &[("chamber", Available)]), NOTHING);
+    assert!(scene.stream_up().contains(&presence("juliet@sip.example.com/balcony", "unavailable")));
+}
+
+#[test]
+fn a_subscription_ended_while_the_stream_was_down_is_told_too() {
+    let mut scene = subscribed_scene();
+    scene.gateway.stream_down();
+    assert_eq!(scene.notify(Terminated(Reason::Rejected), &[]), NOTHING);
+    assert!(scene.stream_up().contains(&presence(JULIET, "unsubscribed")));
+}

@@ -1,0 +1,141 @@
+//! A gateway with nothing around it: what goes in, and one line for each thing that comes out.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use xmpp_gateway::config::Config;
+use xmpp_gateway::config::Parameters;
+use xmpp_gateway::gateway::Gateway;
+use xmpp_gateway::gateway::action::Action;
+use xmpp_gateway::gateway::event::Event;
+use xmpp_gateway::gateway::event::Notify;
+use xmpp_gateway::sip;
+use xmpp_gateway::sip::SubscriptionState;
+use xmpp_gateway::translate::presence::Availability;
+use xmpp_gateway::translate::presence::TuplePresence;
+use xmpp_gateway::xmpp::element::Element;
+
+pub const ROMEO: &str = "romeo@example.net";
+pub const JULIET: &str = "juliet@sip.example.com";
+
+pub struct Scene {
+    pub gateway: Gateway,
+    pub now: Instant,
+    cseq: u32,
+}
+
+impl Scene {
+    /// With the stream up and nothing remembered.
+    pub fn new() -> Self {
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@sip.example.com".into()),
+            ..Parameters::default()
+        };
+        let config = Config::from_parameters(&parameters).unwrap();
+        let mut scene = Self { gateway: Gateway::new(&config, 1), now: Instant::now(), cseq: 0 };
+        assert_eq!(scene.stream_up(), Vec::<String>::new());
+        scene
+    }
+
+    pub fn stream_up(&mut self) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.gateway.stream_up(self.now, &mut actions);
+        lines(actions)
+    }
+
+    /// A stanza arrives from the XMPP server.
+    pub fn stanza(&mut self, xml: &str) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.gateway.stanza(self.now, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        lines(actions)
+    }
+
+    /// Romeo (XMPP) sends Juliet (SIP) a presence stanza of this type.
+    pub fn romeo(&mut self, kind: &str) -> Vec<String> {
+        self.stanza(&format!("<presence from='{ROMEO}' to='{JULIET}' type='{kind}'/>"))
+    }
+
+    /// A NOTIFY of the dialog in which Romeo watches Juliet.
+    pub fn notify(&mut self, state: SubscriptionState, resources: &[(&str, Availability)]) -> Vec<String> {
+        self.cseq += 1;
+        self.notify_as("1@gateway", self.cseq, state, resources)
+    }
+
+    pub fn notify_as(
+        &mut self,
+        call_id: &str,
+        cseq: u32,
+        state: SubscriptionState,
+        resources: &[(&str, Availability)],
+    ) -> Vec<String> {
+        let presences = resources
+            .iter()
+            .map(|(resource, availability)| TuplePresence {
+                resource: (*resource).to_owned(),
+                availability: *availability,
+                stanza: match availability {
+                    Availability::Available => format!("<presence from='{JULIET}/{resource}' to='{ROMEO}'/>"),
+                    Availability::Unavailable => {
+                        format!("<presence from='{JULIET}/{resource}' to='{ROMEO}' type='unavailable'/>")
+                    }
+                },
+            })
+            .collect();
+        self.event(Event::Notify(Notify {
+            watcher: ROMEO.into(),
+            presentity: JULIET.into(),
+            call_id: call_id.into(),
+            cseq,
+            state,
+            presences,
+        }))
+    }
+
+    /// The final reply to the SUBSCRIBE of Romeo to Juliet.
+    pub fn reply(&mut self, status: u16) -> Vec<String> {
+        self.event(Event::SubscribeReply { watcher: ROMEO.into(), presentity: JULIET.into(), status })
+    }
+
+    pub fn event(&mut self, event: Event) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.gateway.event(self.now, event, &mut actions);
+        lines(actions)
+    }
+
+    /// So much time passes.
+    pub fn pass(&mut self, time: Duration) -> Vec<String> {
+        self.now += time;
+        let mut actions = Vec::new();
+        self.gateway.tick(self.now, &mut actions);
+        lines(actions)
+    }
+}
+
+pub fn lines(actions: Vec<Action>) -> Vec<String> {
+    actions
+        .into_iter()
+        .map(|action| match action {
+            Action::Stanza(stanza) => stanza,
+            Action::Message(message) => format!("MESSAGE {} -> {}", message.from, message.to),
+            Action::Publish(sip::Publish { presentity, body: Some(_), expires, .. }) => {
+                format!("PUBLISH {presentity} for {expires}")
+            }
+            Action::Publish(sip::Publish { presentity, body: None, .. }) => format!("PUBLISH {presentity} ends"),
+            Action::Subscribe(sip::Subscribe { watcher, presentity, expires, .. }) => {
+                format!("SUBSCRIBE {watcher} -> {presentity} for {expires}")
+            }
+            Action::Authorize { watcher, presentity_uri, decision, .. } => {
+                format!("{presentity_uri} answers {watcher}: {decision:?}")
+            }
+        })
+        .collect()
+}
+
+pub fn presence(from: &str, kind: &str) -> String {
+    format!("<presence from='{from}' to='{ROMEO}' type='{kind}'/>")
+}
+
+pub const NOTHING: [&str; 0] = [];
+pub const SUBSCRIBED_FOR_AN_HOUR: [&str; 1] = ["SUBSCRIBE sip:romeo@example.net -> sip:juliet@sip.example.com for 3600"];

@@ -1,0 +1,264 @@
+//! Runs the cases in tests/golden: the specification of every mapping, by example.
+//!
+//! A file starts with prose, if it needs any. A line `=== what` says which translation it is about, `name: value` lines below it give its
+//! arguments, `--- input` and `--- output` its two sides. A file may hold several cases. Line ends with the indentation
+//! after them count for nothing between two tags.
+
+// A case that cannot be read fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use jid::Jid;
+
+use xmpp_gateway::address::Addresses;
+use xmpp_gateway::address::DomainPair;
+use xmpp_gateway::address::Scheme;
+use xmpp_gateway::sip;
+use xmpp_gateway::sip::pidf;
+use xmpp_gateway::sip::winfo;
+use xmpp_gateway::translate::failure;
+use xmpp_gateway::translate::message;
+use xmpp_gateway::translate::message::StanzaType;
+use xmpp_gateway::translate::presence;
+use xmpp_gateway::translate::watchers;
+use xmpp_gateway::xmpp::element::Element;
+use xmpp_gateway::xmpp::stanza_error::Condition;
+use xmpp_gateway::xmpp::stanza_error::StanzaError;
+
+#[test]
+fn every_case_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let mut report = String::new();
+    let mut count = 0;
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "case")) {
+        let text = format!("\n{}", std::fs::read_to_string(path).unwrap());
+        let cases = cases(&text);
+        assert!(!cases.is_empty(), "no case in {}", path.display());
+        for case in cases {
+            count += 1;
+            let given = joined(&translate(&case));
+            let wanted = joined(case.output);
+            if given != wanted {
+                writeln!(report, "{} ({})\n  wanted: {wanted}\n  given:  {given}", path.display(), case.what).unwrap();
+            }
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+    assert!(count > 50, "only {count} cases found");
+}
+
+struct Case<'a> {
+    what: &'a str,
+    arguments: HashMap<&'a str, &'a str>,
+    input: &'a str,
+    output: &'a str,
+}
+
+impl<'a> Case<'a> {
+    fn argument(&self, name: &str) -> Option<&'a str> {
+        self.arguments.get(name).copied()
+    }
+
+    fn jid(&self, name: &str) -> Jid {
+        Jid::new(self.argument(name).unwrap_or_else(|| panic!("no `{name}`"))).unwrap()
+    }
+
+    fn addresses(&self) -> Addresses {
+        let pairs = self.argument("gwmap").map(|map| map.split(';').map(pair).collect::<Vec<_>>());
+        let scheme = match (self.argument("separator"), pairs) {
+            (Some(separator), pairs) => Scheme::Encoded {
+                separator: separator.into(),
+                gateway_domain: self.argument("gateway_domain").unwrap().into(),
+                xmpp_domain: self.argument("xmpp_domain").unwrap().into(),
+                pairs: pairs.unwrap_or_default(),
+            },
+            (None, Some(pairs)) => Scheme::Mapped(pairs),
+            (None, None) => Scheme::Transparent,
+        };
+        Addresses::new(scheme).unwrap()
+    }
+}
+
+fn pair(text: &str) -> DomainPair {
+    let (sip, xmpp) = text.split_once('=').unwrap();
+    DomainPair { sip: sip.into(), xmpp: xmpp.into() }
+}
+
+fn cases(text: &str) -> Vec<Case<'_>> {
+    text.split("\n=== ").skip(1).map(case).collect()
+}
+
+fn case(text: &str) -> Case<'_> {
+    let (head, rest) = text.split_once("\n--- input\n").expect("an input");
+    let (input, output) = rest.split_once("\n--- output\n").expect("an output");
+    let mut lines = head.lines();
+    let what = lines.next().unwrap();
+    Case { what, arguments: lines.map(|line| line.split_once(": ").expect(line)).collect(), input, output }
+}
+
+/// Without the line ends between tags and those around the whole.
+fn joined(text: &str) -> String {
+    let mut joined = String::new();
+    for line in text.trim().lines() {
+        let between_tags = joined.ends_with('>') && line.trim_start().starts_with('<');
+        if !joined.is_empty() && !between_tags {
+            joined.push('\n');
+        }
+        joined.push_str(if between_tags { line.trim_start() } else { line });
+    }
+    joined
+}
+
+fn translate(case: &Case<'_>) -> String {
+    match case.what {
+        "PIDF to presence" => pidf_to_presence(case),
+        "presence to PIDF" => presence_to_pidf(case),
+        "presence to publication" => presence_to_publication(case),
+        "MESSAGE to message" => message_to_xmpp(case),
+        "message to MESSAGE" => message_to_sip(case),
+        "watcherinfo to waiting watchers" => match winfo::Document::parse(case.input.as_bytes()) {
+            Ok(document) => watchers::waiting(&document, &case.addresses()).join("\n"),
+            Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),
+        },
+        "SIP URI to JID" => each_line(case.input, |uri| match case.addresses().sip_to_jid(uri.as_bytes()) {
+            Ok(jid) => jid.to_string(),
+            Err(error) => format!("refused: {error:?} {}", failure::address_status(error)),
+        }),
+        "JID to SIP URI" => each_line(case.input, |jid| match case.addresses().jid_to_gruu(&Jid::new(jid).unwrap()) {
+            Ok(uri) => uri,
+            Err(error) => format!("refused: {error:?} {}", named(&failure::address_error(error))),
+        }),
+        "status to stanza error" => each_line(case.input, |line| {
+            let (status, contact) = line.split_once(' ').map_or((line, None), |(status, contact)| (status, Some(contact)));
+            let error = failure::to_xmpp(status.parse().unwrap(), "", contact);
+            error.map_or("none".into(), |error| [named(&error), error.address.unwrap_or_default()].join(" ").trim().to_owned())
+        }),
+        "stanza error to status" => each_line(case.input, |line| {
+            let (name, address) = line.split_once(' ').map_or((line, None), |(name, address)| (name, Some(address)));
+            let error = StanzaError::new(Condition::from_name(name).expect(name));
+            let error = address.map_or(error.clone(), |address| error.clone().with_address(address));
+            format!("{} {}", failure::to_sip(&error, failure::Source::Full), failure::to_sip(&error, failure::Source::Bare))
+        }),
+        other => panic!("no translation is called `{other}`"),
+    }
+}
+
+fn each_line(input: &str, translate: impl Fn(&str) -> String) -> String {
+    input.lines().map(translate).collect::<Vec<_>>().join("\n")
+}
+
+fn named(error: &StanzaError) -> String {
+    format!("{} {}", error.condition.name(), error.error_type.name())
+}
+
+fn answer(error: Option<StanzaError>) -> String {
+    error.map_or("nothing".into(), |error| named(&error))
+}
+
+fn pidf_to_presence(case: &Case<'_>) -> String {
+    match pidf::Document::parse(case.input.as_bytes()) {
+        Ok(document) => {
+            let (from, to) = (case.argument("from").unwrap(), case.argument("to").unwrap());
+            let presences = presence::to_xmpp(&document, from, to, case.argument("language"));
+            presences.into_iter().map(|presence| presence.stanza).collect::<Vec<_>>().join("\n")
+        }
+        Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),
+    }
+}
+
+fn presence_to_pidf(case: &Case<'_>) -> String {
+    let stanza = Element::parse(case.input).unwrap();
+    match presence::to_pidf(&stanza, &case.jid("from"), &case.addresses()) {
+        Ok(document) => document,
+        Err(error) => format!("refused: {error:?} {}", answer(failure::presence_error(error))),
+    }
+}
+
+fn presence_to_publication(case: &Case<'_>) -> String {
+    let stanza = Element::parse(case.input).unwrap();
+    match presence::to_sip(&stanza, &case.jid("from"), &case.addresses(), 3600) {
+        Ok(publish) => {
+            let body = if publish.body.is_some() { "with a PIDF" } else { "without body" };
+            format!("PUBLISH {} id {} expires {} {body}", publish.presentity, publish.id, publish.expires)
+        }
+        Err(error) => format!("refused: {error:?} {}", answer(failure::presence_error(error))),
+    }
+}
+
+fn message_to_xmpp(case: &Case<'_>) -> String {
+    let stanza_type = match case.argument("type") {
+        Some("normal") => StanzaType::Normal,
+        _ => StanzaType::Chat,
+    };
+    match message::to_xmpp(&request(case.input), &case.addresses(), stanza_type) {
+        Ok(stanza) => stanza,
+        Err(error) => format!("refused: {error:?} {}", failure::message_status(error)),
+    }
+}
+
+fn message_to_sip(case: &Case<'_>) -> String {
+    let stanza = Element::parse(case.input).unwrap();
+    let limit = case.argument("limit").map_or(message::DEFAULT_LIMIT, |limit| limit.parse().unwrap());
+    let addresses = case.addresses();
+    match message::to_sip(&stanza, &case.jid("from"), &case.jid("to"), &addresses, 0x2a, limit) {
+        Ok(sip) => {
+            let call_id = sip.call_id.map_or(String::new(), |call_id| format!("Call-ID: {call_id}\n"));
+            let headers = sip.headers.replace("\r\n", "\n");
+            assert!(!headers.contains('\r'), "{headers:?}");
+            let body = String::from_utf8(sip.body).unwrap();
+            format!("MESSAGE {}\nFrom: <{}>\n{call_id}{headers}\n{body}", sip.to, sip.from)
+        }
+        Err(error) => format!("refused: {error:?} {}", answer(failure::message_error(error))),
+    }
+}
+
+/// A MESSAGE in the form of RFC 3261, its lines ended by LF; `\r`, `\n` and `\xHH` in the body are what they say.
+fn request(text: &str) -> sip::Request {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let request_uri = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap();
+    let mut request = sip::Request { request_uri: request_uri.into(), body: unescaped(body), ..sip::Request::default() };
+    for line in lines {
+        let (name, value) = line.split_once(": ").expect(line);
+        match name {
+            "Via" => request.branch = value.split("branch=").nth(1).unwrap_or("").into(),
+            "From" => request.from = uri(value),
+            "To" => request.to = uri(value),
+            "Contact" => request.contact = Some(uri(value)),
+            "Call-ID" => request.call_id = value.into(),
+            "Content-Type" => request.content_type = Some(value.into()),
+            "Content-Language" => request.content_language = Some(value.into()),
+            "Subject" => request.subject = Some(unescaped(value)),
+            other => panic!("no header `{other}` is read"),
+        }
+    }
+    request
+}
+
+fn uri(value: &str) -> Vec<u8> {
+    value.split_once('<').and_then(|(_, rest)| rest.split_once('>')).expect("an address in brackets").0.into()
+}
+
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\\', [b'r', after @ ..]) => (bytes.push(b'\r'), rest = after).1,
+            (b'\\', [b'n', after @ ..]) => (bytes.push(b'\n'), rest = after).1,
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                let digits = [*high, *low];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+                rest = after;
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    bytes
+}

@@ -1,0 +1,235 @@
+//! What a broken or hostile peer sends: each case ends the stream with the fault that RFC 6120 §4.9.3 names, and costs no more than
+//! the limits allow.
+
+use xmpp_gateway::xmpp::fault::Fault;
+use xmpp_gateway::xmpp::framer::Framer;
+use xmpp_gateway::xmpp::framer::Limits;
+
+use crate::HEADER;
+use crate::read;
+use crate::read_open;
+
+#[track_caller]
+fn refused_in_a_stream(fault: Fault, inputs: &[&str]) {
+    for input in inputs {
+        let outcome = read_open(input);
+        assert_eq!((outcome.fault, outcome.stanzas().len()), (Some(fault), 0), "{input}");
+    }
+}
+
+#[track_caller]
+fn refused_as_a_stream(fault: Fault, inputs: &[&str]) {
+    for input in inputs {
+        let outcome = read(input);
+        assert_eq!((outcome.fault, outcome.events.len()), (Some(fault), 0), "{input}");
+    }
+}
+
+#[test]
+fn what_rfc_6120_11_1_forbids_is_restricted_xml() {
+    let billion_laughs = "<!DOCTYPE lolz [<!ENTITY lol 'lol'><!ENTITY lol2 '&lol;&lol;&lol;&lol;'>]><message>&lol2;</message>";
+    refused_in_a_stream(
+        Fault::Restricted,
+        &[
+            billion_laughs,
+            "<!DOCTYPE",
+            "<message><!DOCTYPE x></message>",
+            "<!-- comment -->",
+            "<message><!-- comment --></message>",
+            "<?xml-stylesheet href='x'?>",
+            "<message><?php ?></message>",
+            "<?xml version='1.0'?><message/>",
+            "<message>&lol;</message>",
+            "<message>&nbsp;</message>",
+            "<message to='&file;'/>",
+            "<!ENTITY x 'y'>",
+            "<![INCLUDE[",
+        ],
+    );
+    refused_as_a_stream(
+        Fault::Restricted,
+        &["<!DOCTYPE lolz [<!ENTITY lol 'lol'>]>", "<!-- -->", "<?php ?>", " <?xml version='1.0'?>"],
+    );
+}
+
+#[test]
+fn what_is_no_xml_is_not_well_formed() {
+    refused_in_a_stream(
+        Fault::NotWellFormed,
+        &[
+            "<message></presence>",
+            "<message><body></message></body>",
+            "</message>",
+            "<message to='a' to='b'/>",
+            "<message xmlns='a' xmlns='b'/>",
+            "<message xmlns:a='urn:a' xmlns:b='urn:a' a:x='' b:x=''/>",
+            "<message xmlns:a=''/>",
+            "<message xmlns:xml='urn:x'/>",
+            "<message xmlns:xmlns='urn:x'/>",
+            "<message xmlns='http://www.w3.org/XML/1998/namespace'/>",
+            "<message to=a/>",
+            "<message to/>",
+            "<message to='<'/>",
+            "<message <body/>",
+            "<message to='a'id='b'/>",
+            "< message/>",
+            "<>",
+            "<<message/>",
+            "<message>]]></message>",
+            "<message>&#0;</message>",
+            "<message>&#x1B;</message>",
+            "<message>&#xFFFF;</message>",
+            "<message to='&#0;'/>",
+            "<message>&amp</message>",
+            "<message>a & b</message>",
+            "<message>\0</message>",
+            "<message>\u{1b}</message>",
+            "<message to='\u{1}'/>",
+            "<message>\u{ffff}</message>",
+            "<message><![CDATA[\0]]></message>",
+            "<mess\u{fffe}age/>",
+            "<a:b:c xmlns:a='urn:a'/>",
+            "<message / >",
+            "<message/ >",
+            "<message\u{c}to='a'/>",
+        ],
+    );
+}
+
+#[test]
+fn bytes_that_are_no_utf_8_are_not_well_formed() {
+    // Overlong, surrogate, lone continuation, beyond U+10FFFF, cut short by the tag; read_open() splits inside each.
+    for bytes in [&b"\xc0\x80"[..], b"\xed\xa0\x80", b"\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xff", b"\xfe"] {
+        for (before, behind) in [("<message>", "</message>"), ("<message to='", "'/>"), ("<message><![CDATA[", "]]></message>")] {
+            let outcome = read_open([before.as_bytes(), bytes, behind.as_bytes()].concat());
+            assert_eq!(outcome.fault, Some(Fault::NotWellFormed), "{before} {bytes:?}");
+        }
+    }
+}
+
+#[test]
+fn other_encodings_are_unsupported() {
+    let declared = HEADER.replace("version='1.0'", "version='1.0' encoding='ISO-8859-1'");
+    refused_as_a_stream(Fault::Encoding, &[&declared]);
+    for utf_16 in [&b"\xff\xfe<\0"[..], b"\xfe\xff\0<", b"\0<\0s"] {
+        assert_eq!(read(utf_16).fault, Some(Fault::Encoding));
+    }
+    let declared = HEADER.replace("version='1.0'", "version=\"1.0\" encoding=\"utf-8\" standalone='yes' ");
+    assert_eq!(read(declared).fault, None);
+}
+
+#[test]
+fn a_byte_order_mark_is_text_before_the_root() {
+    refused_as_a_stream(Fault::NotWellFormed, &[&format!("\u{feff}{HEADER}")]);
+}
+
+#[test]
+fn xml_declarations_that_xml_forbids_are_not_well_formed() {
+    let declarations = [
+        "<?xml?>",
+        "<?xml ?>",
+        "<?xml version='1.1'?>",
+        "<?xml encoding='UTF-8' version='1.0'?>",
+        "<?xml version='1.0' standalone='maybe'?>",
+        "<?xml version='1.0' other='x'?>",
+        "<?xml version='1.0'encoding='UTF-8'?>",
+    ];
+    for declaration in declarations {
+        let fault = read(declaration).fault;
+        assert!(matches!(fault, Some(Fault::NotWellFormed | Fault::Restricted)), "{declaration}: {fault:?}");
+    }
+}
+
+#[test]
+fn what_is_no_stream_is_refused() {
+    refused_as_a_stream(
+        Fault::Namespace,
+        &[
+            "<message to='a@b'/>",
+            "<stream:stream xmlns:stream='http://etherx.jabber.org/stream' xmlns='jabber:client'>",
+            "<stream xmlns='jabber:client'>",
+            "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:component:connect'>",
+            "<html>",
+        ],
+    );
+    refused_as_a_stream(Fault::Format, &["<stream:flow xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client'>"]);
+    refused_as_a_stream(Fault::Prefix, &["<stream:stream>"]);
+    refused_as_a_stream(Fault::NotWellFormed, &["HTTP/1.1 400 Bad Request\r\n", " text", "</stream:stream>", "<![CDATA[]]>"]);
+}
+
+#[test]
+fn what_is_no_stanza_between_stanzas_is_refused() {
+    refused_in_a_stream(
+        Fault::Format,
+        &["text", " text<message/>", "&#32;", "<![CDATA[]]>", "\u{feff}", "\u{c}<message/>", HEADER.split_once("?>").unwrap().1],
+    );
+}
+
+#[test]
+fn undeclared_prefixes_are_refused() {
+    refused_in_a_stream(Fault::Prefix, &["<x:message/>", "<message><x:y/></message>", "<message x:y='z'/>"]);
+}
+
+#[test]
+fn depth_is_refused_long_before_it_harms() {
+    let outcome = read_open("<a>".repeat(100_000));
+    assert_eq!(outcome.fault, Some(Fault::Depth));
+}
+
+#[test]
+fn length_is_refused_wherever_it_is() {
+    let long = "x".repeat(300 * 1024);
+    for input in [
+        format!("<message to='{long}"),
+        format!("<message to='{long}'/>"),
+        format!("<message><body>{long}"),
+        format!("<message><body>{long}</body></message>"),
+        format!("<{long}"),
+        format!("<message><![CDATA[{long}"),
+        format!("<message>{}", "<a/>text".repeat(40_000)),
+        // Quotes that are never closed swallow what follows.
+        format!("<message to='a>{}", "<presence/>".repeat(30_000)),
+    ] {
+        let outcome = read_open(&input);
+        assert!(
+            matches!(outcome.fault, Some(Fault::Bytes | Fault::Elements)),
+            "{}: {:?}",
+            input.get(..20).unwrap_or_default(),
+            outcome.fault
+        );
+    }
+    assert_eq!(read(format!("<stream:stream id='{long}")).fault, Some(Fault::Bytes));
+    assert_eq!(read(format!("<?xml {long}")).fault, Some(Fault::Bytes));
+}
+
+#[test]
+fn numbers_are_refused() {
+    let attributes: String = (0..65).map(|number| format!(" a{number}=''")).collect();
+    refused_in_a_stream(Fault::Attributes, &[&format!("<message{attributes}/>")]);
+    refused_in_a_stream(Fault::Elements, &[&format!("<message>{}</message>", "<a/>".repeat(8192))]);
+    let declarations = |from: usize| -> String { (from..from + 60).map(|number| format!(" xmlns:a{number}='u'")).collect() };
+    let nested = format!("<a{}><a{}><a{}/></a></a>", declarations(0), declarations(60), declarations(120));
+    refused_in_a_stream(Fault::Declarations, &[&nested]);
+}
+
+/// One namespace name is shared by all elements under it: were it copied, this stanza would take a gigabyte.
+#[test]
+fn a_long_namespace_is_not_multiplied() {
+    let outcome = read_open(format!("<a xmlns='{}'>{}</a>", "n".repeat(128 * 1024), "<b/>".repeat(8000)));
+    assert_eq!(outcome.stanzas()[0].children().count(), 8000);
+}
+
+/// Were each piece a reason to look at all that is held, this would take hours.
+#[test]
+fn bytes_one_by_one_cost_no_more_than_at_once() {
+    let long = "x".repeat(8 * 1024 * 1024);
+    let mut framer = Framer::new(Limits { stanza_bytes: 32 * 1024 * 1024, depth: 2 });
+    let mut stanzas = 0;
+    for byte in format!("{HEADER}<message to='{long}'><body>{long}</body></message>").as_bytes().chunks(1) {
+        let mut input = byte;
+        while framer.next(&mut input).unwrap().is_some() {
+            stanzas += 1;
+        }
+    }
+    assert_eq!(stanzas, 2, "the header and the message");
+}
