@@ -51,8 +51,19 @@ pub enum StreamEvent {
     Opened(Header),
     /// A first-level element: a stanza, or an element of the stream itself such as `<stream:error/>`.
     Stanza(Element),
+    /// A stanza that is beyond a limit. It was read to its end and thrown away: one user's stanza must not end the stream of all.
+    Refused(Refused),
     /// The peer closed its stream. Nothing follows.
     Closed,
+}
+
+/// A stanza that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The stanza with its attributes, without anything inside: enough to answer it.
+    pub stanza: Element,
+    /// Which limit it is beyond.
+    pub fault: Fault,
 }
 
 /// The attributes of a stream header (RFC 6120 §4.7).
@@ -81,6 +92,17 @@ pub struct Framer {
     held: Vec<u8>,
     /// Bytes of this stanza in tokens that are complete.
     used: usize,
+    /// The stanza beyond a limit whose end is looked for.
+    skipped: Option<Skipped>,
+}
+
+#[derive(Debug)]
+struct Skipped {
+    refused: Refused,
+    /// Elements that are open, the stanza included.
+    depth: usize,
+    /// Bytes since it was found to be beyond the limit.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +129,7 @@ impl Framer {
             tree: Tree::new(limits.depth),
             held: Vec::new(),
             used: 0,
+            skipped: None,
         }
     }
 
@@ -127,6 +150,9 @@ impl Framer {
                 State::Empty => return Ok(Some(StreamEvent::Closed)),
                 State::Start | State::Header | State::Open => {}
             }
+            if self.skipped.is_some() {
+                return self.skip(input);
+            }
             if self.scanner.is_idle() && !self.tree.is_in_stanza() {
                 self.skip_space(input)?;
             }
@@ -137,19 +163,76 @@ impl Framer {
             let budget = self.limits.stanza_bytes.saturating_sub(self.used).saturating_sub(self.held.len());
             let window = input.get(..budget).unwrap_or(input);
             let Some((token, end)) = self.scanner.feed(window)? else {
-                if window.len() == budget {
-                    return Err(Fault::Bytes);
-                }
+                let is_over = window.len() == budget;
                 self.held.extend_from_slice(window);
-                *input = &[];
+                *input = input.get(window.len()..).unwrap_or_default();
+                if is_over {
+                    self.refuse(Fault::Bytes, Opened::Nothing)?;
+                    continue;
+                }
                 return Ok(None);
             };
             let (bytes, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
             *input = rest;
-            if let Some(event) = self.take(token, bytes)? {
-                return Ok(Some(event));
+            match self.take(token, bytes) {
+                Ok(Some(event)) => return Ok(Some(event)),
+                Ok(None) => {}
+                Err(fault) => self.refuse(fault, Opened::by(token, bytes))?,
             }
         }
+    }
+
+    /// Goes on without the stanza, if the fault is a limit of ours and not one of the XML: that ends the stream.
+    fn refuse(&mut self, fault: Fault, opened: Opened) -> Result<(), Fault> {
+        match fault {
+            Fault::Bytes | Fault::Depth | Fault::Attributes | Fault::Elements | Fault::Declarations => {}
+            Fault::NotWellFormed | Fault::Restricted | Fault::Encoding | Fault::Namespace | Fault::Prefix | Fault::Format => {
+                return Err(fault);
+            }
+        }
+        // Without the start tag of the stanza there is nobody to answer.
+        let (stanza, depth) = self.tree.abandon().ok_or(fault)?;
+        let depth = depth.saturating_add(usize::from(opened == Opened::Element));
+        self.used = 0;
+        if !self.scanner.is_in_markup() {
+            self.held.clear();
+        }
+        self.skipped = Some(Skipped { refused: Refused { stanza, fault }, depth, bytes: 0 });
+        Ok(())
+    }
+
+    /// Looks for the end of the refused stanza. Only tags are looked at, and only to be counted.
+    fn skip(&mut self, input: &mut &[u8]) -> Result<Option<StreamEvent>, Fault> {
+        while let Some(skipped) = &mut self.skipped {
+            if input.is_empty() {
+                return Ok(None);
+            }
+            let window = input.get(..SKIPPED_BYTES.saturating_sub(skipped.bytes)).unwrap_or(input);
+            let found = self.scanner.feed(window)?;
+            let end = found.map_or(window.len(), |(_, end)| end);
+            let (bytes, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
+            *input = rest;
+            skipped.bytes = skipped.bytes.saturating_add(bytes.len());
+            let is_tag = self.scanner.is_in_markup() || matches!(found, Some((Token::Tag, _)));
+            if is_tag {
+                self.held.extend_from_slice(bytes);
+            }
+            if skipped.bytes >= SKIPPED_BYTES || self.held.len() > self.limits.stanza_bytes {
+                return Err(Fault::Bytes);
+            }
+            let Some((Token::Tag, _)) = found else { continue };
+            match Tag::parse(tag::characters(&self.held)?)? {
+                Tag::Start(tag) if tag.is_empty => {}
+                Tag::Start(_) => skipped.depth = skipped.depth.saturating_add(1),
+                Tag::End(_) => skipped.depth = skipped.depth.saturating_sub(1),
+            }
+            self.held.clear();
+            self.held.shrink_to(KEPT);
+            if skipped.depth == 0 {
+                return Ok(self.skipped.take().map(|skipped| StreamEvent::Refused(skipped.refused)));
+            }
+        }
+        Ok(None)
     }
 
     /// Drops white space between stanzas, which peers send to keep the connection alive (RFC 6120 §4.6.1).
@@ -264,6 +347,23 @@ impl Element {
     }
 }
 
+/// Whether the token at which a fault was found has opened an element, which the tree then does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    Element,
+    Nothing,
+}
+
+impl Opened {
+    fn by(token: Token, last_bytes: &[u8]) -> Self {
+        match token {
+            // A fault of a limit comes from a start tag; an empty one has its end with it.
+            Token::Tag if !last_bytes.ends_with(b"/>") => Self::Element,
+            Token::Tag | Token::Text | Token::CData | Token::Declaration => Self::Nothing,
+        }
+    }
+}
+
 /// Checks an XML declaration (XML 1.0 §2.8). Any other processing instruction is forbidden (RFC 6120 §11.1).
 fn check_declaration(token: &str) -> Result<(), Fault> {
     let attributes: Vec<_> = Attributes::of_declaration(token).ok_or(Fault::Restricted)?.take(4).collect::<Result<_, _>>()?;
@@ -291,6 +391,9 @@ fn is_space(byte: u8) -> bool {
 }
 
 const STANDALONE: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+/// How long a refused stanza may go on. Servers bound their own users far below; one that does not is cut off.
+const SKIPPED_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the buffer for an unfinished token keeps after a long one.
 const KEPT: usize = 4096;

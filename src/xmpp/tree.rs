@@ -21,6 +21,8 @@ pub(super) struct Tree {
     written: String,
     /// Where in `written` each name starts.
     written_at: Vec<usize>,
+    /// Length of the root's name in `written`.
+    root_written: usize,
     scope: Scope,
     /// Elements of this stanza so far.
     elements: usize,
@@ -45,6 +47,7 @@ impl Tree {
             open: Vec::new(),
             written: String::new(),
             written_at: Vec::new(),
+            root_written: 0,
             scope: Scope::default(),
             elements: 0,
         }
@@ -54,6 +57,7 @@ impl Tree {
     pub(super) fn root(&mut self, tag: &StartTag<'_>) -> Result<Element, Fault> {
         let root = self.element(tag, 0)?;
         self.push_written(tag.written);
+        self.root_written = tag.written.len();
         Ok(root)
     }
 
@@ -91,6 +95,20 @@ impl Tree {
         let Some(element) = self.open.pop() else { return Ok(Completed::Root) };
         self.scope.leave(level);
         Ok(self.complete(element))
+    }
+
+    /// Gives up the stanza under construction: what comes back is its start tag, and how many of its elements are open.
+    pub(super) fn abandon(&mut self) -> Option<(Element, usize)> {
+        let depth = self.open.len();
+        let mut elements = self.open.drain(..);
+        let mut stanza = elements.next()?;
+        drop(elements);
+        stanza.clear_content();
+        self.written_at.truncate(1);
+        self.written.truncate(self.root_written);
+        self.scope.leave(1);
+        self.elements = 0;
+        Some((stanza, depth))
     }
 
     /// Takes text. Outside of a stanza there is no place for it.
