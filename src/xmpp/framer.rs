@@ -1,8 +1,8 @@
 //! Bytes of an XMPP stream to its header and its stanzas (RFC 6120 §4, §11).
 //!
 //! Each byte is looked at once, however the input is split, and a stanza is built while its bytes come in: what is kept of it is
-//! its tree and at most one unfinished token. A split of the input never changes what comes out. After a [`Fault`] or the end of
-//! the stream further input is dropped unread.
+//! its tree and at most one unfinished token. A split of the input never changes what comes out. A stanza beyond one of the
+//! [`Limits`] is skipped; any other [`Fault`] ends the stream. After that, or the end of the stream, further input is dropped unread.
 //!
 //! ```
 //! # use xmpp_gateway::xmpp::framer::{Framer, StreamEvent};
@@ -18,8 +18,8 @@ use std::mem;
 use crate::xmpp::element::Element;
 use crate::xmpp::fault::Fault;
 use crate::xmpp::ns;
+use crate::xmpp::skip::Skip;
 use crate::xmpp::tag;
-use crate::xmpp::tag::Attributes;
 use crate::xmpp::tag::StartTag;
 use crate::xmpp::tag::Tag;
 use crate::xmpp::token::Place;
@@ -35,12 +35,15 @@ pub struct Limits {
     pub stanza_bytes: usize,
     /// Levels of elements in a stanza, the stanza itself being the first.
     pub depth: usize,
+    /// How many more bytes of a refused stanza are read for its end. That many end the stream.
+    pub skipped_bytes: usize,
 }
 
-/// 256 KiB is what common servers take from their own clients; stanzas in use are nested about ten deep.
+/// 256 KiB is what common servers take from their own clients; stanzas in use are nested about ten deep. What servers take from
+/// each other is far below 16 MiB: one that sends more has no bound of its own.
 impl Default for Limits {
     fn default() -> Self {
-        Self { stanza_bytes: 256 * 1024, depth: 64 }
+        Self { stanza_bytes: 256 * 1024, depth: 64, skipped_bytes: 16 * 1024 * 1024 }
     }
 }
 
@@ -51,7 +54,7 @@ pub enum StreamEvent {
     Opened(Header),
     /// A first-level element: a stanza, or an element of the stream itself such as `<stream:error/>`.
     Stanza(Element),
-    /// A stanza that is beyond a limit. It was read to its end and thrown away: one user's stanza must not end the stream of all.
+    /// A stanza beyond a limit. It was read to its end and thrown away: one user's stanza must not end the stream of all.
     Refused(Refused),
     /// The peer closed its stream. Nothing follows.
     Closed,
@@ -60,8 +63,9 @@ pub enum StreamEvent {
 /// A stanza that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The stanza with its attributes, without anything inside: enough to answer it.
-    pub stanza: Element,
+    /// The stanza without anything inside: enough to answer it. If its start tag has too many attributes, it has those that a
+    /// reply needs; if that has too many bytes, there is none.
+    pub stanza: Option<Element>,
     /// Which limit it is beyond.
     pub fault: Fault,
 }
@@ -92,17 +96,8 @@ pub struct Framer {
     held: Vec<u8>,
     /// Bytes of this stanza in tokens that are complete.
     used: usize,
-    /// The stanza beyond a limit whose end is looked for.
-    skipped: Option<Skipped>,
-}
-
-#[derive(Debug)]
-struct Skipped {
-    refused: Refused,
-    /// Elements that are open, the stanza included.
-    depth: usize,
-    /// Bytes since it was found to be beyond the limit.
-    bytes: usize,
+    /// A stanza beyond a limit, and the search for its end.
+    skipped: Option<(Refused, Skip)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,8 +145,9 @@ impl Framer {
                 State::Empty => return Ok(Some(StreamEvent::Closed)),
                 State::Start | State::Header | State::Open => {}
             }
-            if self.skipped.is_some() {
-                return self.skip(input);
+            if let Some((_, skip)) = &mut self.skipped {
+                let is_at_end = skip.feed(&mut self.scanner, input)?;
+                return Ok(self.skipped.take_if(|_| is_at_end).map(|(refused, _)| StreamEvent::Refused(refused)));
             }
             if self.scanner.is_idle() && !self.tree.is_in_stanza() {
                 self.skip_space(input)?;
@@ -167,71 +163,47 @@ impl Framer {
                 self.held.extend_from_slice(window);
                 *input = input.get(window.len()..).unwrap_or_default();
                 if is_over {
-                    self.refuse(Fault::Bytes, Opened::Nothing)?;
+                    self.refuse_token()?;
                     continue;
                 }
                 return Ok(None);
             };
             let (bytes, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
             *input = rest;
-            match self.take(token, bytes) {
-                Ok(Some(event)) => return Ok(Some(event)),
-                Ok(None) => {}
-                Err(fault) => self.refuse(fault, Opened::by(token, bytes))?,
+            if let Some(event) = self.take(token, bytes)? {
+                return Ok(Some(event));
             }
         }
     }
 
-    /// Goes on without the stanza, if the fault is a limit of ours and not one of the XML: that ends the stream.
-    fn refuse(&mut self, fault: Fault, opened: Opened) -> Result<(), Fault> {
-        match fault {
-            Fault::Bytes | Fault::Depth | Fault::Attributes | Fault::Elements | Fault::Declarations => {}
-            Fault::NotWellFormed | Fault::Restricted | Fault::Encoding | Fault::Namespace | Fault::Prefix | Fault::Format => {
-                return Err(fault);
-            }
-        }
-        // Without the start tag of the stanza there is nobody to answer.
-        let (stanza, depth) = self.tree.abandon().ok_or(fault)?;
-        let depth = depth.saturating_add(usize::from(opened == Opened::Element));
+    /// The stanza ends within its limit no more: goes on without it, in the middle of a token.
+    fn refuse_token(&mut self) -> Result<(), Fault> {
+        let begun = mem::take(&mut self.held);
+        let (stanza, open) = match self.tree.abandon() {
+            Some((stanza, open)) => (Some(stanza), open),
+            // Its own start tag does not end.
+            None if self.state == State::Open && self.scanner.is_in_tag() && !begun.starts_with(b"</") => (None, 0),
+            None => return Err(Fault::Bytes),
+        };
         self.used = 0;
-        if !self.scanner.is_in_markup() {
-            self.held.clear();
-        }
-        self.skipped = Some(Skipped { refused: Refused { stanza, fault }, depth, bytes: 0 });
+        let skip = Skip::new(open, &begun, self.limits.skipped_bytes);
+        self.skipped = Some((Refused { stanza, fault: Fault::Bytes }, skip));
         Ok(())
     }
 
-    /// Looks for the end of the refused stanza. Only tags are looked at, and only to be counted.
-    fn skip(&mut self, input: &mut &[u8]) -> Result<Option<StreamEvent>, Fault> {
-        while let Some(skipped) = &mut self.skipped {
-            if input.is_empty() {
-                return Ok(None);
-            }
-            let window = input.get(..SKIPPED_BYTES.saturating_sub(skipped.bytes)).unwrap_or(input);
-            let found = self.scanner.feed(window)?;
-            let end = found.map_or(window.len(), |(_, end)| end);
-            let (bytes, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
-            *input = rest;
-            skipped.bytes = skipped.bytes.saturating_add(bytes.len());
-            let is_tag = self.scanner.is_in_markup() || matches!(found, Some((Token::Tag, _)));
-            if is_tag {
-                self.held.extend_from_slice(bytes);
-            }
-            if skipped.bytes >= SKIPPED_BYTES || self.held.len() > self.limits.stanza_bytes {
-                return Err(Fault::Bytes);
-            }
-            let Some((Token::Tag, _)) = found else { continue };
-            match Tag::parse(tag::characters(&self.held)?)? {
-                Tag::Start(tag) if tag.is_empty => {}
-                Tag::Start(_) => skipped.depth = skipped.depth.saturating_add(1),
-                Tag::End(_) => skipped.depth = skipped.depth.saturating_sub(1),
-            }
-            self.held.clear();
-            self.held.shrink_to(KEPT);
-            if skipped.depth == 0 {
-                return Ok(self.skipped.take().map(|skipped| StreamEvent::Refused(skipped.refused)));
-            }
+    /// The stanza goes beyond a limit with this tag: goes on without it. `Some`: it has ended with the tag.
+    fn refuse_tag(&mut self, tag: &StartTag<'_>, fault: Fault) -> Result<Option<StreamEvent>, Fault> {
+        let (stanza, open) = match self.tree.abandon() {
+            Some(abandoned) => abandoned,
+            None => (self.tree.addresses(tag)?, 0),
+        };
+        let open = open.saturating_add(usize::from(!tag.is_empty));
+        let refused = Refused { stanza: Some(stanza), fault };
+        self.used = 0;
+        if open == 0 {
+            return Ok(Some(StreamEvent::Refused(refused)));
         }
+        self.skipped = Some((refused, Skip::new(open, b"", self.limits.skipped_bytes)));
         Ok(None)
     }
 
@@ -280,7 +252,7 @@ impl Framer {
                 self.tree.text(&tag::section_text(section.unwrap_or_default()))?;
             }
             Token::Declaration => {
-                check_declaration(characters)?;
+                tag::check_declaration(characters)?;
                 self.state = State::Header;
                 self.used = 0;
             }
@@ -291,7 +263,10 @@ impl Framer {
 
     fn tag(&mut self, tag: Tag<'_>) -> Result<Option<StreamEvent>, Fault> {
         let completed = match tag {
-            Tag::Start(tag) if self.state == State::Open => self.tree.start(&tag)?,
+            Tag::Start(tag) if self.state == State::Open => match self.tree.start(&tag) {
+                Err(fault) if fault.is_limit() => return self.refuse_tag(&tag, fault),
+                completed => completed?,
+            },
             Tag::Start(tag) => return self.header(&tag).map(Some),
             Tag::End(written) => self.tree.end(written)?,
         };
@@ -339,45 +314,16 @@ impl Element {
         let mut framer = Framer::default();
         framer.next(&mut &STANDALONE[..])?;
         let mut input = xml.as_bytes();
-        let Some(StreamEvent::Stanza(element)) = framer.next(&mut input)? else { return Err(Fault::NotWellFormed) };
+        let element = match framer.next(&mut input)? {
+            Some(StreamEvent::Stanza(element)) => element,
+            Some(StreamEvent::Refused(refused)) => return Err(refused.fault),
+            Some(StreamEvent::Opened(_) | StreamEvent::Closed) | None => return Err(Fault::NotWellFormed),
+        };
         if !trim_space(input).is_empty() {
             return Err(Fault::Format);
         }
         Ok(element)
     }
-}
-
-/// Whether the token at which a fault was found has opened an element, which the tree then does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opened {
-    Element,
-    Nothing,
-}
-
-impl Opened {
-    fn by(token: Token, last_bytes: &[u8]) -> Self {
-        match token {
-            // A fault of a limit comes from a start tag; an empty one has its end with it.
-            Token::Tag if !last_bytes.ends_with(b"/>") => Self::Element,
-            Token::Tag | Token::Text | Token::CData | Token::Declaration => Self::Nothing,
-        }
-    }
-}
-
-/// Checks an XML declaration (XML 1.0 §2.8). Any other processing instruction is forbidden (RFC 6120 §11.1).
-fn check_declaration(token: &str) -> Result<(), Fault> {
-    let attributes: Vec<_> = Attributes::of_declaration(token).ok_or(Fault::Restricted)?.take(4).collect::<Result<_, _>>()?;
-    let mut fields = attributes.iter().map(|(name, value)| (name.local, *value)).peekable();
-    if fields.next() != Some(("version", "1.0")) {
-        return Err(Fault::NotWellFormed);
-    }
-    if let Some((_, encoding)) = fields.next_if(|(name, _)| *name == "encoding")
-        && !encoding.eq_ignore_ascii_case("utf-8")
-    {
-        return Err(Fault::Encoding);
-    }
-    fields.next_if(|field| matches!(field, ("standalone", "yes" | "no")));
-    if fields.next().is_some() { Err(Fault::NotWellFormed) } else { Ok(()) }
 }
 
 fn trim_space(input: &[u8]) -> &[u8] {
@@ -391,9 +337,6 @@ fn is_space(byte: u8) -> bool {
 }
 
 const STANDALONE: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
-
-/// How long a refused stanza may go on. Servers bound their own users far below; one that does not is cut off.
-const SKIPPED_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the buffer for an unfinished token keeps after a long one.
 const KEPT: usize = 4096;

@@ -62,11 +62,11 @@ impl Scanner {
         matches!(self.state, State::Idle)
     }
 
-    /// Whether bytes of a token other than text or a CDATA section were seen.
-    pub(super) fn is_in_markup(&self) -> bool {
+    /// Whether the token is a tag, as far as its bytes tell.
+    pub(super) fn is_in_tag(&self) -> bool {
         match self.state {
-            State::Markup | State::Tag(_) | State::Declaration(_) | State::Section(_) => true,
-            State::Idle | State::Text | State::CData(_) => false,
+            State::Markup | State::Tag(_) => true,
+            State::Idle | State::Text | State::Declaration(_) | State::Section(_) | State::CData(_) => false,
         }
     }
 
