@@ -57,11 +57,11 @@ def test_subject_language_and_thread_of_xmpp_are_kept(gateway):
     assert message.header("Call-ID").startswith("0e3141cd80894871a68e6fe6b1ec56fa")
 
 
-def test_an_answer_stays_in_the_thread(gateway):
+def test_an_answer_from_sip_stays_in_the_thread(gateway):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()
-    alice.message(f"sip:{juliet.bare}", "question", call_id="conversation-1@127.0.0.1")
-    juliet.message(jid(alice), "answer", thread=child(juliet.expect_message(), "thread"))
-    assert alice.expect("MESSAGE").header("Call-ID").startswith("conversation-1@127.0.0.1")
+    juliet.message(jid(alice), "question", thread="a thread <&> of juliet")
+    alice.message(f"sip:{juliet.bare}", "answer", call_id=alice.expect("MESSAGE").header("Call-ID"))
+    assert child(juliet.expect_message("answer"), "thread") == "a thread <&> of juliet"
 
 
 def test_a_message_of_another_type_than_text_is_refused(gateway):
