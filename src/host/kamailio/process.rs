@@ -6,10 +6,11 @@
 use std::ffi::c_int;
 use std::io;
 use std::mem;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
-use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering;
@@ -144,8 +145,8 @@ impl Host for KamailioHost<'_> {
         presence::watchers_changed(presentity)
     }
 
-    fn wake_descriptor(&self) -> RawFd {
-        self.stop.as_raw_fd()
+    fn wake_descriptor(&self) -> BorrowedFd<'_> {
+        self.stop.as_fd()
     }
 
     fn wake(&mut self) -> Flow {

@@ -1,5 +1,6 @@
 //! The XMPP process as OpenSIPS runs it: forked with its own IPC pipe, with the script and with the modules initialised for it.
 
+use std::os::fd::BorrowedFd;
 use std::os::fd::RawFd;
 use std::process;
 use std::time::Duration;
@@ -55,8 +56,9 @@ impl Host for OpenSips<'_> {
         }
     }
 
-    fn wake_descriptor(&self) -> RawFd {
-        wake_descriptor()
+    fn wake_descriptor(&self) -> BorrowedFd<'_> {
+        // SAFETY: [H4] the host opened the pipe before the fork and closes it with the process.
+        unsafe { BorrowedFd::borrow_raw(wake_descriptor()) }
     }
 
     /// Jobs one by one, and none when the host terminates: that job would end the process before the stream is closed.
