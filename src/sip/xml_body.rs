@@ -14,6 +14,8 @@ use quick_xml::events::BytesText;
 use quick_xml::events::Event;
 use quick_xml::name::PrefixDeclaration;
 
+use crate::xml::is_legal;
+
 /// The longest body that is parsed: the longest that fits a UDP datagram.
 pub(super) const MAX_BODY: usize = 65_535;
 
@@ -188,6 +190,10 @@ impl<'a> XmlBody<'a> {
             return Err(BodyError::TooLong);
         }
         let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
+        // quick-xml lets pass what XML forbids, and what is forbidden here would be forbidden in the stanza too.
+        if !is_legal(text) {
+            return Err(BodyError::Malformed);
+        }
         let reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
         let mut body = Self { reader, depth: 0, at_empty: false, scope: Vec::new() };
         loop {
