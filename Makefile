@@ -1,21 +1,33 @@
-# Builds xmpp_gateway.so for the SIP servers of this machine.
+# Builds xmpp_gateway.so for the SIP servers of this machine, tests it, shows it, measures it.
 #
 #   make                        for every host found
 #   make HOST=kamailio          build/kamailio/xmpp_gateway.so, for the Kamailio that is installed
-#   make HOST=opensips          build/opensips/xmpp_gateway.so, for the tree OPENSIPS_SRC
+#   make HOST=opensips          build/opensips/xmpp_gateway.so, for the tree OPENSIPS_SRC; without it, build/opensips-VERSION/ for
+#                               each tree found, and build/opensips/ for the newest of them
 #   make install [DESTDIR=...]  what is built: modules, documentation, examples
+#   make demo [KEEP=1]          a conversation between a SIP client and an XMPP client; installs what is missing
+#   make test                   all tests, on every host found; installs what is missing
+#   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options)
 #   make clean
 #
 # Variables, all optional:
 #   KAMAILIO_SRC      source tree of the installed Kamailio (else apt fetches its source package)
 #   KAMAILIO_MODULES  folder of its modules (else the usual ones)
-#   OPENSIPS_SRC      source tree of OpenSIPS (else one under /usr/src or /usr/local/src)
+#   OPENSIPS_SRC      source tree of OpenSIPS (else those under /usr/src and /usr/local/src)
 #   FEATURES          features of the crate
 #   CARGO             cargo
 
+ifneq ($(wildcard ../../Makefile.modules),)
+# Inside an OpenSIPS source tree this is the Makefile of a module.
+NAME=xmpp_gateway.so
+include src/host/opensips/module.mk
+else
+
 CARGO ?= cargo
+BUILD ?= build
 PREFIX ?= /usr
 DOCS ?= $(PREFIX)/share/doc/xmpp_gateway
+PYTHON ?= /usr/bin/python3
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 ifdef KAMAILIO_MODULES
@@ -29,7 +41,8 @@ endif
 ifdef OPENSIPS_SRC
 OPENSIPS_FOUND := $(OPENSIPS_SRC)
 else
-OPENSIPS_FOUND := $(firstword $(patsubst %/sr_module.h,%,$(wildcard /usr/src/opensips*/sr_module.h /usr/local/src/opensips*/sr_module.h)))
+OPENSIPS_FOUND := $(shell ls -d $(patsubst %/core_cmds.c,%,$(wildcard \
+	/usr/src/opensips*/core_cmds.c /usr/local/src/opensips*/core_cmds.c)) /dev/null | grep -v '^/dev/null$$' | sort -V)
 endif
 
 ifdef HOST
@@ -40,7 +53,7 @@ endif
 
 # One build at a time: the hosts share cargo's folder.
 .NOTPARALLEL:
-.PHONY: all kamailio opensips install clean
+.PHONY: all kamailio opensips install demo test bench clean
 
 all: $(HOSTS)
 ifeq ($(strip $(HOSTS)),)
@@ -48,18 +61,30 @@ ifeq ($(strip $(HOSTS)),)
 	"/usr/local/lib), set KAMAILIO_MODULES, or set OPENSIPS_SRC to a source tree of OpenSIPS" >&2; exit 1
 endif
 
+# $(call build,host,folder): cargo's product to its place, in one step that a running server survives.
 build = XMPP_GATEWAY_HOST=$(1) $(CARGO) rustc --release --lib --crate-type cdylib $(if $(FEATURES),--features $(FEATURES)) \
-	&& mkdir -p build/$(1) && cp $(TARGET_DIR)/release/libxmpp_gateway.so build/$(1)/xmpp_gateway.so.new \
-	&& mv build/$(1)/xmpp_gateway.so.new build/$(1)/xmpp_gateway.so
+	&& mkdir -p $(BUILD)/$(2) && cp $(TARGET_DIR)/release/libxmpp_gateway.so $(BUILD)/$(2)/xmpp_gateway.so.new \
+	&& mv $(BUILD)/$(2)/xmpp_gateway.so.new $(BUILD)/$(2)/xmpp_gateway.so
 
 kamailio:
 ifndef KAMAILIO_SRC
 	src/host/kamailio/headers.sh build/kamailio/src
 endif
-	$(call build,kamailio)
+	$(call build,kamailio,kamailio)
 
 opensips:
-	$(call build,opensips)
+ifdef OPENSIPS_SRC
+	$(call build,opensips,opensips)
+else ifeq ($(OPENSIPS_FOUND),)
+	@echo "No OpenSIPS found: set OPENSIPS_SRC to the source tree of the running build (opensips*/core_cmds.c was looked for" \
+	"under /usr/src and /usr/local/src)" >&2; exit 1
+else
+	set -e; for tree in $(OPENSIPS_FOUND); do \
+		version=$$(sed -n 's/^VERSION_\(MAJOR\|MINOR\|SUBMINOR\) *= *\([0-9]*\).*/\2/p' $$tree/Makefile.defs | paste -sd.); \
+		export OPENSIPS_SRC=$$tree; $(call build,opensips,opensips-$$version); \
+		mkdir -p $(BUILD)/opensips; cp $(BUILD)/opensips-$$version/xmpp_gateway.so $(BUILD)/opensips/xmpp_gateway.so; \
+	done
+endif
 
 install:
 	@[ -f build/kamailio/xmpp_gateway.so ] || [ -f build/opensips/xmpp_gateway.so ] || \
@@ -73,6 +98,26 @@ install:
 	install -d "$(DESTDIR)$(DOCS)"
 	cp -R module-docs cfg-examples README.md LICENSE "$(DESTDIR)$(DOCS)/"
 
+demo:
+	tests/e2e/install.sh
+	$(MAKE) kamailio
+	$(PYTHON) tests/e2e/demo.py
+
+# Without a host first: what fails there needs no server to be understood.
+test:
+	tests/e2e/install.sh
+	$(CARGO) test --quiet
+	$(MAKE) all
+	cd tests/e2e && $(PYTHON) -m pytest -q $(ARGS)
+
+# The module with the entry points of the benchmark is never the one that is installed.
+bench:
+	tests/e2e/install.sh
+	$(MAKE) all BUILD=build/bench FEATURES=bench
+	$(CARGO) bench --bench gateway -- $(ARGS)
+
 clean:
 	rm -rf build
 	$(CARGO) clean
+
+endif

@@ -21,3 +21,9 @@ mod kamailio;
 
 #[cfg(host = "opensips")]
 mod opensips;
+
+/// Gives the XMPP process its name in `ps` and under /proc.
+pub(crate) fn name_process() {
+    // SAFETY: [H1] the call reads a NUL-terminated text of less than 16 bytes.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"xmpp_gateway".as_ptr()) };
+}

@@ -102,7 +102,7 @@ impl Receiver {
         &self.shared
     }
 
-    /// Reads up to [`BATCH`] datagrams into `inbox`, without blocking. 0: there is nothing now.
+    /// Reads up to [`BATCH`] datagrams into `inbox`, without blocking. Fewer than that: nothing is left now.
     pub fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
         inbox.receive(self.socket.as_raw_fd())
     }
@@ -127,14 +127,9 @@ impl std::fmt::Debug for Inbox {
     }
 }
 
-impl Default for Inbox {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Inbox {
-    /// An empty one.
+    /// An empty one. Make it once: it is several megabytes of untouched memory.
+    #[allow(clippy::new_without_default, reason = "a default invites std::mem::take, which would make a new one each time")]
     pub fn new() -> Self {
         // Zeroed memory comes untouched from the kernel, page by page as it is used.
         Self { room: (0..BATCH).map(|_| vec![0; MAX_DATAGRAM]).collect(), lengths: [0; BATCH], count: 0 }
@@ -158,15 +153,19 @@ impl Inbox {
             header.msg_hdr.msg_iovlen = 1;
         }
         let wanted = libc::c_uint::try_from(BATCH).unwrap_or(libc::c_uint::MAX);
-        // SAFETY: [H2] each header names one piece, each piece the writable memory of one `room`; all of them outlive the call, and
-        // `wanted` is their number.
-        let got = unsafe { libc::recvmmsg(socket, headers.as_mut_ptr(), wanted, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
-        let Ok(got) = usize::try_from(got) else {
+        let got = loop {
+            // SAFETY: [H2] each header names one piece, each piece the writable memory of one `room`; all of them outlive the call,
+            // and `wanted` is their number.
+            let got = unsafe { libc::recvmmsg(socket, headers.as_mut_ptr(), wanted, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
+            if let Ok(got) = usize::try_from(got) {
+                break got;
+            }
             let error = io::Error::last_os_error();
-            return match error.raw_os_error() {
-                Some(libc::EAGAIN | libc::EINTR) => Ok(0),
-                _ => Err(error),
-            };
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                Some(libc::EAGAIN) => return Ok(0),
+                _ => return Err(error),
+            }
         };
         for (length, header) in self.lengths.iter_mut().zip(&headers).take(got) {
             *length = usize::try_from(header.msg_len).unwrap_or(0);

@@ -16,6 +16,9 @@ pub trait Host {
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError>;
     /// Has the presence server ask again who may see this XMPP user (bare SIP URI), and tell its watchers.
     fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError>;
+    /// Sends a MESSAGE through tm and forgets it: no callback, nothing of ours. The yardstick of the benchmark.
+    #[cfg(feature = "bench")]
+    fn bare_request(&mut self, message: &sip::Message) -> Result<(), HostError>;
     /// A descriptor that becomes readable when the host wants this process: its IPC, its stop signal.
     fn wake_descriptor(&self) -> BorrowedFd<'_>;
     /// Handles what made the descriptor readable, without blocking.

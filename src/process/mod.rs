@@ -6,6 +6,8 @@
 pub mod host;
 
 mod backoff;
+#[cfg(feature = "bench")]
+mod bench;
 mod connection;
 mod output;
 mod turn;

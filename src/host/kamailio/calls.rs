@@ -57,6 +57,26 @@ pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostEr
     Err(HostError::Refused(sent))
 }
 
+/// The least that tm can be asked for.
+#[cfg(feature = "bench")]
+pub(super) fn bare_request(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
+    let mut method = host_text(METHOD);
+    let mut headers = host_text(message.headers.as_bytes());
+    let mut body = host_text(&message.body);
+    let mut to = host_text(message.to.as_bytes());
+    let mut from = host_text(message.from.as_bytes());
+    let mut next_hop = gateway.config.outbound_proxy.as_ref().map(|uri| host_text(uri.as_bytes()));
+    // SAFETY: the structure holds pointers, numbers and an optional function, for which all zeros is a value.
+    let mut request: sys::uac_req = unsafe { mem::zeroed() };
+    request.method = &raw mut method;
+    request.headers = &raw mut headers;
+    request.body = &raw mut body;
+    let ruri = &raw mut to;
+    // SAFETY: [H1][H2] tm copies all texts.
+    let sent = unsafe { (gateway.binds.t_request)(&raw mut request, ruri, ruri, &raw mut from, optional(&mut next_hop)) };
+    if sent > 0 { Ok(()) } else { Err(HostError::Refused(sent)) }
+}
+
 /// Publishes, refreshes or takes away the state of one resource.
 pub(super) fn publish(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8>) -> Result<(), HostError> {
     let mut presentity = host_text(publish.presentity.as_bytes());

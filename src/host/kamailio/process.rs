@@ -22,6 +22,7 @@ use super::callbacks;
 use super::calls;
 use super::presence;
 use super::sys;
+use crate::host;
 use crate::host::guard;
 use crate::process;
 use crate::process::host::Flow;
@@ -80,6 +81,7 @@ pub(super) fn fork(gateway: &Gateway) -> c_int {
 }
 
 fn run(gateway: &Gateway) -> ! {
+    host::name_process();
     let code = match KamailioHost::new(gateway) {
         Ok(mut host) => {
             while guard::answer(Flow::Continue, || {
@@ -143,6 +145,11 @@ impl Host for KamailioHost<'_> {
 
     fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
         presence::watchers_changed(presentity)
+    }
+
+    #[cfg(feature = "bench")]
+    fn bare_request(&mut self, message: &sip::Message) -> Result<(), HostError> {
+        calls::bare_request(self.gateway, message)
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {

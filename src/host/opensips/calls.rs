@@ -88,6 +88,31 @@ fn transaction(module: &Module, message: &Message, origin: *mut c_void) -> Resul
     accepted(code)
 }
 
+/// The least that tm can be asked for.
+#[cfg(feature = "bench")]
+pub(super) fn bare_request(module: &Module, message: &Message) -> Result<(), HostError> {
+    let request = module.tm.t_request.ok_or(HostError::Missing("tm"))?;
+    let (mut method, mut to, mut from) = (string("MESSAGE"), string(&message.to), string(&message.from));
+    let (mut headers, mut body) = (string(&message.headers), bytes(&message.body));
+    let mut next_hop = optional(module.config.outbound_proxy.as_deref());
+    // SAFETY: [H1][H2] tm copies all texts.
+    let code = unsafe {
+        request(
+            &raw mut method,
+            ptr::null_mut(),
+            &raw mut to,
+            &raw mut from,
+            &raw mut headers,
+            &raw mut body,
+            &raw mut next_hop,
+            None,
+            ptr::null_mut(),
+            None,
+        )
+    };
+    accepted(code)
+}
+
 /// tm makes up the Call-ID of a request outside a dialog: for a wanted one it is handed a dialog of our own.
 fn transaction_with_call_id(
     module: &Module,

@@ -10,6 +10,7 @@ use super::Module;
 use super::calls;
 use super::calls::Tags;
 use super::sys;
+use crate::host;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
@@ -19,6 +20,7 @@ use crate::sip::Subscribe;
 
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
+    host::name_process();
     let mut host = OpenSips { module, tags: Tags::new(start_number()) };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {
@@ -54,6 +56,11 @@ impl Host for OpenSips<'_> {
             Some(presence) => presence.watchers_changed(presentity),
             None => Err(HostError::Missing("presence_xml")),
         }
+    }
+
+    #[cfg(feature = "bench")]
+    fn bare_request(&mut self, message: &Message) -> Result<(), HostError> {
+        calls::bare_request(self.module, message)
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {

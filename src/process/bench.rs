@@ -1,0 +1,40 @@
+//! The yardstick of `make bench`: how many MESSAGEs tm sends from this process when nothing else is to be done.
+//!
+//! `<iq type='set'><loop xmlns='urn:xmpp_gateway:bench' count='N' to='sip:...'/></iq>` sends N of them back to back and answers with
+//! the time it took. Only in a module built with the feature `bench`.
+
+use std::time::Instant;
+
+use crate::process::host::Host;
+use crate::sip;
+use crate::xml::XmlWriter;
+use crate::xmpp::element::Element;
+use crate::xmpp::stanza::iq_result;
+
+const NS: &str = "urn:xmpp_gateway:bench";
+
+/// A message of usual length, as long as those that the benchmark sends through the gateway.
+const BODY: &str = "With love's light wings did I o'er-perch these walls #m000000000#";
+
+/// The answer, if the stanza asks for a loop.
+pub(super) fn answer(host: &mut impl Host, stanza: &Element) -> Option<String> {
+    let wanted = stanza.child("loop", NS)?;
+    let count: u32 = wanted.attribute("count")?.parse().ok()?;
+    let message = sip::Message {
+        to: wanted.attribute("to")?.to_owned(),
+        from: "sip:bench@xmpp.bench;gr=load".to_owned(),
+        call_id: None,
+        headers: "Content-Type: text/plain\r\n".to_owned(),
+        body: BODY.into(),
+        origin: sip::Origin { from: String::new(), to: String::new(), id: None },
+    };
+    let start = Instant::now();
+    let failed = (0..count).filter(|_| host.bare_request(&message).is_err()).count();
+    let elapsed = start.elapsed();
+    if failed > 0 {
+        log::error!("{failed} of {count} requests of the loop were not sent");
+    }
+    let mut xml = XmlWriter::new();
+    xml.open("loop").attribute("xmlns", NS).attribute("elapsed-ns", &elapsed.as_nanos().to_string());
+    iq_result(stanza, Some(&xml.finish()))
+}
