@@ -24,6 +24,7 @@ use crate::translate::message;
 use crate::translate::presence;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
+use crate::xmpp::framer::Refused;
 use crate::xmpp::stanza;
 use crate::xmpp::stanza::AddressError;
 use crate::xmpp::stanza::Kind;
@@ -52,6 +53,8 @@ pub struct Gateway {
     watchers: Watchers,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
     unique: u64,
+    /// Stanzas beyond a limit so far.
+    refused: u64,
 }
 
 impl Gateway {
@@ -67,6 +70,7 @@ impl Gateway {
             publications: Publications::default(),
             watchers: Watchers::default(),
             unique: seed,
+            refused: 0,
         }
     }
 
@@ -103,6 +107,21 @@ impl Gateway {
             actions.push(Action::Stanza(reply));
         }
         Ok(())
+    }
+
+    /// A stanza beyond a limit: nothing is done but to tell its sender, where RFC 6120 §8.3 allows that.
+    pub fn refused(&mut self, Refused { stanza, fault }: &Refused, actions: &mut Vec<Action>) {
+        let addressed = stanza.as_ref().and_then(|stanza| Some((stanza, stanza::Addresses::of(stanza).ok()?.from)));
+        let from = addressed.as_ref().map_or("an unknown sender", |(_, from)| from.as_str());
+        self.refused = self.refused.saturating_add(1);
+        // Any user can make these: the log is not to be filled by one.
+        let level = if self.refused.is_power_of_two() { log::Level::Warn } else { log::Level::Debug };
+        log::log!(level, "a stanza of {from} is refused: {fault}; {} refused so far", self.refused);
+        if let Some((stanza, _)) = addressed {
+            let error =
+                StanzaError::new(Condition::PolicyViolation).with_text(&format!("beyond a limit of the gateway: {fault}"));
+            actions.extend(stanza::error_reply(stanza, &error).map(Action::Stanza));
+        }
     }
 
     /// An event from the SIP side.

@@ -8,6 +8,7 @@ pub mod host;
 mod backoff;
 #[cfg(feature = "bench")]
 mod bench;
+mod broken;
 mod connection;
 mod output;
 mod turn;

@@ -363,10 +363,25 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_held_of_a_refused_stanza() {
+        for (start, more) in [("<a b='", "xxxx"), ("<![CDATA[", "xxxx"), ("", "xxxx"), ("", "<a>"), ("", "<a/>text")] {
+            let mut framer = Framer::new(Limits { stanza_bytes: 50_000, ..Limits::default() });
+            framer.next(&mut &STANDALONE[..]).unwrap();
+            let unclosed = format!("<message id='1'>{start}{}", more.repeat(20_000));
+            for mut piece in unclosed.as_bytes().chunks(1000) {
+                framer.next(&mut piece).unwrap();
+            }
+            let Some((refused, _)) = &framer.skipped else { panic!("{start}{more}") };
+            assert_eq!(refused.stanza, Element::parse("<message id='1'/>").ok());
+            assert!(framer.held.capacity() <= KEPT && !framer.tree.is_in_stanza(), "{start}{more}");
+        }
+    }
+
+    #[test]
     fn nothing_is_held_after_a_fault() {
-        let mut framer = Framer::new(Limits { stanza_bytes: 50_000, ..Limits::default() });
+        let mut framer = Framer::default();
         framer.next(&mut &STANDALONE[..]).unwrap();
-        for mut piece in "<message><body>".bytes().chain([b'x'; 50_000]).collect::<Vec<_>>().chunks(1000) {
+        for mut piece in "<message><body>".bytes().chain([b'x'; 50_000]).chain([b'<', b'>']).collect::<Vec<_>>().chunks(1000) {
             let _ = framer.next(&mut piece);
         }
         assert_eq!(framer.state, State::Over);
