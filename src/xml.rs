@@ -134,6 +134,20 @@ pub fn push_escaped(out: &mut String, text: &str) {
     out.push_str(rest);
 }
 
+/// Whether XML 1.0 allows all these characters (§2.2).
+pub fn is_legal(text: &str) -> bool {
+    // No early exit: the compiler turns this into vector code, and nearly every text is legal.
+    let found = text.bytes().fold(0_u8, |found, byte| {
+        let control = (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
+        found | if control { CONTROL } else { 0 } | if byte == 0xef { SUSPECT } else { 0 }
+    });
+    found & CONTROL == 0 && (found & SUSPECT == 0 || !text.contains(['\u{fffe}', '\u{ffff}']))
+}
+
+const CONTROL: u8 = 1;
+/// The first byte of U+FFFE and U+FFFF, and of many others.
+const SUSPECT: u8 = 2;
+
 fn needs_care(c: char) -> bool {
     matches!(c, '&' | '<' | '>' | '\'' | '"' | '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }

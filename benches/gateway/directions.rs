@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::config::BARE_USER;
+use crate::load::History;
 use crate::load::Kind;
 use crate::load::Limits;
 use crate::load::Load;
@@ -89,7 +90,7 @@ pub(crate) struct Notify {
 
 impl Notify {
     /// Makes the dialogs: XMPP users subscribe to SIP users, and the first NOTIFY lets them.
-    pub(crate) fn subscribe(rig: &mut Rig, wanted: usize, next_id: &mut u64) -> io::Result<Self> {
+    pub(crate) fn subscribe(rig: &mut Rig, wanted: usize, history: &mut History) -> io::Result<Self> {
         for user in 0..wanted {
             rig.xmpp.send_text(&format!(
                 "<presence from='watcher{user}@{XMPP_DOMAIN}' to='juliet{user}@{COMPONENT}' type='subscribe' id='s{user}'/>"
@@ -110,7 +111,7 @@ impl Notify {
         }
         let mut notify = Self { dialogs: wanted };
         let once = Limits { window: wanted, time: Duration::from_secs(1), count: wanted, pause: Duration::ZERO };
-        let first = drive(rig, &mut notify, &once, next_id)?;
+        let first = drive(rig, &mut notify, &once, history)?;
         if first.lost() > 0 {
             return Err(io::Error::other(format!("{} of {wanted} first NOTIFYs became no presence", first.lost())));
         }

@@ -92,12 +92,29 @@ impl Round {
     }
 }
 
+/// The requests of all rounds: numbers are never used twice, so what comes late is told from what a later round waits for.
+pub(crate) struct History {
+    /// By number: the transaction in which the host answered it with a request of its own, or 0.
+    transactions: Vec<u64>,
+}
+
+impl History {
+    /// No request yet; the number 0 is never used.
+    pub(crate) fn new() -> Self {
+        Self { transactions: vec![0] }
+    }
+
+    fn next_id(&self) -> u64 {
+        self.transactions.len() as u64
+    }
+}
+
 /// Without any progress for this long, what is still in flight is lost.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Runs one round. `next_id` goes on over all rounds, so that what comes late is not taken for this round's.
-pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, next_id: &mut u64) -> io::Result<Round> {
-    let mut flight = Flight::new(*next_id, load);
+/// Runs one round.
+pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, history: &mut History) -> io::Result<Round> {
+    let mut flight = Flight::new(history, load);
     let mut events = Vec::with_capacity(1024);
     let (own_before, host_before) = (own_cpu_time(), rig.host.cpu_time());
     let start = Instant::now();
@@ -125,7 +142,6 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, next_id
             }
         }
     }
-    *next_id += flight.requests.len() as u64;
     let elapsed = flight.last_counted.unwrap_or(start) - start;
     let wall = start.elapsed().as_secs_f64();
     Ok(Round {
@@ -142,7 +158,8 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, next_id
 }
 
 /// The requests of one round.
-struct Flight {
+struct Flight<'a> {
+    history: &'a mut History,
     first_id: u64,
     awaited: u8,
     counted: u8,
@@ -161,13 +178,13 @@ struct Request {
     sent: Instant,
     slot: usize,
     came: u8,
-    transaction: u64,
 }
 
-impl Flight {
-    fn new(first_id: u64, load: &dyn Load) -> Self {
+impl<'a> Flight<'a> {
+    fn new(history: &'a mut History, load: &dyn Load) -> Self {
         Self {
-            first_id,
+            first_id: history.next_id(),
+            history,
             awaited: load.awaited().iter().fold(0, |all, kind| all | bit(*kind)),
             counted: load.awaited().first().map_or(0, |kind| bit(*kind)),
             requests: Vec::with_capacity(1 << 18),
@@ -183,30 +200,35 @@ impl Flight {
     }
 
     fn depart(&mut self, now: Instant, slot: usize) -> u64 {
-        self.requests.push(Request { sent: now, slot, came: 0, transaction: 0 });
+        self.requests.push(Request { sent: now, slot, came: 0 });
         self.in_flight += 1;
-        self.first_id + self.requests.len() as u64 - 1
+        let id = self.history.next_id();
+        self.history.transactions.push(0);
+        id
     }
 
     /// Whether this was something new of this round.
     fn arrive(&mut self, event: &Event, now: Instant) -> bool {
+        let bit = bit(event.kind);
+        let Some(known) = self.history.transactions.get_mut(event.id as usize) else { return false };
+        let again = event.transaction != 0 && event.transaction == *known;
         let Some(index) = event.id.checked_sub(self.first_id) else {
             // Of an earlier round: lost there, or complete and now here again.
-            self.duplicates += usize::from(event.id != 0 && bit(event.kind) & self.awaited != 0);
+            let counts = event.id != 0 && bit & self.awaited != 0;
+            self.resent += usize::from(counts && again);
+            self.duplicates += usize::from(counts && !again);
             return false;
         };
-        let Some(request) = self.requests.get_mut(index as usize) else { return false };
-        let bit = bit(event.kind);
+        let request = &mut self.requests[index as usize];
         if request.came & bit != 0 {
-            if event.transaction != 0 && event.transaction == request.transaction {
-                self.resent += 1;
-            } else {
-                self.duplicates += 1;
-            }
+            self.resent += usize::from(again);
+            self.duplicates += usize::from(!again);
             return false;
         }
+        if event.transaction != 0 {
+            *known = event.transaction;
+        }
         request.came |= bit;
-        request.transaction = event.transaction;
         if bit == self.counted {
             self.latency.record((now - request.sent).as_nanos() as u64);
             self.last_counted = Some(now);

@@ -12,6 +12,7 @@ use crate::directions::t_request_loop;
 use crate::histogram::Histogram;
 use crate::host::XMPP_PROCESS;
 use crate::interrupt;
+use crate::load::History;
 use crate::load::Limits;
 use crate::load::Load;
 use crate::load::Round;
@@ -47,7 +48,7 @@ const DIRECTIONS: [Direction; 6] = [
 pub(crate) fn run(arguments: &Arguments, target: &Target) -> io::Result<()> {
     let time = Duration::from_secs_f64(arguments.seconds);
     let limits = Limits { window: arguments.window, time, count: usize::MAX, pause: PAUSE };
-    let mut runner = Runner { limits, rounds: arguments.rounds, next_id: 1 };
+    let mut runner = Runner { limits, rounds: arguments.rounds, history: History::new() };
     report::head();
     if target.module.is_none() || arguments.only.as_deref() == Some("bare") {
         return runner.bare(&mut Rig::start(target)?);
@@ -72,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments, target: &Target) -> io::Result<()> {
 struct Runner {
     limits: Limits,
     rounds: usize,
-    next_id: u64,
+    history: History,
 }
 
 impl Runner {
@@ -102,7 +103,7 @@ impl Runner {
 
     fn notify(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         let mut bare = SipRequest::bare_notify(rig.peer_port());
-        let mut notify = Notify::subscribe(rig, self.limits.window, &mut self.next_id)?;
+        let mut notify = Notify::subscribe(rig, self.limits.window, &mut self.history)?;
         Ok(self.pairs(rig, "SIP NOTIFY -> XMPP", &mut bare, &mut notify)?.reaches(0.50))
     }
 
@@ -131,12 +132,12 @@ impl Runner {
     /// One NOTIFY at a time: what the way through the gateway adds to a reply of the host.
     fn unloaded(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         let mut bare = SipRequest::bare_notify(rig.peer_port());
-        let mut notify = Notify::subscribe(rig, self.limits.window, &mut self.next_id)?;
+        let mut notify = Notify::subscribe(rig, self.limits.window, &mut self.history)?;
         let single = Limits { window: 1, time: Duration::from_secs(10), count: SINGLE_REQUESTS, pause: Duration::ZERO };
         let mut latencies = [Histogram::new(), Histogram::new()];
         for _ in 0..self.rounds {
-            latencies[0].merge(&drive(rig, &mut bare, &single, &mut self.next_id)?.latency);
-            latencies[1].merge(&drive(rig, &mut notify, &single, &mut self.next_id)?.latency);
+            latencies[0].merge(&drive(rig, &mut bare, &single, &mut self.history)?.latency);
+            latencies[1].merge(&drive(rig, &mut notify, &single, &mut self.history)?.latency);
         }
         let [bare, gateway] = latencies.map(|latency| [0.5, 0.99].map(|share| latency.percentile(share)));
         println!("unloaded, NOTIFY to reply of the bare host: p50 {}, p99 {}", micros(bare[0]), micros(bare[1]));
@@ -165,6 +166,6 @@ impl Runner {
     }
 
     fn round(&mut self, rig: &mut Rig, load: &mut dyn Load) -> io::Result<Round> {
-        drive(rig, load, &self.limits, &mut self.next_id)
+        drive(rig, load, &self.limits, &mut self.history)
     }
 }

@@ -187,9 +187,9 @@ impl Gateway {
         match kind {
             PresenceType::Available => self.available(now, stanza, from, pair.1, actions),
             PresenceType::Unavailable => self.publications.unavailable(from.as_str(), actions),
-            PresenceType::Subscribe => self.subscriptions.ask(pair, uris, Wish::Subscribe, actions),
-            PresenceType::Probe => self.subscriptions.ask(pair, uris, Wish::Probe, actions),
-            PresenceType::Unsubscribe => self.subscriptions.unsubscribe(pair, uris, actions),
+            PresenceType::Subscribe => self.subscriptions.ask(now, pair, uris, Wish::Subscribe, actions),
+            PresenceType::Probe => self.subscriptions.ask(now, pair, uris, Wish::Probe, actions),
+            PresenceType::Unsubscribe => self.subscriptions.unsubscribe(now, pair, uris, actions),
             PresenceType::Subscribed => self.decided(pair, uris, Authorization::Allowed, actions),
             PresenceType::Unsubscribed => self.decided(pair, uris, Authorization::Refused, actions),
             PresenceType::Error => {}

@@ -14,7 +14,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -41,6 +40,10 @@ pub const EXPIRES: u32 = 3600;
 /// Ends that wait for the stream at the most; more are logged and left to the next probe.
 const MAX_FAREWELLS: usize = 100_000;
 
+/// How long pua may be silent after a SUBSCRIBE: longer than its transaction lives (RFC 3261 §17.1.2.2: 32 s). It can be silent for
+/// ever, where it could not send at all, or ends a subscription that it does not hold.
+const SILENCE: Duration = Duration::from_secs(40);
+
 /// The longest time between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
@@ -58,8 +61,8 @@ pub(super) struct Uris {
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     known: HashMap<Pair, Subscription>,
-    /// When to try again, earliest first. An entry is valid as long as its subscription still says the same time.
-    retries: BTreeMap<(Instant, Pair), ()>,
+    /// When to look at which again, earliest first. An entry is valid as long as its subscription still says the same time.
+    due: BTreeMap<(Instant, Pair), ()>,
     stream: Stream,
     /// What ended while the stream was down: told when it stands again.
     farewells: Vec<Action>,
@@ -85,7 +88,17 @@ struct Subscription {
     shown: BTreeMap<String, TuplePresence>,
     /// Pauses so far without an active NOTIFY between them.
     failures: u32,
-    retry: Option<Instant>,
+    /// When to look at it again, and why.
+    due: Option<(Instant, Due)>,
+}
+
+/// Why a subscription is looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// A SUBSCRIBE was sent and nothing was heard.
+    Silence,
+    /// A pause is over.
+    Retry,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,47 +125,49 @@ pub(super) enum Wish {
 
 impl Subscriptions {
     /// An XMPP user asks for a subscription, or for the state under one.
-    pub(super) fn ask(&mut self, pair: Pair, uris: Uris, wish: Wish, actions: &mut Vec<Action>) {
-        let full = self.known.len() >= MAX_SUBSCRIPTIONS;
-        match self.known.entry(pair) {
-            Entry::Occupied(mut entry) => {
-                let (watcher, presentity) = entry.key().clone();
-                let known = entry.get_mut();
-                if known.phase == Phase::Active && wish == Wish::Subscribe {
+    pub(super) fn ask(&mut self, now: Instant, pair: Pair, uris: Uris, wish: Wish, actions: &mut Vec<Action>) {
+        let Some(known) = self.known.get_mut(&pair) else {
+            if self.known.len() >= MAX_SUBSCRIPTIONS {
+                log::warn!("no place for the subscription of {} to {}: {MAX_SUBSCRIPTIONS} are held", pair.0, pair.1);
+                actions.push(presence_error(&pair.1, &pair.0, &StanzaError::new(Condition::ResourceConstraint)));
+                return;
+            }
+            let announce = if wish == Wish::Subscribe { Announce::Due } else { Announce::Done };
+            self.known.insert(pair.clone(), Subscription::new(uris, Phase::Asked, announce));
+            self.subscribe(now, &pair, actions);
+            return;
+        };
+        match known.phase {
+            Phase::Active => {
+                if wish == Wish::Subscribe {
                     // RFC 6121 §3.1.3: who is authorized is told so again, without asking anybody.
-                    actions.push(presence_stanza(&presentity, &watcher, "subscribed"));
+                    actions.push(presence_stanza(&pair.1, &pair.0, "subscribed"));
                 }
-                if known.phase == Phase::Active && !known.shown.is_empty() {
-                    actions.extend(known.shown.values().map(|presence| Action::Stanza(presence.stanza.clone())));
+                actions.extend(known.shown.values().map(|presence| Action::Stanza(presence.stanza.clone())));
+                if !known.shown.is_empty() {
                     return;
                 }
-                if wish == Wish::Subscribe && known.phase != Phase::Active {
+            }
+            Phase::Asked | Phase::Ending => {
+                known.phase = Phase::Asked;
+                if wish == Wish::Subscribe {
                     known.announce = Announce::Due;
                 }
-                if known.phase == Phase::Ending {
-                    known.phase = Phase::Asked;
-                }
-                actions.push(known.subscribe(EXPIRES));
-            }
-            Entry::Vacant(entry) if full => {
-                let (watcher, presentity) = entry.key();
-                log::warn!("no place for the subscription of {watcher} to {presentity}: {MAX_SUBSCRIPTIONS} are held");
-                actions.push(presence_error(presentity, watcher, &StanzaError::new(Condition::ResourceConstraint)));
-            }
-            Entry::Vacant(entry) => {
-                let announce = if wish == Wish::Subscribe { Announce::Due } else { Announce::Done };
-                actions.push(entry.insert(Subscription::new(uris, Phase::Asked, announce)).subscribe(EXPIRES));
             }
         }
+        self.subscribe(now, &pair, actions);
     }
 
     /// An XMPP user gives a subscription up.
-    pub(super) fn unsubscribe(&mut self, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
+    pub(super) fn unsubscribe(&mut self, now: Instant, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
+        if self.known.len() >= MAX_SUBSCRIPTIONS && !self.known.contains_key(&pair) {
+            actions.push(presence_stanza(&pair.1, &pair.0, "unsubscribed"));
+            return;
+        }
         // One that we do not know may still live in the host's pua, from before a restart.
-        let entry = self.known.entry(pair).or_insert_with(|| Subscription::new(uris, Phase::Ending, Announce::Done));
-        entry.phase = Phase::Ending;
-        entry.retry = None;
-        actions.push(entry.subscribe(0));
+        let fresh = || Subscription::new(uris, Phase::Ending, Announce::Done);
+        self.known.entry(pair.clone()).or_insert_with(fresh).phase = Phase::Ending;
+        self.subscribe(now, &pair, actions);
     }
 
     /// The final reply to a SUBSCRIBE.
@@ -160,10 +175,11 @@ impl Subscriptions {
         let Some(known) = self.known.get_mut(pair) else { return };
         match (known.phase, status) {
             (Phase::Ending, _) => self.end(pair, actions),
-            (_, 0..=299) => {}
+            (_, 0..=299) => self.look_again(pair, None),
             // RFC 8048 §5.2.2: these end the authorization.
             (_, 403 | 489 | 603) => self.end(pair, actions),
             (Phase::Asked, 404 | 410 | 416 | 485 | 604) => {
+                self.look_again(pair, None);
                 self.known.remove(pair);
                 if let Some(error) = failure::to_xmpp(status, "", None) {
                     self.farewell(presence_error(&pair.1, &pair.0, &error), actions);
@@ -202,9 +218,10 @@ impl Subscriptions {
         match (known.phase, notify.state) {
             // The last one of a subscription that was given up: nobody is to see it.
             (Phase::Ending, _) => {}
-            (_, SubscriptionState::Pending) => {}
+            (_, SubscriptionState::Pending) => self.look_again(&pair, None),
             (_, SubscriptionState::Active) => {
                 let gone = known.active(notify.presences);
+                self.look_again(&pair, None);
                 for resource in gone {
                     self.farewell(presence_stanza(&with_resource(&pair.1, &resource), &pair.0, "unavailable"), actions);
                 }
@@ -234,17 +251,47 @@ impl Subscriptions {
         self.stream = Stream::Down;
     }
 
-    /// Tries again what is due.
+    /// Tries again, or gives up, what is due.
     pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some(entry) = self.retries.first_entry() {
+        while let Some(entry) = self.due.first_entry() {
             if entry.key().0 > now {
                 return;
             }
-            let ((due, pair), ()) = entry.remove_entry();
-            if let Some(known) = self.known.get_mut(&pair).filter(|known| known.retry == Some(due)) {
-                known.retry = None;
-                actions.push(known.subscribe(EXPIRES));
+            let ((_, pair), ()) = entry.remove_entry();
+            let Some(known) = self.known.get_mut(&pair) else { continue };
+            let due = known.due.take().map(|(_, due)| due);
+            match (known.phase, due) {
+                (Phase::Ending, _) => self.end(&pair, actions),
+                (Phase::Asked | Phase::Active, Some(Due::Retry)) => self.subscribe(now, &pair, actions),
+                (Phase::Asked | Phase::Active, Some(Due::Silence)) => self.pause(now, &pair, 408),
+                (Phase::Asked | Phase::Active, None) => {}
             }
+        }
+    }
+
+    /// Subscribes or unsubscribes, as the phase has it, and waits for what comes of it.
+    fn subscribe(&mut self, now: Instant, pair: &Pair, actions: &mut Vec<Action>) {
+        if let Some(known) = self.known.get(pair) {
+            let expires = if known.phase == Phase::Ending { 0 } else { EXPIRES };
+            actions.push(Action::Subscribe(sip::Subscribe {
+                event: sip::Event::Presence,
+                presentity: known.uris.presentity.clone(),
+                watcher: known.uris.watcher.clone(),
+                expires,
+            }));
+            self.look_again(pair, now.checked_add(SILENCE).map(|at| (at, Due::Silence)));
+        }
+    }
+
+    /// Sets when the subscription is looked at again, in place of what was set.
+    fn look_again(&mut self, pair: &Pair, due: Option<(Instant, Due)>) {
+        let Some(known) = self.known.get_mut(pair) else { return };
+        if let Some((before, _)) = known.due {
+            self.due.remove(&(before, pair.clone()));
+        }
+        known.due = due;
+        if let Some((at, _)) = due {
+            self.due.insert((at, pair.clone()), ());
         }
     }
 
@@ -264,6 +311,7 @@ impl Subscriptions {
 
     /// The subscription is over, and XMPP is told: what was shown goes, then `unsubscribed`.
     fn end(&mut self, pair: &Pair, actions: &mut Vec<Action>) {
+        self.look_again(pair, None);
         let Some(known) = self.known.remove(pair) else { return };
         let (watcher, presentity) = pair;
         for resource in known.shown.keys() {
@@ -286,25 +334,14 @@ impl Subscriptions {
         let Some(known) = self.known.get_mut(pair) else { return };
         let pause = Duration::from_secs(1u64.checked_shl(known.failures).unwrap_or(u64::MAX)).min(LONGEST_PAUSE);
         known.failures = known.failures.saturating_add(1);
-        let Some(due) = now.checked_add(pause) else { return };
-        known.retry = Some(due);
-        self.retries.insert((due, pair.clone()), ());
+        self.look_again(pair, now.checked_add(pause).map(|at| (at, Due::Retry)));
         log::info!("the subscription of {} to {} ({status}) is tried again in {} s", pair.0, pair.1, pause.as_secs());
     }
 }
 
 impl Subscription {
     fn new(uris: Uris, phase: Phase, announce: Announce) -> Self {
-        Self { phase, uris, announce, newest: None, shown: BTreeMap::new(), failures: 0, retry: None }
-    }
-
-    fn subscribe(&self, expires: u32) -> Action {
-        Action::Subscribe(sip::Subscribe {
-            event: sip::Event::Presence,
-            presentity: self.uris.presentity.clone(),
-            watcher: self.uris.watcher.clone(),
-            expires,
-        })
+        Self { phase, uris, announce, newest: None, shown: BTreeMap::new(), failures: 0, due: None }
     }
 
     /// Keeps the CSeq; false for a NOTIFY that a newer one of the same dialog has overtaken.
@@ -320,7 +357,6 @@ impl Subscription {
     fn active(&mut self, presences: Vec<TuplePresence>) -> Vec<String> {
         self.phase = Phase::Active;
         self.failures = 0;
-        self.retry = None;
         let before = std::mem::take(&mut self.shown);
         self.shown = presences.into_iter().map(|presence| (presence.resource.clone(), presence)).collect();
         before.into_keys().filter(|resource| !self.shown.contains_key(resource)).collect()

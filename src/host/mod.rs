@@ -14,8 +14,6 @@
 //! - **H5** We copy out, the host copies in: memory changes no owner, and is freed by the allocator that made it.
 //! - **H6** No panic crosses the border: every entry point runs under [`guard`].
 
-#![allow(unsafe_code, reason = "the border to the C host; each block rests on the ledger above")]
-
 pub(crate) mod guard;
 
 #[cfg(host = "kamailio")]

@@ -169,6 +169,9 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::Event;
     use super::*;
 
     /// The shape of RFC 3858 §5, with a comment and an element of another namespace in it.
@@ -205,6 +208,16 @@ mod tests {
     fn every_truncation_is_an_error() {
         for end in 0..EXAMPLE.len() {
             assert!(Document::parse(&EXAMPLE.as_bytes()[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(noise in proptest::collection::vec(any::<u8>(), 0..20), at in 0usize..900) {
+            let mut body = EXAMPLE.as_bytes().to_vec();
+            let at = at.min(body.len());
+            body.splice(at..at, noise);
+            let _ = Document::parse(&body);
         }
     }
 

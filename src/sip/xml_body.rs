@@ -5,19 +5,25 @@
 
 use std::borrow::Cow;
 
-use quick_xml::NsReader;
+use quick_xml::Reader;
 use quick_xml::XmlVersion;
+use quick_xml::events::BytesCData;
 use quick_xml::events::BytesRef;
 use quick_xml::events::BytesStart;
+use quick_xml::events::BytesText;
 use quick_xml::events::Event;
-use quick_xml::name::Namespace;
-use quick_xml::name::ResolveResult;
+use quick_xml::name::PrefixDeclaration;
+
+use crate::xml::is_legal;
 
 /// The longest body that is parsed: the longest that fits a UDP datagram.
 pub(super) const MAX_BODY: usize = 65_535;
 
 /// The deepest nesting that is parsed; PIDF with all its extensions needs 8.
 pub(super) const MAX_DEPTH: usize = 16;
+
+/// The most namespace declarations that are in force at one time.
+const MAX_DECLARATIONS: usize = 64;
 
 /// Why a body was not understood. Whoever sent it is to blame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,10 +109,29 @@ impl Ns {
 pub(super) enum Node<'a> {
     /// An element starts; an empty one ends at once.
     Start(Start<'a>),
-    /// A piece of text, line ends normalised, references resolved.
-    Text(Cow<'a, str>),
+    /// A piece of text.
+    Text(Piece<'a>),
     /// The innermost element ends.
     End,
+}
+
+/// A piece of text as written: most stand between elements, and nobody wants them.
+#[derive(Debug)]
+pub(super) enum Piece<'a> {
+    Text(BytesText<'a>),
+    Section(BytesCData<'a>),
+    Reference(BytesRef<'a>),
+}
+
+impl Piece<'_> {
+    /// Its characters, line ends normalised (XML 1.0 §2.11), references resolved.
+    fn characters(&self) -> Result<Cow<'_, str>, BodyError> {
+        match self {
+            Self::Text(text) => Ok(text.xml10_content()),
+            Self::Section(section) => Ok(section.xml10_content()),
+            Self::Reference(reference) => resolve(reference),
+        }
+    }
 }
 
 /// The start of an element.
@@ -143,8 +168,19 @@ impl Start<'_> {
 
 /// A body being read.
 pub(super) struct XmlBody<'a> {
-    reader: NsReader<&'a [u8]>,
+    reader: Reader<&'a [u8]>,
     depth: usize,
+    /// The innermost element was empty: its end comes next.
+    at_empty: bool,
+    /// Namespace declarations in force, innermost last.
+    scope: Vec<Declaration>,
+}
+
+struct Declaration {
+    depth: usize,
+    /// Empty for the default namespace.
+    prefix: String,
+    ns: Ns,
 }
 
 impl<'a> XmlBody<'a> {
@@ -154,45 +190,85 @@ impl<'a> XmlBody<'a> {
             return Err(BodyError::TooLong);
         }
         let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
-        let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-        reader.config_mut().expand_empty_elements = true;
-        let mut body = Self { reader, depth: 0 };
+        // quick-xml lets pass what XML forbids, and what is forbidden here would be forbidden in the stanza too.
+        if !is_legal(text) {
+            return Err(BodyError::Malformed);
+        }
+        let reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+        let mut body = Self { reader, depth: 0, at_empty: false, scope: Vec::new() };
         loop {
             match body.next()? {
                 Node::Start(root) => return Ok((body, root)),
-                Node::Text(text) if text.trim_ascii().is_empty() => {}
+                Node::Text(text) if text.characters()?.trim_ascii().is_empty() => {}
                 Node::Text(_) | Node::End => return Err(BodyError::Malformed),
             }
         }
     }
 
     pub(super) fn next(&mut self) -> Result<Node<'a>, BodyError> {
+        if self.at_empty {
+            self.at_empty = false;
+            return self.end();
+        }
         loop {
-            let (ns, event) = self.reader.read_resolved_event().map_err(|_| BodyError::Malformed)?;
-            match event {
-                Event::Start(tag) | Event::Empty(tag) => {
-                    let ns = match ns {
-                        ResolveResult::Bound(Namespace(name)) => Ns::new(name),
-                        ResolveResult::Unbound => Ns::Other,
-                        ResolveResult::Unknown(_) => return Err(BodyError::Malformed),
-                    };
-                    self.depth = self.depth.saturating_add(1);
-                    if self.depth > MAX_DEPTH {
-                        return Err(BodyError::TooDeep);
-                    }
-                    return Ok(Node::Start(Start { ns, tag }));
+            match self.reader.read_event().map_err(|_| BodyError::Malformed)? {
+                Event::Start(tag) => return self.start(tag),
+                Event::Empty(tag) => {
+                    self.at_empty = true;
+                    return self.start(tag);
                 }
-                Event::End(_) => {
-                    self.depth = self.depth.checked_sub(1).ok_or(BodyError::Malformed)?;
-                    return Ok(Node::End);
-                }
-                Event::Text(text) => return Ok(Node::Text(text.xml10_content())),
-                Event::CData(text) => return Ok(Node::Text(text.xml10_content())),
-                Event::GeneralRef(reference) => return Ok(Node::Text(resolve(&reference)?)),
+                Event::End(_) => return self.end(),
+                Event::Text(text) => return Ok(Node::Text(Piece::Text(text))),
+                Event::CData(section) => return Ok(Node::Text(Piece::Section(section))),
+                Event::GeneralRef(reference) => return Ok(Node::Text(Piece::Reference(reference))),
                 Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
                 Event::DocType(_) => return Err(BodyError::Doctype),
                 Event::Eof => return Err(BodyError::Truncated),
             }
+        }
+    }
+
+    fn start(&mut self, tag: BytesStart<'a>) -> Result<Node<'a>, BodyError> {
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > MAX_DEPTH {
+            return Err(BodyError::TooDeep);
+        }
+        if tag.attributes_raw().contains("xmlns") {
+            self.declare(&tag)?;
+        }
+        let ns = self.resolve(tag.name().prefix().map_or("", |prefix| prefix.into_inner()))?;
+        Ok(Node::Start(Start { ns, tag }))
+    }
+
+    fn end(&mut self) -> Result<Node<'a>, BodyError> {
+        while self.scope.last().is_some_and(|declaration| declaration.depth >= self.depth) {
+            self.scope.pop();
+        }
+        self.depth = self.depth.checked_sub(1).ok_or(BodyError::Malformed)?;
+        Ok(Node::End)
+    }
+
+    fn declare(&mut self, tag: &BytesStart<'_>) -> Result<(), BodyError> {
+        for attribute in tag.attributes().with_checks(false) {
+            let attribute = attribute.map_err(|_| BodyError::Malformed)?;
+            let prefix = match attribute.key.as_namespace_binding() {
+                Some(PrefixDeclaration::Default) => "",
+                Some(PrefixDeclaration::Named(prefix)) => prefix,
+                None => continue,
+            };
+            if self.scope.len() >= MAX_DECLARATIONS {
+                return Err(BodyError::TooMany);
+            }
+            self.scope.push(Declaration { depth: self.depth, prefix: prefix.to_owned(), ns: Ns::new(&attribute.value) });
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, prefix: &str) -> Result<Ns, BodyError> {
+        match self.scope.iter().rev().find(|declaration| declaration.prefix == prefix) {
+            Some(declaration) => Ok(declaration.ns),
+            None if prefix.is_empty() => Ok(Ns::Other),
+            None => Err(BodyError::Malformed),
         }
     }
 
@@ -213,7 +289,7 @@ impl<'a> XmlBody<'a> {
         loop {
             match self.next()? {
                 Node::Start(_) => self.skip()?,
-                Node::Text(text) => content.push_str(&text),
+                Node::Text(text) => content.push_str(&text.characters()?),
                 Node::End => return Ok(content),
             }
         }
@@ -229,7 +305,7 @@ impl<'a> XmlBody<'a> {
     }
 }
 
-fn resolve<'a>(reference: &BytesRef<'_>) -> Result<Cow<'a, str>, BodyError> {
+fn resolve(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, BodyError> {
     if let Some(c) = reference.resolve_char_ref().map_err(|_| BodyError::Malformed)? {
         return Ok(Cow::Owned(c.to_string()));
     }

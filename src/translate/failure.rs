@@ -1,13 +1,12 @@
 //! What goes wrong on one side, said on the other (RFC 7247 §7), and what each error of this crate is to SIP and to XMPP.
 
+use super::message::ToSipError;
+use super::message::ToXmppError;
+use super::presence::PresenceError;
 use crate::address::AddressError;
 use crate::sip::BodyError;
 use crate::xmpp::stanza_error::Condition;
 use crate::xmpp::stanza_error::StanzaError;
-
-use super::message::ToSipError;
-use super::message::ToXmppError;
-use super::presence::PresenceError;
 
 /// Which address of a user a stanza error came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

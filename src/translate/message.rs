@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use jid::Jid;
 
+use super::call_id;
 use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::sip::Message;
@@ -15,8 +16,6 @@ use crate::xmpp::element::Element;
 use crate::xmpp::ns;
 use crate::xmpp::stanza::MessageType;
 
-use super::call_id;
-
 /// What a MESSAGE becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StanzaType {
@@ -27,7 +26,7 @@ pub enum StanzaType {
     Normal,
 }
 
-/// The size of a MESSAGE that may go over any transport (RFC 3428 §8), less what the host adds of its own.
+/// The size that a MESSAGE may have over any transport (RFC 3428 §8). What the host adds (Via, CSeq, tags) is not counted.
 pub const DEFAULT_LIMIT: usize = 1300;
 
 /// The stanza for a MESSAGE (RFC 7572 §5).
@@ -222,4 +221,60 @@ fn size(message: &Message) -> usize {
     [message.to.len(), message.to.len(), message.from.len(), call_id, message.headers.len(), message.body.len()]
         .iter()
         .fold(0, |sum, part| sum.saturating_add(*part))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::address::Scheme;
+
+    proptest! {
+        /// Whatever a stanza holds, each line of the headers is one of ours, and ends with CRLF.
+        #[test]
+        fn headers_are_only_those_meant(
+            subject in ".{0,20}", thread in ".{0,20}", language in ".{0,8}", resource in ".{1,20}", node in ".{1,20}",
+        ) {
+            let mut xml = XmlWriter::new();
+            xml.open("message").attribute("xml:lang", &language);
+            xml.open("subject").text(&subject).close();
+            xml.open("thread").text(&thread).close();
+            xml.open("body").text("x");
+            let Ok(message) = Element::parse(&xml.finish()) else { return Ok(()) };
+            let Ok(from) = Jid::new(&format!("a@b.example/{resource}")) else { return Ok(()) };
+            let Ok(to) = Jid::new(&format!("{node}@c.example")) else { return Ok(()) };
+            let addresses = Addresses::new(Scheme::Transparent).unwrap();
+            let Ok(sip) = to_sip(&message, &from, &to, &addresses, 1, usize::MAX) else { return Ok(()) };
+            for line in sip.headers.split_inclusive("\r\n") {
+                let value = line.strip_suffix("\r\n").unwrap_or("\n");
+                prop_assert!(!value.contains(char::is_control), "{:?}", sip.headers);
+                let name = value.split_once(": ").map(|(name, _)| name);
+                prop_assert!(matches!(name, Some("Content-Type" | "Content-Language" | "Subject")), "{:?}", sip.headers);
+            }
+            for field in [&sip.to, &sip.from, &sip.call_id.unwrap_or_else(|| "-".into())] {
+                prop_assert!(field.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<' && byte != b'>'), "{}", field);
+            }
+        }
+
+        /// Whatever a request holds, its stanza is one well-formed element with the text that was sent.
+        #[test]
+        fn the_stanza_is_one_element(body in ".{1,40}", call_id in ".{0,20}", branch in ".{0,20}", subject in ".{0,20}") {
+            let request = Request {
+                request_uri: b"sip:a@b.example".to_vec(),
+                from: b"sip:c@d.example".to_vec(),
+                body: body.clone().into_bytes(),
+                call_id: call_id.into_bytes(),
+                branch: branch.into_bytes(),
+                subject: Some(subject.into_bytes()),
+                ..Request::default()
+            };
+            let addresses = Addresses::new(Scheme::Transparent).unwrap();
+            let stanza = to_xmpp(&request, &addresses, StanzaType::Chat).unwrap();
+            let stanza = Element::parse(&stanza).unwrap();
+            let forbidden = |c: char| (c < ' ' && !"\r\n\t".contains(c)) || matches!(c, '\u{fffe}' | '\u{ffff}');
+            let legal = body.replace(forbidden, "\u{fffd}");
+            prop_assert_eq!(stanza.child("body", ns::CLIENT).unwrap().text(), legal);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use jid::Jid;
 use jid::ResourcePart;
 
+use super::tuple_id;
 use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::sip::Publish;
@@ -23,8 +24,6 @@ use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
 use crate::xmpp::stanza::PresenceType;
-
-use super::tuple_id;
 
 /// The presence of one tuple.
 #[derive(Debug, Clone, PartialEq, Eq)]

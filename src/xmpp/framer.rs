@@ -294,3 +294,37 @@ const STANDALONE: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='h
 
 /// What the buffer for an unfinished token keeps after a long one.
 const KEPT: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_token_leaves_no_long_buffer() {
+        let mut framer = Framer::default();
+        let stanza = format!("<message to='{0}'>{0}</message>", "x".repeat(100_000));
+        let input = [STANDALONE, stanza.as_bytes()].concat();
+        let (mut longest, mut stanzas) = (0, 0);
+        for mut piece in input.chunks(1000) {
+            while let Some(event) = framer.next(&mut piece).unwrap() {
+                stanzas += usize::from(matches!(event, StreamEvent::Stanza(_)));
+            }
+            longest = longest.max(framer.held.capacity());
+        }
+        assert_eq!(stanzas, 1);
+        assert!(longest > 99_000, "the token was held, in {longest} bytes");
+        assert!(framer.held.capacity() <= KEPT);
+    }
+
+    #[test]
+    fn nothing_is_held_after_a_fault() {
+        let mut framer = Framer::new(Limits { stanza_bytes: 50_000, ..Limits::default() });
+        framer.next(&mut &STANDALONE[..]).unwrap();
+        for mut piece in "<message><body>".bytes().chain([b'x'; 50_000]).collect::<Vec<_>>().chunks(1000) {
+            let _ = framer.next(&mut piece);
+        }
+        assert_eq!(framer.state, State::Over);
+        assert_eq!(framer.held.capacity(), 0);
+        assert!(!framer.tree.is_in_stanza());
+    }
+}

@@ -11,6 +11,7 @@ use quick_xml::escape::resolve_xml_entity;
 use quick_xml::escape::unescape_with;
 use quick_xml::events::BytesText;
 
+use crate::xml::is_legal;
 use crate::xmpp::fault::Fault;
 
 /// A tag.
@@ -173,19 +174,6 @@ fn reference_fault(error: EscapeError) -> Fault {
         | EscapeError::TooManyNestedEntities => Fault::NotWellFormed,
     }
 }
-
-fn is_legal(text: &str) -> bool {
-    // No early exit: the compiler turns this into vector code, and nearly every text is legal.
-    let found = text.bytes().fold(0_u8, |found, byte| {
-        let control = (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
-        found | if control { CONTROL } else { 0 } | if byte == 0xef { SUSPECT } else { 0 }
-    });
-    found & CONTROL == 0 && (found & SUSPECT == 0 || !text.contains(['\u{fffe}', '\u{ffff}']))
-}
-
-const CONTROL: u8 = 1;
-/// The first byte of U+FFFE and U+FFFF, and of many others.
-const SUSPECT: u8 = 2;
 
 /// What stands before and behind the first such byte, which is ASCII.
 fn split(text: &str, byte: u8) -> Option<(&str, &str)> {

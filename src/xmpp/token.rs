@@ -142,6 +142,7 @@ mod tests {
     #[test]
     fn a_section_ends_at_two_or_more_brackets() {
         assert_eq!(first_token("<![CDATA[]] >]]]>x"), Ok(Some((Token::CData, 17))));
+        assert_eq!(first_token("<![CDATA[]>]]>x"), Ok(Some((Token::CData, 14))));
     }
 
     #[test]

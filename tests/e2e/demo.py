@@ -21,6 +21,7 @@ from support import baresip  # noqa: E402
 from support import kamailio  # noqa: E402
 from support import prosody  # noqa: E402
 from support.baresip import Baresip  # noqa: E402
+from support.gateway import PASSWORD  # noqa: E402
 from support.gateway import Gateway  # noqa: E402
 from support.gateway import Pair  # noqa: E402
 from support.gateway import is_active  # noqa: E402
@@ -149,7 +150,7 @@ def stanza_label(name, type_, text):
 
 def play(gateway, folder):
     domain = gateway.sip_domain
-    alice, juliet_jid = f"alice@{domain}", gateway.server.register("juliet", "juliet")
+    alice, juliet_jid = f"alice@{domain}", gateway.server.register("juliet", PASSWORD)
     juliet = gateway.login(juliet_jid)
     recorder = Recorder(juliet, gateway.server)
     recorder.start()
@@ -211,7 +212,7 @@ def main():
             print(f"""
   Left running; Ctrl-C stops it. Logs and data: {folder}
     SIP   sip:alice@{gateway.sip_domain} (any user, any password), proxy 127.0.0.1:{gateway.host.port}, UDP
-    XMPP  juliet@{gateway.server.domain}, password juliet, server 127.0.0.1:{gateway.server.port}, no TLS""", flush=True)
+    XMPP  juliet@{gateway.server.domain}, password {PASSWORD}, server 127.0.0.1:{gateway.server.port}, no TLS""", flush=True)
             signal.pause()
     except KeyboardInterrupt:
         pass

@@ -1,5 +1,7 @@
 """Messages both ways (RFC 7572): every kind of text arrives byte-exact, with subject, language, thread and id."""
 
+from urllib.parse import unquote
+
 import pytest
 from support.gateway import jid
 from support.process import wait_until
@@ -61,7 +63,9 @@ def test_an_answer_stays_in_the_thread(gateway):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()
     alice.message(f"sip:{juliet.bare}", "question", call_id="conversation-1@127.0.0.1")
     juliet.message(jid(alice), "answer", thread=child(juliet.expect_message(), "thread"))
-    assert alice.expect("MESSAGE").header("Call-ID").startswith("conversation-1@127.0.0.1")
+    thread, _, unique = alice.expect("MESSAGE").header("Call-ID").rpartition("@")
+    assert unquote(thread) == "conversation-1@127.0.0.1"
+    assert unique
 
 
 def test_a_message_of_another_type_than_text_is_refused(gateway):

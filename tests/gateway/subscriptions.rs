@@ -189,3 +189,29 @@ fn a_subscription_ended_while_the_stream_was_down_is_told_too() {
     assert_eq!(scene.notify(Terminated(Reason::Rejected), &[]), NOTHING);
     assert!(scene.stream_up().contains(&presence(JULIET, "unsubscribed")));
 }
+
+#[test]
+fn an_unsubscribe_that_nobody_answers_ends_all_the_same() {
+    let mut scene = Scene::new();
+    scene.romeo("unsubscribe");
+    assert_eq!(scene.pass(Duration::from_secs(39)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), [presence(JULIET, "unsubscribed")]);
+    assert_eq!(scene.pass(Duration::from_secs(7200)), NOTHING);
+}
+
+#[test]
+fn a_subscribe_that_nobody_answers_is_tried_again() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    assert_eq!(scene.pass(Duration::from_secs(40)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), SUBSCRIBED_FOR_AN_HOUR);
+}
+
+#[test]
+fn once_answered_it_may_wait_for_ever() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    scene.reply(202);
+    scene.notify(Pending, &[]);
+    assert_eq!(scene.pass(Duration::from_secs(7200)), NOTHING);
+}

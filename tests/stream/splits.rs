@@ -80,7 +80,7 @@ fn read_cut(input: &[u8], sizes: &[usize]) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_split_tells_the_same(input in stream(), sizes in proptest::collection::vec(1..40_usize, 1..8)) {

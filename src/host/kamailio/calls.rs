@@ -87,7 +87,7 @@ pub(super) fn publish(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8
 /// Subscribes, refreshes or unsubscribes.
 pub(super) fn subscribe(gateway: &Gateway, subscribe: &Subscribe) -> Result<(), HostError> {
     let mut presentity = host_text(subscribe.presentity.as_bytes());
-    let mut watcher = host_text(subscribe.watcher.as_bytes());
+    let mut watcher = host_text(address_of_record(&subscribe.watcher).as_bytes());
     let mut contact = host_text(gateway.config.server_address.as_bytes());
     let mut next_hop = presence_next_hop(gateway);
 
@@ -114,15 +114,15 @@ pub(super) fn subscribe(gateway: &Gateway, subscribe: &Subscribe) -> Result<(), 
 
 /// Whether pua holds the subscription that a NOTIFY belongs to. Seen from pua, the NOTIFY's To is the watcher.
 pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
-    let mut presentity = notify.from_uri();
-    let mut watcher = notify.to_uri();
+    let mut presentity = notify.from.uri;
+    let mut watcher = notify.to.uri;
     // SAFETY: the structure holds pointers and numbers, for which all zeros is a value.
     let mut dialog: sys::ua_pres = unsafe { mem::zeroed() };
     dialog.pres_uri = &raw mut presentity;
     dialog.watcher_uri = &raw mut watcher;
     dialog.call_id = notify.call_id();
-    dialog.from_tag = notify.to_tag();
-    dialog.to_tag = notify.from_tag();
+    dialog.from_tag = notify.to.tag_value;
+    dialog.to_tag = notify.from.tag_value;
     // pua keeps both kinds under this flag, whatever the flag they were asked with.
     dialog.flag = sys::XMPP_SUBSCRIBE;
     dialog.event = match notify.event_package() {
@@ -179,6 +179,15 @@ impl Drop for SettingOff {
         // SAFETY: [H1] as in `off`.
         unsafe { self.setting.0.write(self.value) };
     }
+}
+
+/// Without port and parameters: the presence server writes NOTIFY's To without them, and pua compares the texts.
+fn address_of_record(uri: &str) -> &str {
+    let host = uri.find('@').or_else(|| uri.find(':')).unwrap_or(0).saturating_add(1);
+    let brackets = uri.get(host..).filter(|rest| rest.starts_with('[')).and_then(|rest| rest.find(']')).unwrap_or(0);
+    let name = host.saturating_add(brackets);
+    let end = uri.get(name..).and_then(|rest| rest.find([':', ';', '?'])).map(|end| end.saturating_add(name));
+    end.and_then(|end| uri.get(..end)).unwrap_or(uri)
 }
 
 /// Presence goes to the presence server, else where everything goes.

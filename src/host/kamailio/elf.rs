@@ -36,7 +36,7 @@ impl<'a> Object<'a> {
         }
         let (table, entry, count) = (u64_at(image, 40)?, u16_at(image, 58)?, u16_at(image, 60)?);
         let section = |index: u16| {
-            let at = usize::try_from(table.checked_add(u64::from(entry) * u64::from(index))?).ok()?;
+            let at = usize::try_from(table.checked_add(u64::from(entry).checked_mul(u64::from(index))?)?).ok()?;
             let header = image.get(at..)?;
             Some(Section {
                 kind: u32_at(header, 4)?,

@@ -13,8 +13,10 @@ use crate::sip::Request;
 /// A request whose headers are parsed. Borrows the host's message: lives in one callback only.
 pub(super) struct Received<'a> {
     msg: &'a sys::sip_msg,
-    from: &'a sys::to_body,
-    to: &'a sys::to_body,
+    /// From, where it stands in the message.
+    pub(super) from: &'a sys::to_body,
+    /// To, likewise.
+    pub(super) to: &'a sys::to_body,
     call_id: &'a sys::hdr_field,
 }
 
@@ -69,26 +71,6 @@ impl<'a> Received<'a> {
         // SAFETY: [H2] NULL or a header of the message.
         let call_id = unsafe { msg.callid.as_ref() }.ok_or(Malformed::Header("Call-ID"))?;
         Ok(Self { msg, from, to, call_id })
-    }
-
-    /// The URI of From, where it stands in the message.
-    pub(super) fn from_uri(&self) -> sys::str_ {
-        self.from.uri
-    }
-
-    /// The tag of From.
-    pub(super) fn from_tag(&self) -> sys::str_ {
-        self.from.tag_value
-    }
-
-    /// The URI of To.
-    pub(super) fn to_uri(&self) -> sys::str_ {
-        self.to.uri
-    }
-
-    /// The tag of To.
-    pub(super) fn to_tag(&self) -> sys::str_ {
-        self.to.tag_value
     }
 
     /// Call-ID.

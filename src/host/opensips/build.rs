@@ -46,7 +46,7 @@ const TYPES: [&str; 17] = [
     "subs_t",
 ];
 const FUNCTIONS: [&str; 4] = ["parse_from_header", "ipc_handle_job", "sr_get_core_status", "host_.*"];
-const VALUES: [&str; 16] = [
+const VALUES: [&str; 21] = [
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",
     "VERSIONTYPE",
@@ -56,17 +56,19 @@ const VALUES: [&str; 16] = [
     "CMD_PARAM_(STR|INT)",
     "REQUEST_ROUTE",
     "MOD_TYPE_DEFAULT",
-    "DEP_ABORT",
+    "MAX_MOD_DEPS",
+    "DEP_(ABORT|SILENT)",
     "PROC_FLAG_.*",
     "L_(CRIT|ERR|WARN|NOTICE|INFO|DBG)",
     "STATE_TERMINATING",
     "PARSE_OK",
+    "HDR_OTHER_T",
+    "DLG_CONFIRMED",
     "(PRESENCE|PWINFO)_EVENT",
     "XMPP_(PUBLISH|SUBSCRIBE|INITIAL_SUBS)",
+    "ERR_PUBLISH_NO_RECORD",
+    "(ACTIVE|PENDING|TERMINATED)_STATUS",
 ];
-/// States and errors that we match on.
-const MORE_VALUES: [&str; 6] =
-    ["HDR_OTHER_T", "DLG_CONFIRMED", "ERR_PUBLISH_NO_RECORD", "MAX_MOD_DEPS", "DEP_SILENT", "(ACTIVE|PENDING|TERMINATED)_STATUS"];
 
 /// Binds the headers and compiles the shim. The error is one sentence: which variable, what was looked for, where.
 pub(crate) fn build() -> Result<(), String> {
@@ -191,7 +193,7 @@ fn bind(tree: &Path, out: &Path) -> Result<(), String> {
     for name in FUNCTIONS {
         builder = builder.allowlist_function(name);
     }
-    for name in VALUES.iter().chain(&MORE_VALUES) {
+    for name in VALUES {
         builder = builder.allowlist_var(name);
     }
     let bindings = builder

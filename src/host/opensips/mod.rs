@@ -1,7 +1,17 @@
-//! OpenSIPS 3.4, 3.6 and 4.0: one source, layouts from the headers of the very tree (build.rs).
+//! OpenSIPS 3.4, 3.6 and 4.0: binds its modules, holds what mod_init made. One source; layouts from the headers of the very tree.
 //!
-//! [`exports`] is what the host finds; its entries are in [`callbacks`]. A request is copied out by [`msg`], requests of our own go
-//! out by [`calls`] through tm and pua, [`presence`] says who may see whom, [`process`] is the XMPP process as the host runs it.
+//! ```text
+//! exports     tables: functions, parameters, the process        constants, kept by the core
+//! parameters  modparam lines -> config::Parameters
+//! callbacks   every extern "C" entry point, under the guard
+//! msg         sip_msg -> sip::Request, copied
+//! calls       sip::Message, Publish, Subscribe -> tm, pua
+//! pending     SUBSCRIBEs on their way: their NOTIFY may come before the 2xx
+//! presence    who may see an XMPP user, for the presence server
+//! process     the extra process: IPC, Host
+//! log         the log crate on LM_*
+//! sys         bindgen; wrapper.h, shim.c and build.rs make it
+//! ```
 
 mod callbacks;
 mod calls;

@@ -57,7 +57,7 @@ impl Host for OpenSips<'_> {
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {
-        // SAFETY: [H1] the read end of this process's IPC pipe: opened by the host before it forked us, and open while we run.
+        // SAFETY: [H4] the host opened the pipe before the fork and closes it with the process.
         unsafe { BorrowedFd::borrow_raw(wake_descriptor()) }
     }
 

@@ -98,7 +98,9 @@ fn hostile_bodies_are_refused() {
         (root("<a></b>"), BodyError::Malformed),
         (root("<x:tuple/>"), BodyError::Malformed),
         (root("<tuple id='a'/>").replace("'a'/", "\"a'/"), BodyError::Malformed),
+        (root("<x:a xmlns:x='urn:x'/><x:b/>"), BodyError::Malformed),
         (root(&"<a>".repeat(MAX_DEPTH)), BodyError::TooDeep),
+        (root(&format!("<a {}/>", (0..70).map(|i| format!("xmlns:x{i}='' ")).collect::<String>())), BodyError::TooMany),
         (root(&"<tuple id='a'/>".repeat(MAX_TUPLES + 1)), BodyError::TooMany),
         (root(&long), BodyError::TooLong),
     ] {

@@ -1,13 +1,12 @@
 //! Writing PIDF.
 
-use crate::xml::XmlWriter;
-
 use super::Activity;
 use super::Basic;
 use super::Document;
 use super::Extended;
 use super::Note;
 use super::Tuple;
+use crate::xml::XmlWriter;
 
 impl Document {
     /// Writes the document in the order of the schema: tuples, notes, then the person (RFC 3863 §4.4).

@@ -65,6 +65,7 @@ class Kamailio:
         if os.path.exists(self.database):
             return
         with sqlite3.connect(self.database) as tables:
+            tables.execute("PRAGMA journal_mode = WAL")
             for name in ("standard", "usrloc", "presence"):
                 with open(os.path.join(TABLES, name + "-create.sql"), encoding="utf-8") as script:
                     tables.executescript(script.read())
