@@ -105,10 +105,7 @@ impl Notify {
             return Err(io::Error::other(format!("{} of {wanted} subscriptions reached the SIP peer", rig.sip.dialogs())));
         }
         // The host still has to see the answers to its SUBSCRIBEs before it knows these dialogs.
-        let settled = Instant::now() + Duration::from_millis(500);
-        while Instant::now() < settled {
-            rig.pump(Duration::from_millis(50), &mut events)?;
-        }
+        rig.rest(Duration::from_millis(500))?;
         let mut notify = Self { dialogs: wanted };
         let once = Limits { window: wanted, time: Duration::from_secs(1), count: wanted, pause: Duration::ZERO };
         let first = drive(rig, &mut notify, &once, history)?;

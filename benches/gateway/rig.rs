@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::arguments::Target;
 use crate::host;
@@ -87,6 +88,16 @@ impl Rig {
         self.xmpp.receive(events)?;
         // Answers that are queued only now would wait for the next turn.
         self.sip.flush()
+    }
+
+    /// Answers the host for this long and sends nothing of its own.
+    pub(crate) fn rest(&mut self, time: Duration) -> io::Result<()> {
+        let end = Instant::now() + time;
+        let mut events = Vec::new();
+        while Instant::now() < end {
+            self.pump(Duration::from_millis(50), &mut events)?;
+        }
+        Ok(())
     }
 
     /// What the host says of its memory.

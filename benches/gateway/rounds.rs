@@ -13,6 +13,7 @@ use crate::histogram::Histogram;
 use crate::host::XMPP_PROCESS;
 use crate::interrupt;
 use crate::load::History;
+use crate::load::Kind;
 use crate::load::Limits;
 use crate::load::Load;
 use crate::load::Round;
@@ -28,6 +29,9 @@ pub(crate) const PAUSE: Duration = Duration::from_micros(200);
 
 /// MESSAGEs of one loop of t_request: under a second of work, and their answers fit into the socket buffers.
 const LOOP: usize = 10_000;
+
+/// A transaction stays in shared memory until some seconds after its end, 7 KB each: rounds in a row would fill it.
+const TRANSACTIONS_LEAVE: Duration = Duration::from_secs(4);
 
 /// Requests of one series of the latency of an unloaded host.
 const SINGLE_REQUESTS: usize = 500;
@@ -121,8 +125,9 @@ impl Runner {
                 series.add_yardstick(rate);
             }
             series.add(&self.round(rig, &mut load)?);
+            rig.rest(TRANSACTIONS_LEAVE)?;
         }
-        report::row(&series);
+        Self::show(&series, rig);
         if series.ratio().is_none() {
             return Ok((false, "no loop to compare with: the module is built without the feature `bench`".to_owned()));
         }
@@ -160,9 +165,20 @@ impl Runner {
         for _ in 0..self.rounds {
             series.add_yardstick(self.round(rig, bare)?.rate());
             series.add(&self.round(rig, gateway)?);
+            if gateway.awaited().contains(&Kind::Publish) {
+                rig.rest(TRANSACTIONS_LEAVE)?;
+            }
         }
-        report::row(&series);
+        Self::show(&series, rig);
         Ok(series)
+    }
+
+    /// Prints a row, and where something went wrong what the host said last.
+    fn show(series: &Series, rig: &Rig) {
+        report::row(series);
+        if !series.is_whole() {
+            println!("{}", rig.host.log_end());
+        }
     }
 
     fn round(&mut self, rig: &mut Rig, load: &mut dyn Load) -> io::Result<Round> {

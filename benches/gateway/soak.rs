@@ -2,7 +2,6 @@
 
 use std::io;
 use std::time::Duration;
-use std::time::Instant;
 
 use crate::arguments::Target;
 use crate::directions::SipRequest;
@@ -12,7 +11,6 @@ use crate::load::History;
 use crate::load::Limits;
 use crate::load::Load;
 use crate::load::drive;
-use crate::memory::Memory;
 use crate::report;
 use crate::report::Series;
 use crate::report::Verdict;
@@ -45,14 +43,16 @@ fn soak(rig: &mut Rig) -> io::Result<()> {
     let mut to_xmpp = SipRequest::message(rig.peer_port());
     let mut to_sip = Stanzas::message();
     both(rig, [&mut to_xmpp, &mut to_sip], WARM_UP, &mut history)?;
-    let before = settled(rig)?;
+    rig.rest(SETTLE)?;
+    let before = rig.memory()?;
     let own_before = rig.host.memory_of(XMPP_PROCESS, "RssAnon:");
     report::head();
     let series = both(rig, [&mut to_xmpp, &mut to_sip], MESSAGES, &mut history)?;
     for series in &series {
         report::row(series);
     }
-    let after = settled(rig)?;
+    rig.rest(SETTLE)?;
+    let after = rig.memory()?;
     let own_after = rig.host.memory_of(XMPP_PROCESS, "RssAnon:");
     let mut verdicts = vec![Verdict {
         met: series.iter().all(Series::is_whole),
@@ -85,14 +85,4 @@ fn both(rig: &mut Rig, loads: [&mut dyn Load; 2], count: usize, history: &mut Hi
         series.add(&drive(rig, load, &limits, history)?);
     }
     Ok(series)
-}
-
-/// What the host says of its memory once its timers have run.
-fn settled(rig: &mut Rig) -> io::Result<Memory> {
-    let end = Instant::now() + SETTLE;
-    let mut events = Vec::new();
-    while Instant::now() < end {
-        rig.pump(Duration::from_millis(100), &mut events)?;
-    }
-    rig.memory()
 }

@@ -6,14 +6,18 @@ the servers really saw. Kamailio with the module, Prosody, all on loopback, all 
     KEEP=1 demo.py    leaves the servers running and prints the accounts; Ctrl-C stops them
 """
 
+import html
 import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
 import time
+import unicodedata
+import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -26,133 +30,163 @@ from support.gateway import Gateway  # noqa: E402
 from support.gateway import Pair  # noqa: E402
 from support.gateway import is_active  # noqa: E402
 from support.kamailio import Kamailio  # noqa: E402
+from support.process import free_port  # noqa: E402
 from support.process import stop_all  # noqa: E402
 from support.process import wait_until  # noqa: E402
 from support.prosody import Prosody  # noqa: E402
 from support.xmpp import child  # noqa: E402
 
 COLUMNS = ["SIP client", "Kamailio + gateway", "Prosody", "XMPP client"]
-WIDTH = 30
-STANZA = re.compile(r"\t(Received|Sending)\[component\]: <(message|presence)\b([^>]*)>")
-ATTRIBUTE = re.compile(r"(\w+)='([^']*)'")
+WIDTH = 32
+def width(text):
+    """Columns that a text takes on a terminal."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)
 
 
-def line(column=None, right=True, label=""):
-    """One line of the ladder, with an arrow from `column` to the next one or back."""
-    parts = []
-    for gap in range(len(COLUMNS) - 1):
-        if gap != column:
-            parts.append("|" + " " * (WIDTH - 1))
-            continue
-        text = f" {label} " if len(label) <= WIDTH - 6 else f" {label[:WIDTH - 7]}\u2026 "
-        parts.append("|" + (text.center(WIDTH - 3, "-").join("->") if right else text.center(WIDTH - 3, "-").join("<-")))
-    return "    " + "".join(parts) + "|"
+def cut(text, columns):
+    text = " ".join(text.split())
+    while width(text) > columns:
+        text = text[:-2] + "\u2026"
+    return text
+
+
+def line(column=None, middle=""):
+    """One line of the ladder, with `middle` between `column` and the next one."""
+    gaps = [middle if gap == column else "" for gap in range(len(COLUMNS) - 1)]
+    return "    |" + "|".join(text + " " * (WIDTH - 1 - width(text)) for text in gaps) + "|"
+
+
+def arrow(column, right, label, text=""):
+    """An arrow from `column` to the next one or back, and under it what it carried."""
+    shaft = f" {label} ".center(WIDTH - 2, "-")
+    drawn = line(column, shaft + ">" if right else "<" + shaft)
+    return drawn + ("\n" + line(column, " " + cut(f"\u201c{text}\u201d", WIDTH - 3)) if text else "")
+
+
+class Relay(threading.Thread):
+    """Stands between the gateway and the XMPP server's component port, and notes every stanza that passes."""
+
+    def __init__(self, note):
+        super().__init__(daemon=True)
+        self.note = note
+        self.port = free_port()
+        self.target = None
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.start()
+
+    def run(self):
+        while True:
+            gateway, _ = self.listener.accept()
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                gateway.close()
+                continue
+            for source, sink, right in ((gateway, server, True), (server, gateway, False)):
+                threading.Thread(target=self._pass, args=(source, sink, right), daemon=True).start()
+
+    def _pass(self, source, sink, right):
+        parser = ElementTree.XMLPullParser(["start", "end"])
+        depth = 0
+        try:
+            while data := source.recv(65536):
+                parser.feed(data)
+                for event, element in parser.read_events():
+                    depth += 1 if event == "start" else -1
+                    if event == "end" and depth == 1:
+                        self.note(1, right, element)
+                sink.sendall(data)
+        except (OSError, ElementTree.ParseError):
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
 
 def head(names):
-    titles = "".join(title.ljust(WIDTH) for title in COLUMNS).rstrip()
-    below = "".join(name.ljust(WIDTH) for name in names).rstrip()
-    return f"    {titles}\n    {below}\n{line()}"
+    rows = ["".join(cut(cell, WIDTH - 2).ljust(WIDTH) for cell in row).rstrip() for row in (COLUMNS, names)]
+    return f"    {rows[0]}\n    {rows[1]}"
 
 
 class Recorder(threading.Thread):
-    """Sees, within milliseconds, what each client and Prosody's component stream sends and gets."""
+    """Keeps what crossed each of the three gaps, with its time."""
 
-    def __init__(self, client, server, phone=None):
+    def __init__(self):
         super().__init__(daemon=True)
-        self.client, self.server, self.phone = client, server, phone
-        self.lines = []
-        self.offsets = {"phone": 0, "received": 0, "sent": 0, "server": 0}
+        self.seen = []
+        self.own = ""
+        self.phone = None
+        self.traced = 0
         self.running = True
 
     def run(self):
         while self.running:
-            self.look()
-            time.sleep(0.002)
+            self._look()
+            time.sleep(0.001)
 
-    def look(self):
-        # The order within one look: towards the XMPP side first, then back.
-        for name, see in (("phone", self._phone), ("sent", self._sent), ("server", self._server), ("received", self._received)):
-            self.offsets[name] = see(self.offsets[name])
+    def _look(self):
+        now = time.monotonic()
+        if self.phone:
+            traced, self.traced = self.phone.trace(self.traced)
+            for sent, message in traced:
+                if label := sip_label(message):
+                    # baresip's log is read a little after the fact; others may have reacted to a request by then.
+                    asked = sent and not message.is_response
+                    self.seen.append((now - 0.005 if asked else now, arrow(0, sent, *label)))
 
-    def _phone(self, offset):
-        if not self.phone:
-            return offset
-        traced, end = self.phone.trace(offset)
-        for sent, message in traced:
-            if label := sip_label(message):
-                self.lines.append(line(0, sent, label))
-        return end
+    def client_stanza(self, element, sent):
+        if sent or (element.get("from") or "").split("/")[0] != self.own:
+            self.stanza(2, not sent, element)
 
-    def _sent(self, offset):
-        for text in self.client.sent[offset:]:
-            name, type_, _ = stanza_parts(text)
-            body = re.search(r"<(?:body|status|show)>(.*?)</", text)
-            self.lines.append(line(2, False, stanza_label(name, type_, body.group(1) if body else "")))
-        return len(self.client.sent)
-
-    def _received(self, offset):
-        received = list(self.client.received)
-        for stanza in received[offset:]:
-            name = stanza.tag.rpartition("}")[2]
-            if name in ("message", "presence") and (stanza.get("from") or "").split("/")[0] != self.client.bare:
-                text = child(stanza, "body") or child(stanza, "status") or child(stanza, "show") or ""
-                self.lines.append(line(2, True, stanza_label(name, stanza.get("type"), text)))
-        return len(received)
-
-    def _server(self, offset):
-        log = self.server.log()
-        end = log.rfind("\n") + 1
-        for found in STANZA.finditer(log, offset, end):
-            attributes = dict(ATTRIBUTE.findall(found.group(3)))
-            self.lines.append(line(1, found.group(1) == "Received", stanza_label(found.group(2), attributes.get("type"), "")))
-        return end
+    def stanza(self, column, right, element):
+        name = element.tag.rpartition("}")[2]
+        if name not in ("message", "presence"):
+            return
+        texts = {e.tag.rpartition("}")[2]: e.text or "" for e in element}
+        label = name if name == "message" else f"presence {element.get('type') or 'available'}"
+        if "show" in texts:
+            label += f", {texts['show']}"
+        self.seen.append((time.monotonic(), arrow(column, right, label, texts.get("body") or texts.get("status") or "")))
 
     def show(self, title):
         """Prints what was seen since the last call."""
         time.sleep(0.3)
-        lines, self.lines[:] = list(self.lines), []
-        print(f"\n  {title}\n" + "\n".join([line(), *lines, line()]), flush=True)
+        seen, self.seen = sorted(self.seen, key=lambda one: one[0]), []
+        print(f"\n  {title}\n\n" + "\n".join(text for _, text in seen), flush=True)
 
 
 def sip_label(message):
-    """How a SIP message is named in the ladder; None leaves it out."""
+    """How a SIP message is named in the ladder, and what it carried; None leaves it out."""
     if message.is_response:
-        return f"{message.status} ({message.method})" if message.method == "MESSAGE" or message.status >= 300 else None
-    if message.method == "REGISTER":
-        return None
+        wanted = message.method in ("MESSAGE", "SUBSCRIBE") or message.status >= 300
+        return (f"{message.status} ({message.method})", "") if wanted else None
     if message.method == "MESSAGE":
-        return f"MESSAGE \u201c{message.text}\u201d"
+        return "MESSAGE", message.text
     if message.method == "NOTIFY":
-        return f"NOTIFY {message.header('Subscription-State').split(';')[0]} {pidf_label(message.text)}".rstrip()
+        return f"NOTIFY {message.header('Subscription-State').split(';')[0]}{pidf_label(message.text)}", pidf_note(message.text)
     if message.method == "PUBLISH":
-        return f"PUBLISH {pidf_label(message.text)}".rstrip()
-    return f"{message.method} {message.header('Event')}".rstrip()
+        return f"PUBLISH{pidf_label(message.text)}", pidf_note(message.text)
+    return ("SUBSCRIBE", "") if message.method == "SUBSCRIBE" else None
 
 
 def pidf_label(body):
-    basic = re.findall(r"<basic>\s*(\w+)", body)
-    show = re.findall(r"<show[^>]*>(\w+)", body)
-    note = re.findall(r"<(?:\w+:)?note[^>]*>([^<]*)", body)
-    return " ".join(basic[:1] + show[:1] + [f"\u201c{text}\u201d" for text in note[:1]])
+    words = re.findall(r"<basic>\s*(\w+)", body)[:1] + re.findall(r"<show[^>]*>(\w+)", body)[:1]
+    return "".join(f", {word}" for word in words)
 
 
-def stanza_parts(text):
-    name = re.match(r"<(\w+)", text).group(1)
-    attributes = dict(re.findall(r"(\w+)=\"([^\"]*)\"", text[:text.index(">")]))
-    return name, attributes.get("type"), attributes
+def pidf_note(body):
+    return "".join(html.unescape(text) for text in re.findall(r"<(?:\w+:)?note[^>]*>([^<]*)", body)[:1])
 
 
-def stanza_label(name, type_, text):
-    words = name if name == "message" else f"presence {type_ or 'available'}"
-    return f"{words} \u201c{text}\u201d" if text else words
-
-
-def play(gateway, folder):
+def play(gateway, folder, recorder):
     domain = gateway.sip_domain
     alice, juliet_jid = f"alice@{domain}", gateway.server.register("juliet", PASSWORD)
     juliet = gateway.login(juliet_jid)
-    recorder = Recorder(juliet, gateway.server)
+    time.sleep(0.3)
+    recorder.own, recorder.seen = juliet_jid, []
+    juliet.observer = recorder.client_stanza
     recorder.start()
     phone = Baresip(folder, "alice", domain, gateway.host.port, [f"sip:{juliet_jid}"])
     print(head([alice + " (baresip)", domain, juliet_jid.split("@")[1], juliet_jid + " (slixmpp)"]))
@@ -184,6 +218,7 @@ def play(gateway, folder):
     juliet.expect_presence(alice, "unavailable", timeout=15, condition=lambda p: "/" in p.get("from"))
     recorder.show(f"{alice} goes offline")
     recorder.running = False
+    recorder.join()
     phone.stop()
 
 
@@ -201,10 +236,13 @@ def main():
     folder = tempfile.mkdtemp(prefix="xmpp_gateway-demo-")
     done = False
     try:
-        gateway = Gateway(Pair("demo", Kamailio, Prosody, None), folder)
+        recorder = Recorder()
+        relay = Relay(recorder.stanza)
+        gateway = Gateway(Pair("demo", lambda where, xmpp_port, **rest: Kamailio(where, xmpp_port=relay.port, **rest), Prosody, None),
+                          folder, before_start=lambda server: setattr(relay, "target", server.component_port))
         gateway.wait_connected()
         gateway.log_out()
-        play(gateway, folder)
+        play(gateway, folder, recorder)
         done = True
         print("\n  Subscribe, presence both ways, a message each way: done.")
         if keep:

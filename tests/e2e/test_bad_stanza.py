@@ -23,7 +23,7 @@ HOSTILE = {
 def test_nothing_wrong_comes_out(gateway, stanza):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()
     juliet.raw(stanza(jid(alice)))
-    other = gateway.xmpp_user("romeo")
+    other = gateway.wait_connected().xmpp_user("romeo")
     other.message(jid(alice), "still here")
     alice.expect("MESSAGE", "still here", lambda m: m.text == "still here")
     for request in alice.requests_seen("MESSAGE"):

@@ -5,10 +5,10 @@ import time
 
 import pytest
 from support.gateway import Gateway
-from support.gateway import jid
 from support.gateway import pairs
 from support.sip import SipAgent
 from support.sip import pidf
+from support.xmpp import child
 
 PAIRS = [p for p in pairs() if p.server.__name__ == "Prosody"]
 QUIET = 1.0
@@ -108,7 +108,6 @@ UNREADABLE = {
     "cut off": pidf("sip:a@b").encode()[:120],
     "empty element": b"<presence/>",
     "latin-1": pidf("sip:a@b", note="NOTE").encode().replace(b"NOTE", b"caf\xe9"),
-    "nul": pidf("sip:a@b", note="NOTE").encode().replace(b"NOTE", b"a\0b"),
     "doctype": b'<!DOCTYPE p [<!ENTITY a "b">]>' + pidf("sip:a@b", note="&a;").split("\n", 1)[1].encode(),
     "deep": b"<a>" * 20000,
     "other root": b'<dialog-info xmlns="urn:ietf:params:xml:ns:dialog-info" version="0" state="full" entity="sip:a@b"/>',
@@ -124,6 +123,14 @@ def test_a_body_that_cannot_be_read_is_refused(gateway, notifier, watched, body)
     assert not from_contact(juliet, presentity)
     said = [line for line in gateway.host.log()[before:].splitlines() if "xmpp_gateway" in line]
     assert len(said) == 1, said
+
+
+def test_a_character_that_xml_forbids_does_not_break_the_stream(gateway, notifier, watched):
+    juliet, subscribe, presentity = watched
+    for number, character in enumerate((b"\0", b"\x1b", b"\xef\xbf\xbf"), 2):
+        notifier.notify(subscribe, pidf(presentity, note="NOTE").encode().replace(b"NOTE", b"a" + character + b"b"), cseq=number)
+    assert notifier.notify(subscribe, pidf(presentity, note="sound"), cseq=9).status == 200
+    juliet.expect_presence(presentity[4:], condition=lambda p: child(p, "status") == "sound")
 
 
 def test_outside_a_known_dialog_it_is_refused(gateway, notifier, watched):

@@ -26,7 +26,7 @@ const PRINT_DEFS: &str =
     "include Makefile\n.PHONY: xmpp_gateway_defs\nxmpp_gateway_defs:\n\t@for d in $(DEFS); do printf '%s\\n' \"$$d\"; done\n";
 
 /// Our contract with the host: what the module uses of it.
-const TYPES: [&str; 17] = [
+const TYPES: [&str; 18] = [
     "module_exports",
     "cmd_export_",
     "param_export_",
@@ -44,9 +44,10 @@ const TYPES: [&str; 17] = [
     "publ_info_t",
     "presence_api_t",
     "subs_t",
+    "sr_core_states",
 ];
 const FUNCTIONS: [&str; 4] = ["parse_from_header", "ipc_handle_job", "sr_get_core_status", "host_.*"];
-const VALUES: [&str; 21] = [
+const VALUES: [&str; 20] = [
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",
     "VERSIONTYPE",
@@ -60,7 +61,6 @@ const VALUES: [&str; 21] = [
     "DEP_(ABORT|SILENT)",
     "PROC_FLAG_.*",
     "L_(CRIT|ERR|WARN|NOTICE|INFO|DBG)",
-    "STATE_TERMINATING",
     "PARSE_OK",
     "HDR_OTHER_T",
     "DLG_CONFIRMED",

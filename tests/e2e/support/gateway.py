@@ -59,13 +59,16 @@ def lua_pair():
 
 
 class Gateway:
-    """Both servers of a pair. `host_options` go to the SIP host, `secret` to the XMPP server where it differs."""
+    """Both servers of a pair. `host_options` go to the SIP host; `xmpp_secret` is what the XMPP server expects (the host
+    has "secret"); `before_start` is given the XMPP server before anything is started."""
 
-    def __init__(self, pair, folder, xmpp_secret="secret", start_server=True, **host_options):
+    def __init__(self, pair, folder, xmpp_secret="secret", start_server=True, before_start=None, **host_options):
         self.component_port = free_port()
         self.server = pair.server(folder, component_port=self.component_port, secret=xmpp_secret)
         self.host = pair.host(folder, xmpp_port=self.component_port, **host_options)
         self.users = []
+        if before_start:
+            before_start(self.server)
         if start_server:
             self.server.start()
         self.host.start()

@@ -16,7 +16,8 @@ CLIENT = "{jabber:client}"
 
 
 class XmppClient:
-    """Logs in as `jid`. `accept`: what a subscription request gets: "subscribed", "unsubscribed", or None for no answer."""
+    """Logs in as `jid`. `accept`: what a subscription request gets: "subscribed", "unsubscribed", or None for no answer.
+    `observer`, if set, is called with each stanza and whether it is sent, at that moment."""
 
     def __init__(self, jid, password, port, resource="desk", accept=None):
         self.bare = jid
@@ -25,6 +26,7 @@ class XmppClient:
         self.accept = accept
         self.received = []
         self.sent = []
+        self.observer = None
         self.failure = None
         self.online = threading.Event()
         self.closed = threading.Event()
@@ -61,6 +63,8 @@ class XmppClient:
         if isinstance(stanza, StanzaBase):
             element = ElementTree.fromstring(ElementTree.tostring(stanza.xml))
             self.received.append(element)
+            if self.observer:
+                self.observer(element, False)
             if element.tag == CLIENT + "presence" and element.get("type") == "subscribe" and self.accept:
                 self.presence(type=self.accept, to=element.get("from"))
         return stanza
@@ -74,6 +78,8 @@ class XmppClient:
     def raw(self, text):
         """Sends this text as it is."""
         self.sent.append(text)
+        if self.observer:
+            self.observer(ElementTree.fromstring(text), True)
         self.loop.call_soon_threadsafe(self.client.send_raw, text)
 
     def presence(self, show=None, status=None, priority=None, **attributes):
