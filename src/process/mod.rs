@@ -10,6 +10,7 @@ mod backoff;
 mod bench;
 mod connection;
 mod output;
+mod pace;
 mod turn;
 
 use std::panic::AssertUnwindSafe;
