@@ -27,6 +27,7 @@ use jid::NodePart;
 use jid::NodeRef;
 use jid::ResourcePart;
 
+pub(crate) use self::escape::percent_decode;
 pub use self::scheme::DomainPair;
 pub use self::scheme::Scheme;
 pub use self::scheme::SchemeError;

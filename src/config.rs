@@ -57,7 +57,7 @@ pub enum Backend {
 /// A component connection.
 #[derive(Debug, Clone)]
 pub struct Component {
-    /// Our domain on the XMPP side (`xmpp_domain`).
+    /// Our domain on the XMPP side: `sip_domain` where it is set, else `xmpp_domain`.
     pub domain: String,
     /// Name or address of the XMPP server (`xmpp_host`).
     pub host: String,
@@ -128,7 +128,7 @@ impl Config {
         let backend = backend(parameters)?;
         let Backend::Component(component) = &backend;
         Ok(Self {
-            addresses: addresses(parameters, &component.domain)?,
+            addresses: addresses(parameters, component)?,
             outbound_proxy: optional_uri("outbound_proxy", parameters.outbound_proxy.as_deref())?,
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
@@ -147,11 +147,13 @@ fn backend(parameters: &Parameters) -> Result<Backend, Error> {
             return Err(Error { parameter: "backend", value: Some(other.to_owned()), takes });
         }
     }
-    let domain = required("xmpp_domain", parameters.xmpp_domain.as_deref(), TAKES_DOMAIN)?;
+    let xmpp_domain = required("xmpp_domain", parameters.xmpp_domain.as_deref(), TAKES_DOMAIN)
+        .and_then(|value| domain("xmpp_domain", value))?;
+    let sip_domain = parameters.sip_domain.as_deref().map(|value| domain("sip_domain", value)).transpose()?;
     let host = parameters.xmpp_host.as_deref().unwrap_or(DEFAULT_HOST);
     Ok(Backend::Component(Component {
-        domain: self::domain("xmpp_domain", domain)?,
-        host: if host.parse::<IpAddr>().is_ok() { host.to_owned() } else { self::domain("xmpp_host", host)? },
+        domain: sip_domain.unwrap_or(xmpp_domain),
+        host: if host.parse::<IpAddr>().is_ok() { host.to_owned() } else { domain("xmpp_host", host)? },
         port: port(parameters.xmpp_port)?,
         secret: secret(parameters.xmpp_password.as_deref())?,
     }))
@@ -170,10 +172,10 @@ fn port(port: Option<i64>) -> Result<u16, Error> {
     }
 }
 
-/// Which of the schemes the parameters ask for. `sip_domain` is the map of one pair that the stock modules have.
-fn addresses(parameters: &Parameters, xmpp_domain: &str) -> Result<Addresses, Error> {
+/// Which of the schemes the parameters ask for.
+fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses, Error> {
     let gateway_domain = parameters.gateway_domain.as_deref().map(|value| domain("gateway_domain", value)).transpose()?;
-    let pairs = pairs(parameters, xmpp_domain)?;
+    let pairs = pairs(parameters, component)?;
     let scheme = match &parameters.domain_separator {
         Some(separator) => Scheme::Encoded {
             separator: separator.clone(),
@@ -182,7 +184,7 @@ fn addresses(parameters: &Parameters, xmpp_domain: &str) -> Result<Addresses, Er
                 value: None,
                 takes: "the SIP domain of the gateway, needed because domain_separator is set",
             })?,
-            xmpp_domain: xmpp_domain.to_owned(),
+            xmpp_domain: component.domain.clone(),
             pairs,
         },
         None if pairs.is_empty() => Scheme::Transparent,
@@ -196,10 +198,15 @@ fn addresses(parameters: &Parameters, xmpp_domain: &str) -> Result<Addresses, Er
     })
 }
 
-fn pairs(parameters: &Parameters, xmpp_domain: &str) -> Result<Vec<DomainPair>, Error> {
+fn pairs(parameters: &Parameters, component: &Component) -> Result<Vec<DomainPair>, Error> {
     let mut pairs = Vec::new();
-    if let Some(sip) = parameters.sip_domain.as_deref() {
-        pairs.push(DomainPair { sip: domain("sip_domain", sip)?, xmpp: xmpp_domain.to_owned() });
+    if let (Some(sip_domain), Some(sip)) = (&parameters.sip_domain, &parameters.xmpp_domain) {
+        if parameters.domain_separator.is_some() {
+            let takes = "no value beside domain_separator, which moves whole addresses into the user part";
+            return Err(Error { parameter: "sip_domain", value: Some(sip_domain.clone()), takes });
+        }
+        // As in the stock modules: the SIP users of xmpp_domain have this domain in XMPP, and the component logs in under it.
+        pairs.push(DomainPair { sip: domain("xmpp_domain", sip)?, xmpp: component.domain.clone() });
     }
     for line in &parameters.gwmap {
         let wrong = || Error { parameter: "gwmap", value: Some(line.clone()), takes: TAKES_MAP };
@@ -302,6 +309,18 @@ mod tests {
             let jid = addresses.sip_to_jid(format!("sip:user@{sip}").as_bytes()).unwrap();
             assert_eq!(jid.as_str(), format!("user@{xmpp}"));
         }
+    }
+
+    #[test]
+    fn sip_domain_is_the_name_of_the_sip_users_in_xmpp() {
+        let parameters =
+            Parameters { xmpp_domain: Some("example.com".into()), sip_domain: Some("sip.example.com".into()), ..minimal() };
+        let config = Config::from_parameters(&parameters).unwrap();
+        let Backend::Component(component) = config.backend;
+        assert_eq!(component.domain, "sip.example.com");
+        let jid = config.addresses.sip_to_jid(b"sip:juliet@example.com").unwrap();
+        assert_eq!(jid.as_str(), "juliet@sip.example.com");
+        assert_eq!(config.addresses.jid_to_sip(&jid).unwrap(), "sip:juliet@example.com");
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) fn percent_encode(text: &str, plain: Plain, out: &mut String) {
 }
 
 /// Decodes `%hh`. `None` if one is cut short or no hexadecimal, or if the result is no UTF-8 or has a control character.
-pub(super) fn percent_decode(text: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn percent_decode(text: &[u8]) -> Option<Cow<'_, str>> {
     let decoded = match memchr::memchr(b'%', text) {
         None => Cow::Borrowed(std::str::from_utf8(text).ok()?),
         Some(_) => Cow::Owned(String::from_utf8(decode_octets(text)?).ok()?),

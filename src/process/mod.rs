@@ -11,6 +11,7 @@ mod bench;
 mod broken;
 mod connection;
 mod output;
+mod pace;
 mod turn;
 
 use std::panic::AssertUnwindSafe;

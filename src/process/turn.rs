@@ -31,6 +31,7 @@ use crate::process::connection::Writing;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::output::Output;
+use crate::process::pace::Pace;
 use crate::xmpp::component::Component;
 use crate::xmpp::component::Event;
 
@@ -55,6 +56,7 @@ pub(super) struct Turn<'a, H> {
     stream: Option<Stream>,
     output: Output,
     backoff: Backoff,
+    pace: Pace,
     actions: Vec<Action>,
     buffer: Vec<u8>,
     dropped: u64,
@@ -82,6 +84,7 @@ impl<'a, H: Host> Turn<'a, H> {
             stream: None,
             output: Output::default(),
             backoff: Backoff::default(),
+            pace: Pace::new(Instant::now()),
             actions: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             dropped: 0,
@@ -123,9 +126,11 @@ impl<'a, H: Host> Turn<'a, H> {
 
     /// Takes what the workers sent; how many datagrams the last batch had.
     fn take_from_link(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
+        self.pace.gather();
         let mut taken = 0;
         for _ in 0..LINK_BATCHES {
             taken = self.receiver.receive(inbox)?;
+            self.pace.took(taken);
             for bytes in inbox.datagrams() {
                 match datagram::stanza_of(bytes) {
                     // Finished by the worker: the path of every MESSAGE.

@@ -46,8 +46,8 @@ pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType
         xml.open("subject").text(std::str::from_utf8(subject).map_err(|_| ToXmppError::Encoding)?.trim()).close();
     }
     xml.open("body").text(body).close();
-    if let Some(thread) = std::str::from_utf8(&request.call_id).ok().filter(|call_id| !call_id.is_empty()) {
-        xml.open("thread").text(thread).close();
+    if let Some(thread) = call_id::to_thread(&request.call_id) {
+        xml.open("thread").text(&thread).close();
     }
     Ok(xml.finish())
 }

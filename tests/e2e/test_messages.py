@@ -68,7 +68,6 @@ def test_an_answer_from_xmpp_carries_the_thread(gateway):
     assert unique
 
 
-@pytest.mark.xfail(strict=True, reason="a Call-ID of the gateway's own making does not become the thread again that it came from")
 def test_an_answer_from_sip_stays_in_the_thread(gateway):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()
     juliet.message(jid(alice), "question", thread="a thread <&> of juliet")
