@@ -1,8 +1,8 @@
 //! Bytes of an XMPP stream to its header and its stanzas (RFC 6120 §4, §11).
 //!
 //! Each byte is looked at once, however the input is split, and a stanza is built while its bytes come in: what is kept of it is
-//! its tree and at most one unfinished token. A split of the input never changes what comes out. A stanza beyond one of the
-//! [`Limits`] is skipped; any other [`Fault`] ends the stream. After that, or the end of the stream, further input is dropped unread.
+//! its tree and at most one unfinished token. A split of the input never changes what comes out. A stanza beyond a limit is skipped
+//! ([`Refused`]); any other [`Fault`] ends the stream. After that, or the end of the stream, further input is dropped unread.
 //!
 //! ```
 //! # use xmpp_gateway::xmpp::framer::{Framer, StreamEvent};

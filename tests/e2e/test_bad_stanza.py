@@ -3,6 +3,7 @@
 import pytest
 from support.gateway import jid
 
+# Some servers drop those of the stanza itself.
 MANY_ATTRIBUTES = "".join(f' a{number}=""' for number in range(100))
 
 HOSTILE = {
@@ -13,7 +14,7 @@ HOSTILE = {
     "long body": lambda to: f'<message to="{to}" type="chat"><body>{"b" * 100000}</body></message>',
     "deep": lambda to: f'<message to="{to}" type="chat"><body>hostile</body>{"<x>" * 400}{"</x>" * 400}</message>',
     "many elements": lambda to: f'<message to="{to}" type="chat"><body>hostile</body>{"<x/>" * 9000}</message>',
-    "many attributes": lambda to: f'<message to="{to}" type="chat"{MANY_ATTRIBUTES}><body>hostile</body></message>',
+    "many attributes": lambda to: f'<message to="{to}" type="chat"{MANY_ATTRIBUTES}><body>hostile</body><x{MANY_ATTRIBUTES}/></message>',
     "no local part": lambda to: f'<message to="{to.split("@")[1]}" type="chat"><body>hostile</body></message>',
     "quotes in local part": lambda to: f'<message to="o\\27malley@{to.split("@")[1]}" type="chat"><body>hostile</body></message>',
     "escaped at sign": lambda to: f'<message to="a\\40evil.example@{to.split("@")[1]}" type="chat"><body>hostile</body></message>',
@@ -48,4 +49,4 @@ def test_a_stanza_beyond_a_limit_is_returned(gateway, case):
     juliet.raw(HOSTILE[case](jid(alice)).replace("<message ", '<message id="beyond" ', 1))
     answer = juliet.expect("message", "error", lambda m: m.get("id") == "beyond")
     assert answer.get("type") == "error" and answer.get("from") == jid(alice)
-    assert "policy-violation" in ET.tostring(answer, encoding="unicode")
+    assert answer.find(".//{urn:ietf:params:xml:ns:xmpp-stanzas}policy-violation") is not None
