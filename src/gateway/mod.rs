@@ -129,11 +129,8 @@ impl Gateway {
         match event {
             Event::Stanza(stanza) => actions.push(Action::Stanza(stanza)),
             Event::Notify(notify) => {
-                let pair = (notify.watcher.clone(), notify.presentity.clone());
-                match self.uris(&pair) {
-                    Some(uris) => self.subscriptions.notify(now, notify, uris, actions),
-                    None => log::error!("a NOTIFY for {} from {} has an address without counterpart", pair.0, pair.1),
-                }
+                let addresses = &self.addresses;
+                self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
             Event::Watchers { presentity, waiting } => self.watchers.waiting(&presentity, waiting, actions),
             Event::SubscribeReply { watcher, presentity, status } => {
@@ -232,11 +229,11 @@ impl Gateway {
     fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
         self.addresses.jid_to_sip(jid).map_err(failure::address_error)
     }
+}
 
-    fn uris(&self, (watcher, presentity): &Pair) -> Option<Uris> {
-        let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| self.addresses.jid_to_sip(&jid).ok());
-        Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
-    }
+fn uris(addresses: &Addresses, (watcher, presentity): &Pair) -> Option<Uris> {
+    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| addresses.jid_to_sip(&jid).ok());
+    Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
 }
 
 /// A presence stanza that says nothing but its type.
