@@ -90,7 +90,7 @@ impl Worker {
     /// `pua_xmpp_req_winfo(request_uri, expires)`: the subscription that tells who watches an XMPP user; the host's pua sends it.
     /// From now on the gateway answers for who may see this user. `None`: the log says why.
     pub fn winfo_subscription(&self, request_uri: &[u8], expires: &[u8]) -> Option<sip::Subscribe> {
-        let jid = match self.addresses.sip_to_jid(request_uri) {
+        let jid = match self.addresses.xmpp_user_to_jid(request_uri) {
             Ok(jid) => jid.into_bare(),
             Err(error) => {
                 log::warn!("no watchers of {}: {error}", shown(request_uri));
@@ -148,8 +148,8 @@ impl Worker {
         let state = header::subscription_state(request.subscription_state.as_deref().unwrap_or_default())
             .ok_or(NotifyError::SubscriptionState)?;
         // We are the notifier's peer: From is who is watched, To is who watches.
-        let presentity = self.addresses.sip_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
-        let watcher = self.addresses.sip_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
+        let presentity = self.addresses.sip_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
+        let watcher = self.addresses.xmpp_user_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
         let presences = if request.body.is_empty() {
             Vec::new()
         } else {
@@ -168,7 +168,7 @@ impl Worker {
     }
 
     fn winfo_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
-        let presentity = self.addresses.sip_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
+        let presentity = self.addresses.xmpp_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
         let document = winfo::Document::parse(&request.body).map_err(NotifyError::Winfo)?;
         let waiting = watchers::waiting(&document, &self.addresses);
         Ok(Event::Watchers { presentity: presentity.to_string(), waiting })

@@ -32,7 +32,7 @@ pub const DEFAULT_LIMIT: usize = 1300;
 /// The stanza for a MESSAGE (RFC 7572 §5).
 pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType) -> Result<String, ToXmppError> {
     let body = text(request)?;
-    let to = addresses.sip_to_jid(&request.request_uri).map_err(ToXmppError::To)?;
+    let to = addresses.xmpp_user_to_jid(&request.request_uri).map_err(ToXmppError::To)?;
     let from = sender(request, addresses)?;
     let mut xml = XmlWriter::new();
     xml.open("message").attribute("from", from.as_str()).attribute("to", to.as_str());
@@ -175,7 +175,7 @@ fn text(request: &Request) -> Result<&str, ToXmppError> {
 
 /// From, and the device where From or, for the same user, Contact tells it.
 fn sender(request: &Request, addresses: &Addresses) -> Result<Jid, ToXmppError> {
-    let from = addresses.sip_to_jid(&request.from).map_err(ToXmppError::From)?;
+    let from = addresses.sip_user_to_jid(&request.from).map_err(ToXmppError::From)?;
     if from.is_full() {
         return Ok(from);
     }
