@@ -96,10 +96,15 @@ impl Gateway {
     /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
     pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
         let done = match stanza::Addresses::of(stanza) {
+            // The server takes care of that; answering would only keep the loop alive.
+            Ok(addresses) if self.addresses.is_sip_user(&addresses.from) => {
+                log::debug!("a stanza from {}, one of our own, is dropped", addresses.from);
+                return Ok(());
+            }
             Ok(addresses) => self.addressed(now, stanza, &addresses, actions),
-            Err(AddressError::To) => Err(Condition::JidMalformed.into()),
+            Err(AddressError::From | AddressError::To) => Err(Condition::JidMalformed.into()),
             // RFC 6120 §8.1.2: the server stamps and routes by both.
-            Err(AddressError::From | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
+            Err(AddressError::NoFrom | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
         };
         if let Err(error) = done
             && let Some(reply) = stanza::error_reply(stanza, &error)
