@@ -320,6 +320,30 @@ fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
     scene.stop();
 }
 
+/// Bytes that nobody reads any more must not keep the process from ending: it would be killed, and the host with it.
+#[test]
+fn a_server_that_writes_and_does_not_read_is_left_in_time() {
+    let mut scene = Scene::start();
+    let mut peer = scene.accept();
+    let body = "x".repeat(10_000);
+    while scene.send(&body) == ScriptResult::Done {}
+    // Until the process has closed the connection.
+    let server = thread::spawn(move || {
+        while peer.stream.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    scene.stop.write_all(b"x").unwrap();
+    for _ in 0..200 {
+        if scene.process.is_finished() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(scene.process.is_finished(), "the process does not end");
+    server.join().unwrap();
+}
+
 #[test]
 fn presence_and_subscriptions_reach_the_host() {
     let scene = Scene::start();

@@ -366,7 +366,7 @@ impl<'a, H: Host> Turn<'a, H> {
                 if let Some(count) = self.connection.write(self.output.unwritten())? {
                     self.output.advance(count);
                 } else {
-                    self.connection.change(Writing::Wanted).await;
+                    self.connection.writable().await?;
                 }
             }
             let end = stream.login.close();
@@ -374,7 +374,7 @@ impl<'a, H: Host> Turn<'a, H> {
             while !stream.ahead.is_empty() {
                 match self.connection.write(&stream.ahead)? {
                     Some(count) => drop(stream.ahead.drain(..count.min(stream.ahead.len()))),
-                    None => drop(self.connection.change(Writing::Wanted).await),
+                    None => self.connection.writable().await?,
                 }
             }
             io::Result::Ok(())
