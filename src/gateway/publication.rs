@@ -85,8 +85,9 @@ impl Publications {
 
     /// A resource left, or all of a user's where the JID is bare.
     pub(super) fn unavailable(&mut self, jid: &str, actions: &mut Vec<Action>) {
+        // A user without resources, as other gateways have them, was published under the bare JID itself.
+        self.remove(jid, actions);
         if jid.contains('/') {
-            self.remove(jid, actions);
             return;
         }
         for full in self.resources(jid) {

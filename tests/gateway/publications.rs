@@ -68,3 +68,11 @@ fn after_a_broken_stream_who_does_not_answer_a_probe_is_gone() {
     assert_eq!(after_a_minute, [ENDS[0], PUBLISHED[0]]);
     assert_eq!(scene.pass(Duration::from_secs(2700)), PUBLISHED);
 }
+
+#[test]
+fn a_user_without_resources_is_published_and_leaves() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.stanza(&format!("<presence from='{ROMEO}' to='{JULIET}'/>")), PUBLISHED);
+    assert_eq!(scene.romeo("unavailable"), ENDS);
+    assert_eq!(scene.pass(Duration::from_secs(2700)), NOTHING);
+}
