@@ -20,6 +20,10 @@ pub const EXPIRES: u32 = 3600;
 /// A publication is said again after this time, well before it runs out.
 const REFRESH: Duration = Duration::from_secs(2700);
 
+/// PUBLISHes in one tick: after a broken stream all are due at once, and the rest of the process must not wait for them. All that
+/// there may be are through in 200 s, well within what [`REFRESH`] leaves.
+pub const PER_TICK: usize = 500;
+
 /// After a broken stream, a resource that does not answer a probe within this time is gone.
 const CONFIRM: Duration = Duration::from_secs(60);
 
@@ -119,10 +123,8 @@ impl Publications {
 
     /// Refreshes what runs out, takes away what did not answer.
     pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some(entry) = self.due.first_entry() {
-            if entry.key().0 > now {
-                return;
-            }
+        for _ in 0..PER_TICK {
+            let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) else { return };
             let ((_, jid), ()) = entry.remove_entry();
             let Some(known) = self.known.get_mut(&jid) else { continue };
             if known.trust == Trust::Doubtful {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use xmpp_gateway::gateway::publication::PER_TICK;
+
 use crate::support::*;
 
 const PUBLISHED: [&str; 1] = ["PUBLISH sip:romeo@example.net for 3600"];
@@ -75,4 +77,15 @@ fn a_user_without_resources_is_published_and_leaves() {
     assert_eq!(scene.stanza(&format!("<presence from='{ROMEO}' to='{JULIET}'/>")), PUBLISHED);
     assert_eq!(scene.romeo("unavailable"), ENDS);
     assert_eq!(scene.pass(Duration::from_secs(2700)), NOTHING);
+}
+
+#[test]
+fn refreshes_that_are_due_at_once_are_spread_over_ticks() {
+    let mut scene = Scene::new();
+    for number in 0..PER_TICK * 2 {
+        available(&mut scene, &number.to_string(), JULIET, "away");
+    }
+    assert_eq!(scene.pass(Duration::from_secs(2700)).len(), PER_TICK);
+    assert_eq!(scene.pass(Duration::from_secs(1)).len(), PER_TICK);
+    assert_eq!(scene.pass(Duration::from_secs(1)), NOTHING);
 }
