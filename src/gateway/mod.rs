@@ -207,7 +207,7 @@ impl Gateway {
         let uris = Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? };
         match kind {
             PresenceType::Available => self.available(now, stanza, from, pair.1, actions),
-            PresenceType::Unavailable => self.publications.unavailable(from.as_str(), actions),
+            PresenceType::Unavailable => self.publications.unavailable(from.as_str(), &pair.1, actions),
             PresenceType::Subscribe => self.subscriptions.ask(now, pair, uris, Wish::Subscribe, actions),
             PresenceType::Probe => self.subscriptions.ask(now, pair, uris, Wish::Probe, actions),
             PresenceType::Unsubscribe => self.subscriptions.unsubscribe(now, pair, uris, actions),
@@ -218,9 +218,9 @@ impl Gateway {
         Ok(())
     }
 
-    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, seen_by: String, actions: &mut Vec<Action>) {
+    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, shown_to: String, actions: &mut Vec<Action>) {
         match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
-            Ok(publish) => self.publications.available(now, from.as_str(), seen_by, publish, actions),
+            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, publish, actions),
             Err(error) => log::debug!("the presence of {from} is not for SIP: {error}"),
         }
     }

@@ -20,6 +20,31 @@ fn presence_is_published_once_for_all_contacts() {
     assert_eq!(available(&mut scene, "orchard", "nurse@sip.example.com", "away"), NOTHING);
 }
 
+/// So it is when the user cancels one contact's subscription (RFC 6121 §3.2.1), or blocks one.
+#[test]
+fn who_is_not_there_for_one_contact_stays_there_for_the_others() {
+    let mut scene = Scene::new();
+    let nurse = "nurse@sip.example.com";
+    available(&mut scene, "orchard", JULIET, "away");
+    available(&mut scene, "orchard", nurse, "away");
+    let gone = |to: &str| format!("<presence from='{ROMEO}/orchard' to='{to}' type='unavailable'/>");
+    assert_eq!(scene.stanza(&gone("peter@sip.example.com")), NOTHING);
+    assert_eq!(scene.stanza(&gone(JULIET)), NOTHING);
+    assert_eq!(scene.stanza(&gone(nurse)), ENDS);
+}
+
+#[test]
+fn a_contact_lost_while_the_stream_was_down_keeps_nothing_alive() {
+    let mut scene = Scene::new();
+    let nurse = "nurse@sip.example.com";
+    available(&mut scene, "orchard", JULIET, "away");
+    available(&mut scene, "orchard", nurse, "away");
+    scene.gateway.stream_down();
+    scene.stream_up();
+    available(&mut scene, "orchard", JULIET, "away");
+    assert_eq!(scene.romeo("unavailable"), ENDS);
+}
+
 #[test]
 fn a_change_is_published() {
     let mut scene = Scene::new();
