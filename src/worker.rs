@@ -170,6 +170,8 @@ impl Worker {
     fn winfo_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
         let presentity = self.addresses.xmpp_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
         let document = winfo::Document::parse(&request.body).map_err(NotifyError::Winfo)?;
+        // The host's pua kept the subscription over a restart of ours.
+        self.link.shared().answer_for(presentity.as_str());
         let waiting = watchers::waiting(&document, &self.addresses);
         Ok(Event::Watchers { presentity: presentity.to_string(), waiting })
     }

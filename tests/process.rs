@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use xmpp_gateway::config::Config;
 use xmpp_gateway::config::Parameters;
+use xmpp_gateway::gateway::action::Authorization;
 use xmpp_gateway::link;
 use xmpp_gateway::process;
 use xmpp_gateway::process::host::Flow;
@@ -253,6 +254,24 @@ fn a_watcher_of_another_domain_is_not_asked_for() {
     };
     assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
     assert_eq!(peer.hear(" to='romeo@example.net' type='subscribe'/>"), "<presence from='juliet@sip.example.com'");
+    scene.stop();
+}
+
+/// The table of decisions forgets nothing, and any XMPP user anywhere can say `subscribed`.
+#[test]
+fn a_decision_counts_only_of_a_user_whose_watchers_were_asked_for() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    let mut decided = || {
+        peer.say("<presence from='romeo@example.net' to='juliet@sip.example.com' type='subscribed'/>");
+        peer.message("after it");
+        assert_eq!(scene.call(), Call::Message("after it".into()));
+        scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net")
+    };
+    assert_eq!(decided(), None);
+    scene.worker.winfo_subscription(b"sip:romeo@example.net", b"").unwrap();
+    assert_eq!(scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Some(Authorization::Pending));
+    assert_eq!(decided(), Some(Authorization::Allowed));
     scene.stop();
 }
 
