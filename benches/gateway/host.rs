@@ -37,21 +37,6 @@ impl Kind {
             Self::Opensips(_) => "opensips",
         }
     }
-
-    /// Its name and version, as it tells them.
-    pub(crate) fn version(&self) -> io::Result<String> {
-        let (program, argument) = match self {
-            Self::Kamailio => (PathBuf::from("kamailio"), "-v"),
-            Self::Opensips(tree) => (tree.join("opensips"), "-V"),
-        };
-        let output = Command::new(program).arg(argument).stdin(Stdio::null()).output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        Ok(text
-            .split_whitespace()
-            .skip_while(|word| *word != "version:")
-            .nth(2)
-            .map_or_else(|| self.name().to_owned(), |version| format!("{} {}", self.name(), version.trim_matches(['(', ')']))))
-    }
 }
 
 /// What the configuration of a host is made of.
@@ -68,7 +53,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) xmpp_port: u16,
     /// Folder for all that the host writes.
     pub(crate) folder: &'a Path,
-    /// The allocator of the host; its own choice if none is named.
+    /// The allocator of the host; its only one if none is named.
     pub(crate) allocator: Option<&'a str>,
 }
 
