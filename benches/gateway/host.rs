@@ -125,13 +125,11 @@ impl Host {
 
     /// CPU time that its processes took so far.
     pub(crate) fn cpu_time(&self) -> Duration {
-        // SAFETY: sysconf only reads.
-        let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
         let ticks: u64 = self
             .group()
             .filter_map(|(_, stat)| Some(stat.get(11)?.parse::<u64>().ok()? + stat.get(12)?.parse::<u64>().ok()?))
             .sum();
-        Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64)
+        from_ticks(ticks)
     }
 
     /// Memory of the process with this name as /proc tells it, in KiB: `VmRSS:` all that is resident, `RssAnon:` its own.
@@ -182,6 +180,20 @@ pub(crate) fn own_cpu_time() -> Duration {
     // SAFETY: the pointer is that of `time`, which lives through the call.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// CPU time that all processes of the machine took so far.
+pub(crate) fn machine_cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<u64> = text.lines().next().unwrap_or_default().split_whitespace().skip(1).flat_map(str::parse).collect();
+    // user nice system idle iowait irq softirq steal
+    from_ticks([0, 1, 2, 5, 6, 7].iter().filter_map(|index| fields.get(*index)).sum())
+}
+
+fn from_ticks(ticks: u64) -> Duration {
+    // SAFETY: sysconf only reads.
+    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64)
 }
 
 /// Asks the kernel to end this process when the generator is killed without a chance to end it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::histogram::Histogram;
+use crate::host::machine_cpu_time;
 use crate::host::own_cpu_time;
 use crate::rig::Rig;
 
@@ -80,6 +81,8 @@ pub(crate) struct Round {
     pub(crate) latency: Histogram,
     /// Share of one core that the generator took.
     pub(crate) own_cpu: f64,
+    /// Cores that neither the generator nor the host took: what others did meanwhile.
+    pub(crate) others: f64,
     /// From the first thing counted to the last one, as the kernel saw them arrive.
     pub(crate) span: Duration,
     /// CPU time that the host took.
@@ -128,6 +131,7 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, history
     let mut flight = Flight::new(history, load);
     let mut events = Vec::with_capacity(1024);
     let (own_before, host_before) = (own_cpu_time(), rig.host.cpu_time());
+    let machine_before = machine_cpu_time();
     let start = Instant::now();
     let mut last_progress = start;
     loop {
@@ -157,6 +161,9 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, history
             flight.arrive(event, Instant::now());
         }
     }
+    let host_time = rig.host.cpu_time() - host_before;
+    let ours = host_time + (own_cpu_time() - own_before);
+    let others = (machine_cpu_time() - machine_before).saturating_sub(ours).as_secs_f64() / start.elapsed().as_secs_f64();
     Ok(Round {
         sent: flight.requests.len(),
         completed: flight.completed,
@@ -166,8 +173,9 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, history
         elapsed,
         latency: flight.latency,
         own_cpu,
+        others,
         span: Duration::from_nanos(flight.arrivals.map_or(0, |(first, last)| last - first)),
-        host_time: rig.host.cpu_time() - host_before,
+        host_time,
     })
 }
 

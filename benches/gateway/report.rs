@@ -19,6 +19,7 @@ pub(crate) struct Series {
     refused: usize,
     latency: Histogram,
     own_cpu: Vec<f64>,
+    others: Vec<f64>,
     bare_cost: Cost,
     gateway_cost: Cost,
     /// What the loops of t_request say of themselves.
@@ -59,6 +60,7 @@ impl Series {
             refused: 0,
             latency: Histogram::new(),
             own_cpu: Vec::new(),
+            others: Vec::new(),
             bare_cost: Cost::default(),
             gateway_cost: Cost::default(),
             loop_rates: Vec::new(),
@@ -99,6 +101,7 @@ impl Series {
         self.resent += round.resent;
         self.refused += round.refused;
         self.own_cpu.push(round.own_cpu);
+        self.others.push(round.others);
         self.gateway_cost.add(round.host_time, round.completed);
     }
 
@@ -168,10 +171,15 @@ pub(crate) fn row(series: &Series) {
         median(&series.own_cpu),
     );
     let [bare, gateway] = [&series.bare_cost, &series.gateway_cost].map(Cost::per_request);
+    let others = median(&series.others);
     if series.yardstick.is_empty() {
-        println!("  host CPU per request: {gateway:.1} us");
+        println!("  host CPU per request: {gateway:.1} us; others on this machine took {others:.2} cores");
     } else {
-        println!("  host CPU per request: bare {bare:.1} us, gateway {gateway:.1} us, ratio {:.2}", bare / gateway);
+        let ratio = bare / gateway;
+        println!(
+            "  host CPU per request: bare {bare:.1} us, gateway {gateway:.1} us, ratio {ratio:.2}; others on this machine took \
+             {others:.2} cores"
+        );
     }
     if !series.loop_rates.is_empty() {
         let rate = median(&series.loop_rates);
