@@ -178,8 +178,10 @@ fn arrival(header: &libc::msghdr) -> u64 {
     // SAFETY: null, or a whole control message in that buffer, which is aligned for it.
     match unsafe { control.as_ref() } {
         Some(found) if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_TIMESTAMPNS => {
+            // SAFETY: the message is whole, so its data lies in the buffer.
+            let data = unsafe { libc::CMSG_DATA(control) };
             // SAFETY: a message of this type holds one timespec.
-            let time: libc::timespec = unsafe { libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned() };
+            let time: libc::timespec = unsafe { data.cast::<libc::timespec>().read_unaligned() };
             time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
         }
         _ => 0,
