@@ -17,6 +17,8 @@ mod messages;
 mod publications;
 #[path = "gateway/questions.rs"]
 mod questions;
+#[path = "gateway/refused.rs"]
+mod refused;
 #[path = "gateway/subscriptions.rs"]
 mod subscriptions;
 #[path = "gateway/watchers.rs"]

@@ -24,6 +24,7 @@ use crate::translate::message;
 use crate::translate::presence;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
+use crate::xmpp::framer::Refused;
 use crate::xmpp::stanza;
 use crate::xmpp::stanza::AddressError;
 use crate::xmpp::stanza::Kind;
@@ -52,6 +53,8 @@ pub struct Gateway {
     watchers: Watchers,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
     unique: u64,
+    /// Stanzas beyond a limit so far.
+    refused: u64,
 }
 
 impl Gateway {
@@ -67,6 +70,7 @@ impl Gateway {
             publications: Publications::default(),
             watchers: Watchers::default(),
             unique: seed,
+            refused: 0,
         }
     }
 
@@ -105,16 +109,28 @@ impl Gateway {
         Ok(())
     }
 
+    /// A stanza beyond a limit: nothing is done but to tell its sender, where RFC 6120 §8.3 allows that.
+    pub fn refused(&mut self, Refused { stanza, fault }: &Refused, actions: &mut Vec<Action>) {
+        let addressed = stanza.as_ref().and_then(|stanza| Some((stanza, stanza::Addresses::of(stanza).ok()?.from)));
+        let from = addressed.as_ref().map_or("an unknown sender", |(_, from)| from.as_str());
+        self.refused = self.refused.saturating_add(1);
+        // Any user can make these: the log is not to be filled by one.
+        let level = if self.refused.is_power_of_two() { log::Level::Warn } else { log::Level::Debug };
+        log::log!(level, "a stanza of {from} is refused: {fault}; {} refused so far", self.refused);
+        if let Some((stanza, _)) = addressed {
+            let error =
+                StanzaError::new(Condition::PolicyViolation).with_text(&format!("beyond a limit of the gateway: {fault}"));
+            actions.extend(stanza::error_reply(stanza, &error).map(Action::Stanza));
+        }
+    }
+
     /// An event from the SIP side.
     pub fn event(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Stanza(stanza) => actions.push(Action::Stanza(stanza)),
             Event::Notify(notify) => {
-                let pair = (notify.watcher.clone(), notify.presentity.clone());
-                match self.uris(&pair) {
-                    Some(uris) => self.subscriptions.notify(now, notify, uris, actions),
-                    None => log::error!("a NOTIFY for {} from {} has an address without counterpart", pair.0, pair.1),
-                }
+                let addresses = &self.addresses;
+                self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
             Event::Watchers { presentity, waiting } => self.watchers.waiting(&presentity, waiting, actions),
             Event::SubscribeReply { watcher, presentity, status } => {
@@ -213,11 +229,11 @@ impl Gateway {
     fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
         self.addresses.jid_to_sip(jid).map_err(failure::address_error)
     }
+}
 
-    fn uris(&self, (watcher, presentity): &Pair) -> Option<Uris> {
-        let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| self.addresses.jid_to_sip(&jid).ok());
-        Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
-    }
+fn uris(addresses: &Addresses, (watcher, presentity): &Pair) -> Option<Uris> {
+    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| addresses.jid_to_sip(&jid).ok());
+    Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
 }
 
 /// A presence stanza that says nothing but its type.

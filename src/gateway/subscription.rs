@@ -200,13 +200,23 @@ impl Subscriptions {
         }
     }
 
-    /// What a NOTIFY says.
-    pub(super) fn notify(&mut self, now: Instant, notify: Notify, uris: Uris, actions: &mut Vec<Action>) {
+    /// What a NOTIFY says. `uris` gives the SIP URIs of a pair that is not known here.
+    pub(super) fn notify(
+        &mut self,
+        now: Instant,
+        notify: Notify,
+        uris: impl FnOnce(&Pair) -> Option<Uris>,
+        actions: &mut Vec<Action>,
+    ) {
         let pair = (notify.watcher, notify.presentity);
         if !self.known.contains_key(&pair) {
             if self.known.len() >= MAX_SUBSCRIPTIONS || matches!(notify.state, SubscriptionState::Terminated(_)) {
                 return;
             }
+            let Some(uris) = uris(&pair) else {
+                log::error!("a NOTIFY for {} from {} has an address without counterpart", pair.0, pair.1);
+                return;
+            };
             // The host's pua kept the dialog over a restart of ours: XMPP knows of it already.
             self.known.insert(pair.clone(), Subscription::new(uris, Phase::Asked, Announce::Done));
         }

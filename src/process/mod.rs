@@ -8,6 +8,7 @@ pub mod host;
 mod backoff;
 #[cfg(feature = "bench")]
 mod bench;
+mod broken;
 mod connection;
 mod output;
 mod pace;
@@ -25,7 +26,7 @@ use host::Host;
 use turn::Turn;
 
 /// The pause after a panic before the server is connected again.
-const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(5);
+const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// Runs the XMPP process until the host stops.
 pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver) {

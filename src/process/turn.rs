@@ -22,6 +22,9 @@ use crate::link::shared::StreamState;
 use crate::link::watch;
 use crate::process::backoff::Backoff;
 use crate::process::backoff::dice;
+use crate::process::broken::Broken;
+use crate::process::broken::LOGIN_TIMEOUT;
+use crate::process::broken::WRITE_TIMEOUT;
 use crate::process::connection::Change;
 use crate::process::connection::Connection;
 use crate::process::connection::Writing;
@@ -31,14 +34,6 @@ use crate::process::output::Output;
 use crate::process::pace::Pace;
 use crate::xmpp::component::Component;
 use crate::xmpp::component::Event;
-use crate::xmpp::component::Reason;
-use crate::xmpp::stream_error;
-
-/// How long the server may take to accept us once it is connected.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A server that takes none of our bytes for so long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// After so long without a byte from us a space is sent (RFC 6120 §4.6.1): a dead peer shows by an error or by WRITE_TIMEOUT.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -75,18 +70,6 @@ struct Stream {
     opened: Instant,
     /// When the server last took something, or had nothing to take.
     wrote: Instant,
-}
-
-/// Why a stream is over.
-enum Broken {
-    Closed,
-    Io(io::Error),
-    /// The stream itself ended it.
-    Stream(Reason),
-    /// The server sent what no server may send.
-    Fault(stream_error::Condition),
-    LoginTimeout,
-    WriteTimeout,
 }
 
 impl<'a, H: Host> Turn<'a, H> {
@@ -243,6 +226,10 @@ impl<'a, H: Host> Turn<'a, H> {
                 }
                 Broken::Fault(condition)
             }),
+            Event::Refused(refused) => {
+                self.gateway.refused(&refused, &mut self.actions);
+                Ok(())
+            }
             Event::Ended(reason) => Err(Broken::Stream(reason)),
         }
     }
@@ -404,18 +391,5 @@ fn writing(output: &Output, stream: Option<&Stream>) -> Writing {
     match stream {
         Some(stream) if !stream.ahead.is_empty() || (stream.login.is_ready() && !output.is_empty()) => Writing::Wanted,
         _ => Writing::Idle,
-    }
-}
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Closed => f.write_str("the server closed the connection"),
-            Self::Io(error) => write!(f, "{error}"),
-            Self::Stream(reason) => write!(f, "{reason}"),
-            Self::Fault(condition) => write!(f, "its stanza had no usable address ({})", condition.name()),
-            Self::LoginTimeout => write!(f, "no answer within {} s", LOGIN_TIMEOUT.as_secs()),
-            Self::WriteTimeout => write!(f, "the server took nothing for {} s", WRITE_TIMEOUT.as_secs()),
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::events::BytesCData;
@@ -138,13 +139,15 @@ impl Piece<'_> {
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pub(super) ns: Ns,
+    /// The name without its prefix ends the name as written.
+    local_length: usize,
     tag: BytesStart<'a>,
 }
 
 impl Start<'_> {
     pub(super) fn name(&self) -> &str {
-        let (name, _) = self.tag.name().decompose();
-        name.into_inner()
+        let name = self.tag.name().into_inner();
+        name.len().checked_sub(self.local_length).and_then(|at| name.get(at..)).unwrap_or_default()
     }
 
     /// The value of an attribute, by its name as written: `id`, `xml:lang`. Of two with one name the first counts: comparing all
@@ -229,15 +232,15 @@ impl<'a> XmlBody<'a> {
     }
 
     fn start(&mut self, tag: BytesStart<'a>) -> Result<Node<'a>, BodyError> {
-        self.depth = self.depth.saturating_add(1);
-        if self.depth > MAX_DEPTH {
-            return Err(BodyError::TooDeep);
-        }
-        if tag.attributes_raw().contains("xmlns") {
+        self.deeper()?;
+        let attributes = tag.attributes_raw();
+        if !attributes.is_empty() && memmem::find(attributes.as_bytes(), b"xmlns").is_some() {
             self.declare(&tag)?;
         }
-        let ns = self.resolve(tag.name().prefix().map_or("", |prefix| prefix.into_inner()))?;
-        Ok(Node::Start(Start { ns, tag }))
+        let (name, prefix) = tag.name().decompose();
+        let local_length = name.into_inner().len();
+        let ns = self.resolve(prefix.map_or("", |prefix| prefix.into_inner()))?;
+        Ok(Node::Start(Start { ns, local_length, tag }))
     }
 
     fn end(&mut self) -> Result<Node<'a>, BodyError> {
@@ -295,13 +298,32 @@ impl<'a> XmlBody<'a> {
         }
     }
 
-    /// Passes over the rest of the element that just started.
+    /// Passes over the rest of the element that just started. Namespaces do not matter in there.
     pub(super) fn skip(&mut self) -> Result<(), BodyError> {
         let outside = self.depth.saturating_sub(1);
+        if self.at_empty {
+            self.at_empty = false;
+            self.end()?;
+        }
         while self.depth > outside {
-            self.next()?;
+            match self.reader.read_event().map_err(|_| BodyError::Malformed)? {
+                Event::Start(_) => self.deeper()?,
+                Event::End(_) => drop(self.end()?),
+                Event::Empty(_) => {
+                    self.deeper()?;
+                    self.end()?;
+                }
+                Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) | Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+                Event::DocType(_) => return Err(BodyError::Doctype),
+                Event::Eof => return Err(BodyError::Truncated),
+            }
         }
         Ok(())
+    }
+
+    fn deeper(&mut self) -> Result<(), BodyError> {
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > MAX_DEPTH { Err(BodyError::TooDeep) } else { Ok(()) }
     }
 }
 

@@ -6,8 +6,9 @@
 //!                                 (handshake sent)         (stanzas both ways)
 //! ```
 //!
-//! Sans-IO: the driver feeds what it read to [`Component::next`] and writes what [`Component::take_output`] gives. Time limits are
-//! the driver's: nothing here ends a login that the server leaves unanswered.
+//! Sans-IO: the driver feeds what it read to [`Component::next`] and writes what [`Component::take_output`] gives. Stanzas do not
+//! pass through here: the driver writes them while [`Component::is_ready`]. Time limits are the driver's too: nothing here ends a
+//! login that the server leaves unanswered.
 
 use std::fmt;
 use std::fmt::Write;
@@ -21,6 +22,7 @@ use crate::xmpp::fault::Fault;
 use crate::xmpp::framer::Framer;
 use crate::xmpp::framer::Header;
 use crate::xmpp::framer::Limits;
+use crate::xmpp::framer::Refused;
 use crate::xmpp::framer::StreamEvent;
 use crate::xmpp::ns;
 use crate::xmpp::stanza::Kind;
@@ -46,6 +48,8 @@ pub enum Event {
     Ready,
     /// `<message/>`, `<presence/>` or `<iq/>`, in `jabber:client`.
     Stanza(Element),
+    /// A stanza beyond a limit, in `jabber:client` if its start tag is known. It is to be answered, and nothing else.
+    Refused(Refused),
     /// It is over: write the rest of the output and close the connection. Nothing follows.
     Ended(Reason),
 }
@@ -63,17 +67,6 @@ pub enum Reason {
     NoId,
     /// The server sent something else than `<handshake/>`.
     NoHandshake,
-}
-
-/// Why a stanza was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// The server has not accepted us yet.
-    NotReady,
-    /// The stream is closed, or being closed.
-    Closed,
-    /// The output is full: the server reads too slowly.
-    Full,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +137,7 @@ impl Component {
                     continue;
                 }
                 Ok(Some(StreamEvent::Stanza(element))) => self.element(element),
+                Ok(Some(StreamEvent::Refused(refused))) => self.refused(refused),
                 Ok(Some(StreamEvent::Closed)) if self.state == State::NoId => Some(self.end(Reason::NoId, None)),
                 Ok(Some(StreamEvent::Closed)) => Some(self.end(Reason::Closed, None)),
                 Err(fault) => Some(self.end(Reason::Fault(fault), Some(&fault.condition()))),
@@ -156,23 +150,10 @@ impl Component {
         None
     }
 
-    /// Adds a finished stanza to the output. Refused before [`Event::Ready`]: no server takes stanzas of a stranger.
-    pub fn send(&mut self, stanza: &str) -> Result<(), Refused> {
-        match (self.state, self.output_end) {
-            (State::Over, _) | (_, OutputEnd::Closed) => Err(Refused::Closed),
-            (State::Idle | State::Header | State::NoId | State::Handshake, OutputEnd::Open) => Err(Refused::NotReady),
-            (State::Ready, OutputEnd::Open) if self.output.len().saturating_add(stanza.len()) > OUTPUT => Err(Refused::Full),
-            (State::Ready, OutputEnd::Open) => {
-                self.output.extend_from_slice(stanza.as_bytes());
-                Ok(())
-            }
-        }
-    }
-
-    /// Moves what is to be written behind what is in `out`: handshake, stanzas, stream errors, the end of our stream.
+    /// Moves what is to be written behind what is in `out`: the handshake, or the end of our stream with its error. Stanzas are the
+    /// driver's own and go behind it, while [`Component::is_ready`].
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.output);
-        self.output.shrink_to(KEPT);
     }
 
     /// Ends our side; returns what to write behind the output taken so far, empty if it was ended before. Stanzas may come until
@@ -195,7 +176,7 @@ impl Component {
         }
     }
 
-    /// Whether stanzas are taken.
+    /// Whether stanzas may be sent: the server has accepted us, and neither side has ended.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready && self.output_end == OutputEnd::Open
     }
@@ -230,6 +211,20 @@ impl Component {
             State::Idle | State::Header | State::Handshake => {
                 Some(self.end(Reason::NoHandshake, Some(&Condition::NotAuthorized)))
             }
+        }
+    }
+
+    fn refused(&mut self, refused: Refused) -> Option<Event> {
+        let fault = refused.fault;
+        if self.state != State::Ready {
+            // No user speaks here: it is the server that we cannot read.
+            return Some(self.end(Reason::Fault(fault), Some(&fault.condition())));
+        }
+        match &refused.stanza {
+            Some(element) if Kind::of(element).is_none() => {
+                StreamError::of(element).map(|error| self.end(Reason::Server(error), None))
+            }
+            Some(_) | None => Some(Event::Refused(refused)),
         }
     }
 
@@ -281,12 +276,6 @@ fn handshake(id: &str, secret: &str) -> String {
     xml.push_str("</handshake>");
     xml
 }
-
-/// Bytes of output that wait to be taken.
-const OUTPUT: usize = 1024 * 1024;
-
-/// What the buffer of the output keeps when it was taken.
-const KEPT: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -123,6 +123,13 @@ impl Element {
         self.children.push(child);
     }
 
+    /// Drops text and children and gives their memory back.
+    pub(super) fn clear_content(&mut self) {
+        self.content.truncate(self.text_start());
+        self.content.shrink_to_fit();
+        self.children = Vec::new();
+    }
+
     pub(super) fn set_namespace(&mut self, namespace: Namespace) {
         self.namespace = namespace;
     }

@@ -1,10 +1,10 @@
-//! What is wrong with the bytes of a stream: each fault ends it with one stream error.
+//! What is wrong with the bytes of a stream: each fault has its stream error, and some are of one stanza only.
 
 use std::fmt;
 
 use crate::xmpp::stream_error::Condition;
 
-/// Why a stream cannot be read any further. The peer is to blame in every case.
+/// What is wrong. The server is to blame and the stream ends, except for the limits of a stanza: its sender is to blame then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It breaks XML 1.0 or Namespaces in XML: tags, quotes, names, characters, UTF-8, duplicate attributes.
@@ -32,6 +32,14 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is a limit of ours that a stanza is beyond, and not a fault of the XML.
+    pub fn is_limit(self) -> bool {
+        match self {
+            Self::Bytes | Self::Depth | Self::Attributes | Self::Elements | Self::Declarations => true,
+            Self::NotWellFormed | Self::Restricted | Self::Encoding | Self::Namespace | Self::Prefix | Self::Format => false,
+        }
+    }
+
     /// The stream error that tells the peer (RFC 6120 §4.9.3).
     pub fn condition(self) -> Condition {
         match self {

@@ -1,8 +1,8 @@
 //! Bytes of an XMPP stream to its header and its stanzas (RFC 6120 §4, §11).
 //!
 //! Each byte is looked at once, however the input is split, and a stanza is built while its bytes come in: what is kept of it is
-//! its tree and at most one unfinished token. A split of the input never changes what comes out. After a [`Fault`] or the end of
-//! the stream further input is dropped unread.
+//! its tree and at most one unfinished token. A split of the input never changes what comes out. A stanza beyond a limit is skipped
+//! ([`Refused`]); any other [`Fault`] ends the stream. After that, or the end of the stream, further input is dropped unread.
 //!
 //! ```
 //! # use xmpp_gateway::xmpp::framer::{Framer, StreamEvent};
@@ -18,8 +18,8 @@ use std::mem;
 use crate::xmpp::element::Element;
 use crate::xmpp::fault::Fault;
 use crate::xmpp::ns;
+use crate::xmpp::skip::Skip;
 use crate::xmpp::tag;
-use crate::xmpp::tag::Attributes;
 use crate::xmpp::tag::StartTag;
 use crate::xmpp::tag::Tag;
 use crate::xmpp::token::Place;
@@ -35,12 +35,15 @@ pub struct Limits {
     pub stanza_bytes: usize,
     /// Levels of elements in a stanza, the stanza itself being the first.
     pub depth: usize,
+    /// How many more bytes of a refused stanza are read for its end. That many end the stream.
+    pub skipped_bytes: usize,
 }
 
-/// 256 KiB is what common servers take from their own clients; stanzas in use are nested about ten deep.
+/// 256 KiB is what common servers take from their own clients; stanzas in use are nested about ten deep. What servers take from
+/// each other is far below 16 MiB: one that sends more has no bound of its own.
 impl Default for Limits {
     fn default() -> Self {
-        Self { stanza_bytes: 256 * 1024, depth: 64 }
+        Self { stanza_bytes: 256 * 1024, depth: 64, skipped_bytes: 16 * 1024 * 1024 }
     }
 }
 
@@ -51,8 +54,20 @@ pub enum StreamEvent {
     Opened(Header),
     /// A first-level element: a stanza, or an element of the stream itself such as `<stream:error/>`.
     Stanza(Element),
+    /// A stanza beyond a limit. It was read to its end and thrown away: one user's stanza must not end the stream of all.
+    Refused(Refused),
     /// The peer closed its stream. Nothing follows.
     Closed,
+}
+
+/// A stanza that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The stanza without anything inside: enough to answer it. If its start tag has too many attributes, it has those that a
+    /// reply needs; if that has too many bytes, there is none.
+    pub stanza: Option<Element>,
+    /// Which limit it is beyond.
+    pub fault: Fault,
 }
 
 /// The attributes of a stream header (RFC 6120 §4.7).
@@ -81,6 +96,8 @@ pub struct Framer {
     held: Vec<u8>,
     /// Bytes of this stanza in tokens that are complete.
     used: usize,
+    /// A stanza beyond a limit, and the search for its end.
+    skipped: Option<(Refused, Skip)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +124,7 @@ impl Framer {
             tree: Tree::new(limits.depth),
             held: Vec::new(),
             used: 0,
+            skipped: None,
         }
     }
 
@@ -127,6 +145,10 @@ impl Framer {
                 State::Empty => return Ok(Some(StreamEvent::Closed)),
                 State::Start | State::Header | State::Open => {}
             }
+            if let Some((_, skip)) = &mut self.skipped {
+                let is_at_end = skip.feed(&mut self.scanner, input)?;
+                return Ok(self.skipped.take_if(|_| is_at_end).map(|(refused, _)| StreamEvent::Refused(refused)));
+            }
             if self.scanner.is_idle() && !self.tree.is_in_stanza() {
                 self.skip_space(input)?;
             }
@@ -137,11 +159,13 @@ impl Framer {
             let budget = self.limits.stanza_bytes.saturating_sub(self.used).saturating_sub(self.held.len());
             let window = input.get(..budget).unwrap_or(input);
             let Some((token, end)) = self.scanner.feed(window)? else {
-                if window.len() == budget {
-                    return Err(Fault::Bytes);
-                }
+                let is_over = window.len() == budget;
                 self.held.extend_from_slice(window);
-                *input = &[];
+                *input = input.get(window.len()..).unwrap_or_default();
+                if is_over {
+                    self.refuse_token()?;
+                    continue;
+                }
                 return Ok(None);
             };
             let (bytes, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
@@ -150,6 +174,37 @@ impl Framer {
                 return Ok(Some(event));
             }
         }
+    }
+
+    /// The stanza ends within its limit no more: goes on without it, in the middle of a token.
+    fn refuse_token(&mut self) -> Result<(), Fault> {
+        let begun = mem::take(&mut self.held);
+        let (stanza, open) = match self.tree.abandon() {
+            Some((stanza, open)) => (Some(stanza), open),
+            // Its own start tag does not end.
+            None if self.state == State::Open && self.scanner.is_in_tag() && !begun.starts_with(b"</") => (None, 0),
+            None => return Err(Fault::Bytes),
+        };
+        self.used = 0;
+        let skip = Skip::new(open, &begun, self.limits.skipped_bytes);
+        self.skipped = Some((Refused { stanza, fault: Fault::Bytes }, skip));
+        Ok(())
+    }
+
+    /// The stanza goes beyond a limit with this tag: goes on without it. `Some`: it has ended with the tag.
+    fn refuse_tag(&mut self, tag: &StartTag<'_>, fault: Fault) -> Result<Option<StreamEvent>, Fault> {
+        let (stanza, open) = match self.tree.abandon() {
+            Some(abandoned) => abandoned,
+            None => (self.tree.addresses(tag)?, 0),
+        };
+        let open = open.saturating_add(usize::from(!tag.is_empty));
+        let refused = Refused { stanza: Some(stanza), fault };
+        self.used = 0;
+        if open == 0 {
+            return Ok(Some(StreamEvent::Refused(refused)));
+        }
+        self.skipped = Some((refused, Skip::new(open, b"", self.limits.skipped_bytes)));
+        Ok(None)
     }
 
     /// Drops white space between stanzas, which peers send to keep the connection alive (RFC 6120 §4.6.1).
@@ -197,7 +252,7 @@ impl Framer {
                 self.tree.text(&tag::section_text(section.unwrap_or_default()))?;
             }
             Token::Declaration => {
-                check_declaration(characters)?;
+                tag::check_declaration(characters)?;
                 self.state = State::Header;
                 self.used = 0;
             }
@@ -208,7 +263,10 @@ impl Framer {
 
     fn tag(&mut self, tag: Tag<'_>) -> Result<Option<StreamEvent>, Fault> {
         let completed = match tag {
-            Tag::Start(tag) if self.state == State::Open => self.tree.start(&tag)?,
+            Tag::Start(tag) if self.state == State::Open => match self.tree.start(&tag) {
+                Err(fault) if fault.is_limit() => return self.refuse_tag(&tag, fault),
+                completed => completed?,
+            },
             Tag::Start(tag) => return self.header(&tag).map(Some),
             Tag::End(written) => self.tree.end(written)?,
         };
@@ -256,28 +314,16 @@ impl Element {
         let mut framer = Framer::default();
         framer.next(&mut &STANDALONE[..])?;
         let mut input = xml.as_bytes();
-        let Some(StreamEvent::Stanza(element)) = framer.next(&mut input)? else { return Err(Fault::NotWellFormed) };
+        let element = match framer.next(&mut input)? {
+            Some(StreamEvent::Stanza(element)) => element,
+            Some(StreamEvent::Refused(refused)) => return Err(refused.fault),
+            Some(StreamEvent::Opened(_) | StreamEvent::Closed) | None => return Err(Fault::NotWellFormed),
+        };
         if !trim_space(input).is_empty() {
             return Err(Fault::Format);
         }
         Ok(element)
     }
-}
-
-/// Checks an XML declaration (XML 1.0 §2.8). Any other processing instruction is forbidden (RFC 6120 §11.1).
-fn check_declaration(token: &str) -> Result<(), Fault> {
-    let attributes: Vec<_> = Attributes::of_declaration(token).ok_or(Fault::Restricted)?.take(4).collect::<Result<_, _>>()?;
-    let mut fields = attributes.iter().map(|(name, value)| (name.local, *value)).peekable();
-    if fields.next() != Some(("version", "1.0")) {
-        return Err(Fault::NotWellFormed);
-    }
-    if let Some((_, encoding)) = fields.next_if(|(name, _)| *name == "encoding")
-        && !encoding.eq_ignore_ascii_case("utf-8")
-    {
-        return Err(Fault::Encoding);
-    }
-    fields.next_if(|field| matches!(field, ("standalone", "yes" | "no")));
-    if fields.next().is_some() { Err(Fault::NotWellFormed) } else { Ok(()) }
 }
 
 fn trim_space(input: &[u8]) -> &[u8] {
@@ -317,10 +363,25 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_held_of_a_refused_stanza() {
+        for (start, more) in [("<a b='", "xxxx"), ("<![CDATA[", "xxxx"), ("", "xxxx"), ("", "<a>"), ("", "<a/>text")] {
+            let mut framer = Framer::new(Limits { stanza_bytes: 50_000, ..Limits::default() });
+            framer.next(&mut &STANDALONE[..]).unwrap();
+            let unclosed = format!("<message id='1'>{start}{}", more.repeat(20_000));
+            for mut piece in unclosed.as_bytes().chunks(1000) {
+                framer.next(&mut piece).unwrap();
+            }
+            let Some((refused, _)) = &framer.skipped else { panic!("{start}{more}") };
+            assert_eq!(refused.stanza, Element::parse("<message id='1'/>").ok());
+            assert!(framer.held.capacity() <= KEPT && !framer.tree.is_in_stanza(), "{start}{more}");
+        }
+    }
+
+    #[test]
     fn nothing_is_held_after_a_fault() {
-        let mut framer = Framer::new(Limits { stanza_bytes: 50_000, ..Limits::default() });
+        let mut framer = Framer::default();
         framer.next(&mut &STANDALONE[..]).unwrap();
-        for mut piece in "<message><body>".bytes().chain([b'x'; 50_000]).collect::<Vec<_>>().chunks(1000) {
+        for mut piece in "<message><body>".bytes().chain([b'x'; 50_000]).chain([b'<', b'>']).collect::<Vec<_>>().chunks(1000) {
             let _ = framer.next(&mut piece);
         }
         assert_eq!(framer.state, State::Over);

@@ -3,7 +3,7 @@
 //! ```text
 //!  bytes -> framer -> element -> component -> Event::Stanza -> (gateway)
 //!              |          ^          |
-//!              +-> token, tag, tree  +-> output: handshake, stream errors, stanzas
+//!              +-> token, tag, tree  +-> output: handshake, stream errors
 //! ```
 //!
 //! Everything above the framer knows one content namespace, `jabber:client`.
@@ -17,6 +17,7 @@ pub mod stanza;
 pub mod stanza_error;
 pub mod stream_error;
 
+mod skip;
 mod tag;
 mod token;
 mod tree;

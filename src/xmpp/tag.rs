@@ -129,6 +129,22 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
+/// Checks an XML declaration (XML 1.0 §2.8). Any other processing instruction is forbidden (RFC 6120 §11.1).
+pub(super) fn check_declaration(token: &str) -> Result<(), Fault> {
+    let attributes: Vec<_> = Attributes::of_declaration(token).ok_or(Fault::Restricted)?.take(4).collect::<Result<_, _>>()?;
+    let mut fields = attributes.iter().map(|(name, value)| (name.local, *value)).peekable();
+    if fields.next() != Some(("version", "1.0")) {
+        return Err(Fault::NotWellFormed);
+    }
+    if let Some((_, encoding)) = fields.next_if(|(name, _)| *name == "encoding")
+        && !encoding.eq_ignore_ascii_case("utf-8")
+    {
+        return Err(Fault::Encoding);
+    }
+    fields.next_if(|field| matches!(field, ("standalone", "yes" | "no")));
+    if fields.next().is_some() { Err(Fault::NotWellFormed) } else { Ok(()) }
+}
+
 /// The text of a token, if it is UTF-8 and holds only characters that XML 1.0 §2.2 allows.
 pub(super) fn characters(token: &[u8]) -> Result<&str, Fault> {
     let text = std::str::from_utf8(token).map_err(|_| Fault::NotWellFormed)?;

@@ -62,6 +62,14 @@ impl Scanner {
         matches!(self.state, State::Idle)
     }
 
+    /// Whether the token is a tag, as far as its bytes tell.
+    pub(super) fn is_in_tag(&self) -> bool {
+        match self.state {
+            State::Markup | State::Tag(_) => true,
+            State::Idle | State::Text | State::Declaration(_) | State::Section(_) | State::CData(_) => false,
+        }
+    }
+
     /// Looks at bytes that follow those seen before. `Some`: the token ends before the byte of this index, and the search is idle
     /// again. `None`: it goes on behind them.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<(Token, usize)>, Fault> {

@@ -1,5 +1,7 @@
 //! Builds the element of one stanza from its tags and texts, and resolves namespaces on the way.
 
+use std::mem;
+
 use crate::xmpp::element::Element;
 use crate::xmpp::element::LANG;
 use crate::xmpp::element::Namespace;
@@ -21,6 +23,8 @@ pub(super) struct Tree {
     written: String,
     /// Where in `written` each name starts.
     written_at: Vec<usize>,
+    /// Length of the root's name in `written`.
+    root_written: usize,
     scope: Scope,
     /// Elements of this stanza so far.
     elements: usize,
@@ -45,6 +49,7 @@ impl Tree {
             open: Vec::new(),
             written: String::new(),
             written_at: Vec::new(),
+            root_written: 0,
             scope: Scope::default(),
             elements: 0,
         }
@@ -54,6 +59,7 @@ impl Tree {
     pub(super) fn root(&mut self, tag: &StartTag<'_>) -> Result<Element, Fault> {
         let root = self.element(tag, 0)?;
         self.push_written(tag.written);
+        self.root_written = tag.written.len();
         Ok(root)
     }
 
@@ -91,6 +97,38 @@ impl Tree {
         let Some(element) = self.open.pop() else { return Ok(Completed::Root) };
         self.scope.leave(level);
         Ok(self.complete(element))
+    }
+
+    /// Gives up the stanza under construction, even if only its declarations are known. `Some`: the stanza with nothing inside, and
+    /// how many of its elements were open.
+    pub(super) fn abandon(&mut self) -> Option<(Element, usize)> {
+        let open = mem::take(&mut self.open);
+        let count = open.len();
+        self.written_at.truncate(1);
+        self.written.truncate(self.root_written);
+        self.written.shrink_to(KEPT);
+        self.scope.leave(1);
+        self.elements = 0;
+        let mut stanza = open.into_iter().next()?;
+        stanza.clear_content();
+        Some((stanza, count))
+    }
+
+    /// A stanza by its start tag alone, with no more attributes than a reply needs: for one that has too many.
+    pub(super) fn addresses(&self, tag: &StartTag<'_>) -> Result<Element, Fault> {
+        let mut stanza = Element::new(tag.name.local, 0);
+        let mut namespace = None;
+        for attribute in tag.attributes.clone() {
+            let (name, value) = attribute?;
+            match (name.prefix, name.local) {
+                ("", local @ ("from" | "to" | "id" | "type")) => push_once(&mut stanza, local, &tag::attribute_value(value)?)?,
+                ("", "xmlns") if tag.name.prefix.is_empty() => namespace = Some(Namespace::new(&tag::attribute_value(value)?)),
+                ("xmlns", prefix) if prefix == tag.name.prefix => namespace = Some(Namespace::new(&tag::attribute_value(value)?)),
+                _ => {}
+            }
+        }
+        stanza.set_namespace(namespace.map_or_else(|| self.scope.resolve(tag.name.prefix).cloned(), Ok)?);
+        Ok(stanza)
     }
 
     /// Takes text. Outside of a stanza there is no place for it.

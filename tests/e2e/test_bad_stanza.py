@@ -3,6 +3,9 @@
 import pytest
 from support.gateway import jid
 
+# Some servers drop those of the stanza itself.
+MANY_ATTRIBUTES = "".join(f' a{number}=""' for number in range(100))
+
 HOSTILE = {
     "header injection in subject": lambda to: f'<message to="{to}" type="chat"><subject>a&#13;&#10;X-Evil: 1&#13;&#10;&#13;&#10;b</subject><body>hostile</body></message>',
     "header injection in lang": lambda to: f'<message to="{to}" type="chat" xml:lang="a&#13;&#10;X-Evil: 1"><body>hostile</body></message>',
@@ -10,6 +13,8 @@ HOSTILE = {
     "very long subject": lambda to: f'<message to="{to}" type="chat"><subject>{"s" * 20000}</subject><body>hostile</body></message>',
     "long body": lambda to: f'<message to="{to}" type="chat"><body>{"b" * 100000}</body></message>',
     "deep": lambda to: f'<message to="{to}" type="chat"><body>hostile</body>{"<x>" * 400}{"</x>" * 400}</message>',
+    "many elements": lambda to: f'<message to="{to}" type="chat"><body>hostile</body>{"<x/>" * 9000}</message>',
+    "many attributes": lambda to: f'<message to="{to}" type="chat"{MANY_ATTRIBUTES}><body>hostile</body><x{MANY_ATTRIBUTES}/></message>',
     "no local part": lambda to: f'<message to="{to.split("@")[1]}" type="chat"><body>hostile</body></message>',
     "quotes in local part": lambda to: f'<message to="o\\27malley@{to.split("@")[1]}" type="chat"><body>hostile</body></message>',
     "escaped at sign": lambda to: f'<message to="a\\40evil.example@{to.split("@")[1]}" type="chat"><body>hostile</body></message>',
@@ -36,3 +41,12 @@ def test_an_iq_is_answered(gateway):
     juliet.raw(f'<iq to="{jid(alice)}" type="get" id="v1"><query xmlns="jabber:iq:version"/></iq>')
     answer = juliet.expect("iq", "answer", lambda i: i.get("id") == "v1")
     assert answer.get("type") == "error"
+
+
+@pytest.mark.parametrize("case", ["deep", "many elements", "many attributes"])
+def test_a_stanza_beyond_a_limit_is_returned(gateway, case):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    juliet.raw(HOSTILE[case](jid(alice)).replace("<message ", '<message id="beyond" ', 1))
+    answer = juliet.expect("message", "error", lambda m: m.get("id") == "beyond")
+    assert answer.get("type") == "error" and answer.get("from") == jid(alice)
+    assert answer.find(".//{urn:ietf:params:xml:ns:xmpp-stanzas}policy-violation") is not None

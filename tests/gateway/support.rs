@@ -14,6 +14,8 @@ use xmpp_gateway::sip::SubscriptionState;
 use xmpp_gateway::translate::presence::Availability;
 use xmpp_gateway::translate::presence::TuplePresence;
 use xmpp_gateway::xmpp::element::Element;
+use xmpp_gateway::xmpp::fault::Fault;
+use xmpp_gateway::xmpp::framer::Refused;
 
 pub const ROMEO: &str = "romeo@example.net";
 pub const JULIET: &str = "juliet@sip.example.com";
@@ -49,6 +51,14 @@ impl Scene {
     pub fn stanza(&mut self, xml: &str) -> Vec<String> {
         let mut actions = Vec::new();
         self.gateway.stanza(self.now, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        lines(actions)
+    }
+
+    /// A stanza beyond a limit arrives; only its start tag is left.
+    pub fn refused(&mut self, xml: Option<&str>, fault: Fault) -> Vec<String> {
+        let mut actions = Vec::new();
+        let stanza = xml.map(|xml| Element::parse(xml).unwrap());
+        self.gateway.refused(&Refused { stanza, fault }, &mut actions);
         lines(actions)
     }
 

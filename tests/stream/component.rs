@@ -6,7 +6,7 @@ use sha1::Sha1;
 use xmpp_gateway::xmpp::component::Component;
 use xmpp_gateway::xmpp::component::Event;
 use xmpp_gateway::xmpp::component::Reason;
-use xmpp_gateway::xmpp::component::Refused;
+use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Framer;
 use xmpp_gateway::xmpp::framer::StreamEvent;
@@ -99,6 +99,7 @@ impl Server {
                     });
                 }
                 StreamEvent::Stanza(element) => assert!(element.is("message", ns::CLIENT)),
+                StreamEvent::Refused(refused) => panic!("{refused:?}"),
                 StreamEvent::Closed => answer.push_str("</stream:stream>"),
             }
         }
@@ -123,8 +124,7 @@ fn the_right_secret_is_accepted() {
     let (mut client, mut server) = login("secret");
     assert_eq!(client.events, [Event::Ready]);
     assert!(client.component.is_ready());
-    assert_eq!(client.component.send("<message to='a@b'/>"), Ok(()));
-    client.component.take_output(&mut client.written);
+    client.written.extend_from_slice(b"<message to='a@b'/>");
     client.written.extend_from_slice(client.component.close().as_bytes());
     let answer = server.answer(&client.written);
     client.feed(&answer, 1);
@@ -142,14 +142,16 @@ fn a_wrong_secret_is_not_authorized() {
 #[test]
 fn nothing_is_sent_before_the_server_accepts() {
     let mut client = Client::new("secret");
-    for part in ["", HEADER] {
+    let header = client.written().to_owned();
+    for part in ["", HEADER, "<stream:features/>", " "] {
         client.feed(part, 1);
-        assert_eq!(client.component.send("<message/>"), Err(Refused::NotReady));
         assert!(!client.component.is_ready());
     }
-    assert!(!client.written().contains("message"));
+    let digest: String = Sha1::digest("3BF96D32secret").iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(client.written(), format!("{header}<handshake>{digest}</handshake>"));
     client.feed("<handshake/>", 1);
-    assert_eq!(client.component.send("<message/>"), Ok(()));
+    assert!(client.component.is_ready());
+    assert_eq!(client.written(), format!("{header}<handshake>{digest}</handshake>"), "stanzas are the driver's");
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn stanzas_pass_and_the_rest_is_ignored() {
         .iter()
         .map(|event| match event {
             Event::Stanza(stanza) => stanza.name(),
-            Event::Ready | Event::Ended(_) => "another event",
+            Event::Ready | Event::Refused(_) | Event::Ended(_) => "another event",
         })
         .collect();
     assert_eq!(names, ["message", "presence", "iq"]);
@@ -206,7 +208,6 @@ fn what_cannot_be_read_is_told_to_the_server() {
         ("<message></x>", Fault::NotWellFormed, "not-well-formed"),
         ("<x:y/>", Fault::Prefix, "bad-namespace-prefix"),
         ("text", Fault::Format, "bad-format"),
-        (&"<a>".repeat(100), Fault::Depth, "policy-violation"),
     ] {
         let client = play_ready(&format!("{input}<presence/>"));
         assert_eq!(client.events, [Event::Ended(Reason::Fault(fault))], "{input}");
@@ -232,7 +233,7 @@ fn the_end_of_the_server_is_answered_once() {
     assert_eq!(client.events, [Event::Ended(Reason::Closed)]);
     assert!(client.written().ends_with("</handshake></stream:stream>"));
     assert_eq!(client.component.close(), "");
-    assert_eq!(client.component.send("<presence/>"), Err(Refused::Closed));
+    assert!(!client.component.is_ready());
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn stanzas_still_come_after_our_end() {
     let mut client = play_ready("");
     assert_eq!(client.component.close(), "</stream:stream>");
     assert_eq!(client.component.close(), "");
-    assert_eq!(client.component.send("<presence/>"), Err(Refused::Closed));
+    assert!(!client.component.is_ready());
     client.feed("<message/></stream:stream>", 1);
     assert!(matches!(client.events[..], [Event::Stanza(_), Event::Ended(Reason::Closed)]), "{:?}", client.events);
     assert!(client.written().ends_with("</handshake>"), "the end is not written twice");
@@ -258,14 +259,39 @@ fn a_stanza_that_the_gateway_cannot_address_ends_the_stream() {
 }
 
 #[test]
-fn output_that_nobody_takes_is_bounded() {
+fn a_stanza_beyond_a_limit_is_told_and_the_stream_goes_on() {
+    let deep = format!("{}{}", "<a>".repeat(100), "</a>".repeat(100));
+    let client = play_ready(&format!("<iq id='1'>{deep}</iq><presence/><x xmlns='urn:x'>{deep}</x><iq/>"));
+    let [Event::Refused(refused), Event::Stanza(presence), Event::Stanza(_)] = &client.events[..] else {
+        panic!("{:?}", client.events)
+    };
+    assert_eq!((refused.stanza.as_ref(), refused.fault), (Some(&Element::parse("<iq id='1'/>").unwrap()), Fault::Depth));
+    assert_eq!(presence.name(), "presence");
+    assert!(client.component.is_ready() && client.written().ends_with("</handshake>"));
+    // A stream error that is too long to be read is one all the same.
+    let client = play_ready(&format!("<stream:error>{deep}</stream:error>"));
+    let error = StreamError { condition: Condition::UndefinedCondition, text: None };
+    assert_eq!(client.events, [Event::Ended(Reason::Server(error))]);
+}
+
+#[test]
+fn what_is_beyond_a_limit_ends_a_login() {
+    let end = format!("<stream:error><policy-violation {ERROR_NS}/></stream:error></stream:stream>");
+    let deep = format!("{}{}", "<handshake>".repeat(100), "</handshake>".repeat(100));
+    for header in [HEADER, &HEADER.replace("3BF96D32", "")] {
+        let client = play(&format!("{header}{deep}<handshake/>"));
+        assert_eq!(client.events, [Event::Ended(Reason::Fault(Fault::Depth))]);
+        assert!(client.written().ends_with(&end));
+    }
+}
+
+#[test]
+fn a_stanza_that_never_ends_is_a_fault_of_the_server() {
     let mut client = play_ready("");
-    let stanza = format!("<message><body>{}</body></message>", "x".repeat(1000));
-    let taken = (0..10_000).take_while(|_| client.component.send(&stanza).is_ok()).count();
-    assert!((500..2000).contains(&taken), "{taken}");
-    assert_eq!(client.component.send(&stanza), Err(Refused::Full));
-    client.component.take_output(&mut client.written);
-    assert_eq!(client.component.send(&stanza), Ok(()));
+    client.feed(&format!("<message>{}{}", "<a>".repeat(100), "x".repeat(17 * 1024 * 1024)), usize::MAX);
+    assert_eq!(client.events, [Event::Ended(Reason::Fault(Fault::Bytes))]);
+    let end = format!("</handshake><stream:error><policy-violation {ERROR_NS}/></stream:error></stream:stream>");
+    assert!(client.written().ends_with(&end));
 }
 
 #[test]

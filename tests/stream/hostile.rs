@@ -1,5 +1,5 @@
-//! What a broken or hostile peer sends: each case ends the stream with the fault that RFC 6120 §4.9.3 names, and costs no more than
-//! the limits allow.
+//! What a broken or hostile server sends: each case ends the stream with the fault that RFC 6120 §4.9.3 names, and costs no more
+//! than the limits allow.
 
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Framer;
@@ -171,47 +171,14 @@ fn undeclared_prefixes_are_refused() {
 }
 
 #[test]
-fn depth_is_refused_long_before_it_harms() {
-    let outcome = read_open("<a>".repeat(100_000));
-    assert_eq!(outcome.fault, Some(Fault::Depth));
-}
-
-#[test]
-fn length_is_refused_wherever_it_is() {
+fn a_header_that_is_too_long_is_refused() {
     let long = "x".repeat(300 * 1024);
-    for input in [
-        format!("<message to='{long}"),
-        format!("<message to='{long}'/>"),
-        format!("<message><body>{long}"),
-        format!("<message><body>{long}</body></message>"),
-        format!("<{long}"),
-        format!("<message><![CDATA[{long}"),
-        format!("<message>{}", "<a/>text".repeat(40_000)),
-        // Quotes that are never closed swallow what follows.
-        format!("<message to='a>{}", "<presence/>".repeat(30_000)),
-    ] {
-        let outcome = read_open(&input);
-        assert!(
-            matches!(outcome.fault, Some(Fault::Bytes | Fault::Elements)),
-            "{}: {:?}",
-            input.get(..20).unwrap_or_default(),
-            outcome.fault
-        );
+    for input in [format!("<stream:stream id='{long}"), format!("<stream:stream id='{long}'>"), format!("<?xml {long}")] {
+        let outcome = read(&input);
+        assert_eq!((outcome.fault, outcome.events.len()), (Some(Fault::Bytes), 0));
     }
-    assert_eq!(read(format!("<stream:stream id='{long}")).fault, Some(Fault::Bytes));
-    assert_eq!(read(format!("<?xml {long}")).fault, Some(Fault::Bytes));
-}
-
-#[test]
-fn numbers_are_refused() {
     let attributes: String = (0..65).map(|number| format!(" a{number}=''")).collect();
-    refused_in_a_stream(Fault::Attributes, &[&format!("<message{attributes}/>")]);
-    refused_in_a_stream(Fault::Elements, &[&format!("<message>{}</message>", "<a/>".repeat(8192))]);
-    let outcome = read_open(format!("<message>{}</message>", "<a/>".repeat(8191)).repeat(2));
-    assert_eq!((outcome.stanzas().len(), outcome.fault), (2, None), "each stanza is counted for itself");
-    let declarations = |from: usize| -> String { (from..from + 60).map(|number| format!(" xmlns:a{number}='u'")).collect() };
-    let nested = format!("<a{}><a{}><a{}/></a></a>", declarations(0), declarations(60), declarations(120));
-    refused_in_a_stream(Fault::Declarations, &[&nested]);
+    assert_eq!(read(HEADER.replace(" from=", &format!("{attributes} from="))).fault, Some(Fault::Attributes));
 }
 
 /// One namespace name is shared by all elements under it: were it copied, this stanza would take a gigabyte.
@@ -225,7 +192,7 @@ fn a_long_namespace_is_not_multiplied() {
 #[test]
 fn bytes_one_by_one_cost_no_more_than_at_once() {
     let long = "x".repeat(2 * 1024 * 1024);
-    let mut framer = Framer::new(Limits { stanza_bytes: 8 * 1024 * 1024, depth: 2 });
+    let mut framer = Framer::new(Limits { stanza_bytes: 8 * 1024 * 1024, depth: 2, ..Limits::default() });
     let mut stanzas = 0;
     for byte in format!("{HEADER}<message to='{long}'><body>{long}</body></message>").as_bytes().chunks(1) {
         let mut input = byte;

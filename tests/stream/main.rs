@@ -6,12 +6,14 @@
 mod component;
 mod framer;
 mod hostile;
+mod refused;
 mod splits;
 
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Framer;
 use xmpp_gateway::xmpp::framer::Limits;
+use xmpp_gateway::xmpp::framer::Refused;
 use xmpp_gateway::xmpp::framer::StreamEvent;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
@@ -29,9 +31,18 @@ impl Outcome {
     fn stanzas(&self) -> Vec<&Element> {
         let stanzas = self.events.iter().filter_map(|event| match event {
             StreamEvent::Stanza(stanza) => Some(stanza),
-            StreamEvent::Opened(_) | StreamEvent::Closed => None,
+            StreamEvent::Opened(_) | StreamEvent::Refused(_) | StreamEvent::Closed => None,
         });
         stanzas.collect()
+    }
+
+    /// The stanzas that were beyond a limit.
+    fn refused(&self) -> Vec<&Refused> {
+        let refused = self.events.iter().filter_map(|event| match event {
+            StreamEvent::Refused(refused) => Some(refused),
+            StreamEvent::Opened(_) | StreamEvent::Stanza(_) | StreamEvent::Closed => None,
+        });
+        refused.collect()
     }
 }
 
@@ -74,7 +85,11 @@ fn read(input: impl AsRef<[u8]>) -> Outcome {
 
 /// Reads what follows on a stream that is open.
 fn read_open(input: impl AsRef<[u8]>) -> Outcome {
-    let mut outcome = read([HEADER.as_bytes(), input.as_ref()].concat());
+    read_open_within(Limits::default(), input)
+}
+
+fn read_open_within(limits: Limits, input: impl AsRef<[u8]>) -> Outcome {
+    let mut outcome = read_within(limits, &[HEADER.as_bytes(), input.as_ref()].concat());
     assert!(matches!(outcome.events.first(), Some(StreamEvent::Opened(_))));
     outcome.events.remove(0);
     outcome

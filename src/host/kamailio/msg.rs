@@ -96,7 +96,8 @@ impl<'a> Received<'a> {
             call_id: bytes(self.call_id.body).to_vec(),
             cseq: self.cseq().ok_or(Malformed::Header("CSeq"))?,
             branch: self.branch().to_vec(),
-            contact: self.contact().map(<[u8]>::to_vec),
+            // Only a MESSAGE names a device by it; that of a NOTIFY is the notifier's.
+            contact: if msg.event.is_null() { self.contact().map(<[u8]>::to_vec) } else { None },
             event: body(msg.event).map(<[u8]>::to_vec),
             subscription_state: body(msg.subscription_state).map(<[u8]>::to_vec),
             content_type: body(msg.content_type).map(<[u8]>::to_vec),

@@ -60,7 +60,7 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
     if unsafe { sys::parse_from_header(msg) } < 0 {
         return Err(Error::From);
     }
-    if wanted == Wanted::Notify {
+    if wanted == Wanted::Message {
         // SAFETY: [H1][H2] as above. A Contact that cannot be parsed is one that is not there.
         unsafe { sys::host_parse_contact(msg) };
     }
@@ -83,16 +83,16 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
         cseq: parsed.cseq().ok_or(Error::Cseq)?,
         branch: parsed.branch(),
         content_type: parsed.value(|msg| msg.content_type),
+        content_language: parsed.other(b"Content-Language"),
         body: text(&body),
         ..Request::default()
     };
     match wanted {
         Wanted::Message => {
             request.subject = parsed.value(|msg| msg.subject);
-            request.content_language = parsed.other(b"Content-Language");
+            request.contact = parsed.contact();
         }
         Wanted::Notify => {
-            request.contact = parsed.contact();
             request.event = parsed.value(|msg| msg.event);
             request.subscription_state = parsed.other(b"Subscription-State");
         }

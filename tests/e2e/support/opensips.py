@@ -80,6 +80,7 @@ class OpenSips:
         self.sip_domain = sip_domain
         self.port = port or free_port()
         self.database = os.path.join(self.folder, "opensips.sqlite")
+        self.rules_database = self.database
         self.process = None
         self.environment = environment
         os.makedirs(self.folder, exist_ok=True)
@@ -92,11 +93,15 @@ class OpenSips:
             "sip.example.com": "\0", "example.net": xmpp_domain, "\0": sip_domain,
         })
         if sql_module(tree) != "sqlops":
+            self.rules_database = os.path.join(self.folder, "rules.sqlite")
+            text = re.sub(rf'^(modparam\("(?:sqlops|xcap)", "db_url", .*){re.escape(self.database)}', rf"\g<1>{self.rules_database}", text,
+                          flags=re.MULTILINE)
             text = example.replaced(text, BEFORE_SQLOPS)
         if edit:
             text = edit(text)
         self.config = example.write(self.folder, "opensips.cfg", text)
-        self._make_tables()
+        for database in {self.database, self.rules_database}:
+            self._make_tables(database)
 
     def _module_folder(self):
         folder = os.path.join(self.folder, "modules")
@@ -110,10 +115,10 @@ class OpenSips:
             os.symlink(module(self.tree), link)
         return folder + "/"
 
-    def _make_tables(self):
-        if os.path.exists(self.database):
+    def _make_tables(self, database):
+        if os.path.exists(database):
             return
-        with sqlite3.connect(self.database) as tables:
+        with sqlite3.connect(database) as tables:
             tables.execute("PRAGMA journal_mode = WAL")
             for name in ("standard", "presence"):
                 with open(os.path.join(self.tree, "scripts", "sqlite", name + "-create.sql"), encoding="utf-8") as script:
@@ -137,7 +142,7 @@ class OpenSips:
 
     def rules(self, user, watcher, handling):
         """Writes a pres-rules document: what becomes of this watcher of user@sip_domain: allow, confirm or block."""
-        return presence_rules(self.database, user, self.sip_domain, watcher, handling)
+        return presence_rules(self.rules_database, user, self.sip_domain, watcher, handling)
 
     def rpc(self, method, *params):
         """A command of the server's management interface."""

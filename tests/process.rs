@@ -1,0 +1,281 @@
+//! The XMPP process against a host that a test can make fail, and an XMPP server that is a socket: what no real server can be asked
+//! to do. The real ones are in tests/e2e.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "a test ends at the first surprise"
+)]
+
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use xmpp_gateway::config::Config;
+use xmpp_gateway::config::Parameters;
+use xmpp_gateway::link;
+use xmpp_gateway::process;
+use xmpp_gateway::process::host::Flow;
+use xmpp_gateway::process::host::Host;
+use xmpp_gateway::process::host::HostError;
+use xmpp_gateway::sip;
+use xmpp_gateway::worker::ScriptResult;
+use xmpp_gateway::worker::Worker;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the host was asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Call {
+    Message(String),
+    Publish(String),
+    Subscribe(String),
+}
+
+struct FakeHost {
+    calls: mpsc::Sender<Call>,
+    wake: UnixStream,
+}
+
+impl Host for FakeHost {
+    fn message(&mut self, message: &sip::Message) -> Result<(), HostError> {
+        let body = String::from_utf8_lossy(&message.body).into_owned();
+        match body.as_str() {
+            "panic" => panic!("asked to"),
+            "refuse" => return Err(HostError::Memory),
+            _ => self.calls.send(Call::Message(body)).unwrap(),
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
+        self.calls.send(Call::Publish(publish.presentity.clone())).unwrap();
+        Ok(())
+    }
+
+    fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
+        self.calls.send(Call::Subscribe(subscribe.presentity.clone())).unwrap();
+        Ok(())
+    }
+
+    fn watchers_changed(&mut self, _presentity: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    #[cfg(feature = "bench")]
+    fn bare_request(&mut self, _message: &sip::Message) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn wake_descriptor(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    fn wake(&mut self) -> Flow {
+        Flow::Stop
+    }
+
+    fn tick(&mut self) {}
+}
+
+/// A running XMPP process, and what surrounds it.
+struct Scene {
+    server: TcpListener,
+    worker: Worker,
+    calls: mpsc::Receiver<Call>,
+    stop: UnixStream,
+    process: JoinHandle<()>,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_port: Some(server.local_addr().unwrap().port().into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@127.0.0.1".into()),
+            ..Parameters::default()
+        };
+        let config = Config::from_parameters(&parameters).unwrap();
+        let (sender, receiver) = link::pair().unwrap();
+        let worker = Worker::new(&config, sender);
+        let (stop, wake) = UnixStream::pair().unwrap();
+        let (call, calls) = mpsc::channel();
+        let process = thread::spawn(move || {
+            let mut host = FakeHost { calls: call, wake };
+            process::run(&mut host, &config, &receiver);
+        });
+        Self { server, worker, calls, stop, process }
+    }
+
+    /// Takes the next connection and accepts the component, whatever its digest is: that is tested in tests/stream.
+    fn accept(&self) -> Peer {
+        let (stream, _) = self.server.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut peer = Peer { stream, heard: String::new() };
+        peer.hear("to='sip.example.com'>");
+        peer.say("<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' id='1'>");
+        peer.hear("</handshake>");
+        peer.say("<handshake/>");
+        peer
+    }
+
+    /// Until the workers know that the stream is up.
+    fn send(&self, body: &str) -> ScriptResult {
+        let request = sip::Request {
+            request_uri: b"sip:romeo@example.net".to_vec(),
+            from: b"sip:juliet@sip.example.com".to_vec(),
+            to: b"sip:romeo@example.net".to_vec(),
+            call_id: b"call".to_vec(),
+            body: body.into(),
+            ..sip::Request::default()
+        };
+        for _ in 0..2000 {
+            let result = self.worker.send_message(&request);
+            if result != ScriptResult::XmppDown {
+                return result;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        ScriptResult::XmppDown
+    }
+
+    fn call(&self) -> Call {
+        self.calls.recv_timeout(PATIENCE).expect("a call of the host")
+    }
+
+    fn stop(mut self) {
+        self.stop.write_all(b"x").unwrap();
+        self.process.join().expect("the process ends by itself");
+    }
+}
+
+struct Peer {
+    stream: TcpStream,
+    heard: String,
+}
+
+impl Peer {
+    fn say(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads until this was heard, and takes it away with all before it.
+    fn hear(&mut self, text: &str) {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some((_, rest)) = self.heard.split_once(text) {
+                self.heard = rest.to_owned();
+                return;
+            }
+            let count =
+                self.stream.read(&mut buffer).unwrap_or_else(|error| panic!("{text} not heard in {}: {error}", self.heard));
+            assert_ne!(count, 0, "{text} not heard in {} before the end", self.heard);
+            self.heard.push_str(std::str::from_utf8(buffer.get(..count).unwrap()).unwrap());
+        }
+    }
+
+    fn message(&mut self, body: &str) {
+        self.say(&format!(
+            "<message from='romeo@example.net/orchard' to='juliet@sip.example.com' id='m1' type='chat'><body>{body}</body></message>"
+        ));
+    }
+}
+
+#[test]
+fn messages_pass_both_ways_and_the_stream_is_closed_at_the_end() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    assert_eq!(scene.send("to XMPP"), ScriptResult::Done);
+    peer.hear("<body>to XMPP</body>");
+    peer.message("to SIP");
+    assert_eq!(scene.call(), Call::Message("to SIP".into()));
+    scene.stop();
+    peer.hear("</stream:stream>");
+}
+
+#[test]
+fn what_the_host_refuses_comes_back_as_an_error() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    peer.message("refuse");
+    peer.hear("<message type='error' from='juliet@sip.example.com' to='romeo@example.net/orchard' id='m1'>");
+    scene.stop();
+}
+
+#[test]
+fn a_panic_costs_the_connection_and_not_the_process() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    peer.message("panic");
+    let mut again = scene.accept();
+    again.message("after the panic");
+    assert_eq!(scene.call(), Call::Message("after the panic".into()));
+    assert_eq!(scene.send("and back"), ScriptResult::Done);
+    again.hear("<body>and back</body>");
+    scene.stop();
+}
+
+#[test]
+fn while_the_stream_is_down_a_worker_is_told_so_at_once() {
+    let scene = Scene::start();
+    let request = sip::Request::default();
+    assert_eq!(scene.worker.send_message(&request), ScriptResult::XmppDown);
+    drop(scene.accept());
+    drop(scene.accept());
+    scene.stop();
+}
+
+#[test]
+fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    let body = "x".repeat(10_000);
+    let mut sent = 0;
+    while scene.send(&body) == ScriptResult::Done {
+        sent += 1;
+        assert!(sent < 100_000, "there is no bound");
+    }
+    assert_eq!(scene.send(&body), ScriptResult::Busy);
+    // All that was accepted arrives once the server reads.
+    let mut buffer = vec![0; 1 << 20];
+    let mut arrived = 0;
+    let end = b"</message>";
+    let mut tail = Vec::new();
+    while arrived < sent {
+        let count = match peer.stream.read(&mut buffer) {
+            Ok(0) => panic!("the end after {arrived} of {sent}"),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => panic!("{arrived} of {sent}: {error}"),
+        };
+        tail.extend_from_slice(buffer.get(..count).unwrap());
+        arrived += tail.windows(end.len()).filter(|window| window == end).count();
+        let kept = tail.len().min(end.len() - 1);
+        tail.drain(..tail.len() - kept);
+    }
+    assert_eq!(arrived, sent);
+    scene.stop();
+}
+
+#[test]
+fn presence_and_subscriptions_reach_the_host() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    peer.say("<presence from='romeo@example.net/orchard' to='juliet@sip.example.com'/>");
+    assert_eq!(scene.call(), Call::Publish("sip:romeo@example.net".into()));
+    peer.say("<presence from='romeo@example.net' to='juliet@sip.example.com' type='subscribe'/>");
+    assert_eq!(scene.call(), Call::Subscribe("sip:juliet@sip.example.com".into()));
+    scene.stop();
+}
