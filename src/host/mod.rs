@@ -15,12 +15,20 @@
 //! - **H6** No panic crosses the border: every entry point runs under [`guard`].
 
 pub(crate) mod guard;
+mod pending;
 
 #[cfg(host = "kamailio")]
 mod kamailio;
 
 #[cfg(host = "opensips")]
 mod opensips;
+
+/// Said once at start, where SIP users cannot ask this server for the presence of XMPP users.
+const NO_PRESENCE: &str = "module presence is not loaded: this server does not ask XMPP users who may see them";
+
+/// Said once at start, where nobody asks for authorization.
+const NO_AUTHORIZATION: &str =
+    "the event presence has no authorization (is presence_xml loaded?): XMPP users are not asked who may see them";
 
 /// What the XMPP process sets for itself when it starts.
 ///

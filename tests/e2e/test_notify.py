@@ -6,6 +6,7 @@ import time
 import pytest
 from support.gateway import Gateway
 from support.gateway import pairs
+from support.process import wait_until
 from support.sip import SipAgent
 from support.sip import pidf
 from support.xmpp import child
@@ -20,9 +21,15 @@ class Notifier(SipAgent):
     def __init__(self):
         super().__init__("notifier", "sip.example.com", 0)
         self.answers["SUBSCRIBE"] = self.accept
+        # For these the NOTIFY goes out before the 2xx; the branches of those NOTIFYs.
+        self.hasty = set()
+        self.overtaken = {}
 
     def accept(self, request):
         self.proxy = request.source
+        if request.uri_of("To") in self.hasty:
+            self.overtaken[request.uri_of("To")] = self.send_notify(request, pidf(request.uri_of("To")))
+            time.sleep(0.2)
         self.respond(request, 200, "OK", "Expires: 600\r\n")
 
     def subscription(self, watcher, presentity):
@@ -32,13 +39,21 @@ class Notifier(SipAgent):
     def notify(self, subscribe, body, state="active;expires=600", event="presence", content_type="application/pidf+xml",
                cseq=2, call_id=None, tag=None):
         """Sends a NOTIFY in the dialog that this SUBSCRIBE made; returns the final response."""
+        branch = self.send_notify(subscribe, body, state, event, content_type, cseq, call_id, tag)
+        return self.final_response(branch)
+
+    def final_response(self, branch):
+        return wait_until("a final response to NOTIFY", lambda: next((r for r in self.responses(branch) if r.status >= 200), None))
+
+    def send_notify(self, subscribe, body, state="active;expires=600", event="presence", content_type="application/pidf+xml",
+                    cseq=2, call_id=None, tag=None):
         self.uri = subscribe.uri_of("To")
         headers = {"Event": event, "Subscription-State": state}
         if body:
             headers["Content-Type"] = content_type
-        return self.request("NOTIFY", subscribe.uri_of("Contact"), to=subscribe.uri_of("From"), to_tag=subscribe.tag("From"),
-                            tag=tag or self.user.encode().hex(), call_id=call_id or subscribe.header("Call-ID"), cseq=cseq,
-                            headers=headers, body=body)
+        return self.send("NOTIFY", subscribe.uri_of("Contact"), to=subscribe.uri_of("From"), to_tag=subscribe.tag("From"),
+                         tag=tag or self.user.encode().hex(), call_id=call_id or subscribe.header("Call-ID"), cseq=cseq,
+                         headers=headers, body=body)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +124,7 @@ UNREADABLE = {
     "empty element": b"<presence/>",
     "latin-1": pidf("sip:a@b", note="NOTE").encode().replace(b"NOTE", b"caf\xe9"),
     "doctype": b'<!DOCTYPE p [<!ENTITY a "b">]>' + pidf("sip:a@b", note="&a;").split("\n", 1)[1].encode(),
-    "deep": b"<a>" * 20000,
+    "deep": b"<a>" * 8000,
     "other root": b'<dialog-info xmlns="urn:ietf:params:xml:ns:dialog-info" version="0" state="full" entity="sip:a@b"/>',
 }
 
@@ -118,11 +133,14 @@ UNREADABLE = {
 def test_a_body_that_cannot_be_read_is_refused(gateway, notifier, watched, body):
     juliet, subscribe, presentity = watched
     before = len(gateway.host.log())
-    assert notifier.notify(subscribe, body).status >= 400
+    assert notifier.notify(subscribe, body).status == 400
     time.sleep(0.3)
     assert not from_contact(juliet, presentity)
     said = [line for line in gateway.host.log()[before:].splitlines() if "xmpp_gateway" in line]
     assert len(said) == 1, said
+    # 400 ends nothing: the next one is taken.
+    assert notifier.notify(subscribe, pidf(presentity), cseq=3).status == 200
+    juliet.expect_presence(presentity[4:])
 
 
 def test_a_character_that_xml_forbids_does_not_break_the_stream(gateway, notifier, watched):
@@ -135,9 +153,37 @@ def test_a_character_that_xml_forbids_does_not_break_the_stream(gateway, notifie
 
 def test_outside_a_known_dialog_it_is_refused(gateway, notifier, watched):
     juliet, subscribe, presentity = watched
+    before = len(gateway.host.log())
     assert notifier.notify(subscribe, pidf(presentity), call_id="made-up").status == 481
     time.sleep(0.3)
     assert not from_contact(juliet, presentity)
+    said = [line for line in gateway.host.log()[before:].splitlines() if "xmpp_gateway" in line]
+    assert len(said) == 1, said
+    assert (f"NOTIFY made-up outside a known dialog, from {presentity} to sip:{juliet.bare}") in said[0]
+    assert re.search("warn", said[0], re.IGNORECASE), said
+
+
+def test_a_notify_before_the_2xx_is_taken(gateway, notifier):
+    juliet = gateway.xmpp_user()
+    presentity = f"sip:hasty-of-{juliet.bare.split('@')[0]}@{gateway.sip_domain}"
+    notifier.hasty.add(presentity)
+    juliet.presence(type="subscribe", to=presentity[4:])
+    wait_until("the NOTIFY to be sent", lambda: presentity in notifier.overtaken)
+    assert notifier.final_response(notifier.overtaken[presentity]).status == 200
+    juliet.expect_presence(presentity[4:])
+
+
+def test_the_last_notify_after_the_end_is_taken(gateway, notifier, watched):
+    juliet, subscribe, presentity = watched
+    assert notifier.notify(subscribe, pidf(presentity)).status == 200
+    juliet.expect_presence(presentity[4:], "subscribed")
+    before = len(gateway.host.log())
+    juliet.presence(type="unsubscribe", to=presentity[4:])
+    notifier.expect("SUBSCRIBE", "that ends it", lambda r: r.header("Call-ID") == subscribe.header("Call-ID")
+                    and r.tag("To") and r.header("Expires").startswith("0"))
+    time.sleep(0.3)
+    assert notifier.notify(subscribe, b"", state="terminated;reason=timeout", cseq=3).status == 200
+    assert "outside a known dialog" not in gateway.host.log()[before:]
 
 
 def test_winfo_of_nobody_is_refused(gateway, notifier, watched):
