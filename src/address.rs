@@ -42,12 +42,37 @@ pub const MAX_PART: usize = 1023;
 #[derive(Debug, Clone)]
 pub struct Addresses {
     scheme: scheme::Compiled,
+    /// The XMPP domain that we speak for, in its canonical SIP form; `None`: any.
+    own: Option<String>,
 }
 
 impl Addresses {
     /// Checks the scheme and prepares it.
     pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
-        Ok(Self { scheme: scheme::Compiled::new(scheme)? })
+        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None })
+    }
+
+    /// The same for a component: all SIP users, and they alone, are in this XMPP domain.
+    pub fn of_component(self, domain: &str) -> Result<Self, AddressError> {
+        Ok(Self { own: Some(domain::canonical(domain)?.into_owned()), ..self })
+    }
+
+    /// [`Self::sip_to_jid`] for the user in whose name a stanza is sent. An XMPP server ends the stream of a component that speaks for
+    /// another domain (RFC 6120 §4.9.3.9), so no SIP user may bring us to that by what stands in From.
+    pub fn sip_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
+        let jid = self.sip_to_jid(uri)?;
+        if self.own.is_none() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
+    }
+
+    /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us.
+    pub fn xmpp_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
+        let jid = self.sip_to_jid(uri)?;
+        if self.is_sip_user(&jid) { Err(AddressError::Loop) } else { Ok(jid) }
+    }
+
+    /// Whether this is the JID of a SIP user.
+    pub fn is_sip_user(&self, jid: &Jid) -> bool {
+        self.own.is_some() && domain::from_xmpp(jid.domain().as_str()).ok().as_deref() == self.own.as_deref()
     }
 
     /// The JID of a SIP user (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter with a value.
@@ -114,6 +139,10 @@ pub enum AddressError {
     TooLong,
     /// It is another spelling of an address that has a canonical one under the configured scheme: it would not come back.
     Ambiguous,
+    /// Its domain is not the one that the component speaks for.
+    Foreign,
+    /// It is that of a SIP user where an XMPP user's should stand.
+    Loop,
 }
 
 impl std::fmt::Display for AddressError {
@@ -128,6 +157,8 @@ impl std::fmt::Display for AddressError {
             Self::Domain => "the domain is not valid",
             Self::TooLong => "the address is too long",
             Self::Ambiguous => "the address is not the canonical one under the configured scheme",
+            Self::Foreign => "the domain is not the gateway's own in XMPP",
+            Self::Loop => "the address is that of a SIP user",
         })
     }
 }

@@ -190,11 +190,17 @@ fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses
         None if pairs.is_empty() => Scheme::Transparent,
         None => Scheme::Mapped(pairs),
     };
-    Addresses::new(scheme).map_err(|error| match error {
+    let addresses = Addresses::new(scheme).map_err(|error| match error {
         SchemeError::Separator(value) => Error { parameter: "domain_separator", value: Some(value), takes: TAKES_SEPARATOR },
         SchemeError::Domain(value) | SchemeError::SipTwice(value) | SchemeError::XmppTwice(value) => {
             Error { parameter: "gwmap", value: Some(value), takes: TAKES_MAP }
         }
+    })?;
+    let domain = &component.domain;
+    addresses.of_component(domain).map_err(|_| Error {
+        parameter: "xmpp_domain",
+        value: Some(domain.clone()),
+        takes: TAKES_DOMAIN,
     })
 }
 

@@ -11,11 +11,16 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::NetError;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long one address may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long bytes of ours may stay without the peer's acknowledgement. Without it the kernel takes a quarter of an hour to find that a
+/// machine is gone, and all that is written meanwhile is lost.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
@@ -52,6 +57,7 @@ pub async fn connect(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
             Ok(Ok(stream)) => {
                 // Stanzas are written in batches of our own: the kernel need not wait for more.
                 let _ = stream.set_nodelay(true);
+                let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
                 return Ok(stream);
             }
             Ok(Err(error)) => last = ConnectError::Connect(address, error),
@@ -67,4 +73,18 @@ async fn addresses(host: &str) -> Result<Vec<IpAddr>, ConnectError> {
     }
     let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build()).map_err(ConnectError::Name)?;
     Ok(resolver.lookup_ip(host).await.map_err(ConnectError::Name)?.iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_gives_a_silent_peer_up_in_time() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stream = runtime.block_on(connect("127.0.0.1", port)).unwrap();
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(SILENCE));
+    }
 }

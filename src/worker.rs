@@ -100,7 +100,7 @@ impl Worker {
     /// `pua_xmpp_req_winfo(request_uri, expires)`: the subscription that tells who watches an XMPP user; the host's pua sends it.
     /// From now on the gateway answers for who may see this user. `None`: the log says why.
     pub fn winfo_subscription(&self, request_uri: &[u8], expires: &[u8]) -> Option<sip::Subscribe> {
-        let jid = match self.addresses.sip_to_jid(request_uri) {
+        let jid = match self.addresses.xmpp_user_to_jid(request_uri) {
             Ok(jid) => jid.into_bare(),
             Err(error) => {
                 log::warn!("no watchers of {}: {error}", shown(request_uri));
@@ -156,7 +156,7 @@ impl Worker {
 
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent; 408 where none came.
     pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], status: u16) {
-        let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().to_string());
+        let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().into_inner());
         match (jid(watcher), jid(presentity)) {
             (Ok(watcher), Ok(presentity)) => {
                 self.send_event(&Event::SubscribeReply { watcher, presentity, status });
@@ -169,8 +169,8 @@ impl Worker {
         let state = header::subscription_state(request.subscription_state.as_deref().unwrap_or_default())
             .ok_or(NotifyError::SubscriptionState)?;
         // We are the notifier's peer: From is who is watched, To is who watches.
-        let presentity = self.addresses.sip_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
-        let watcher = self.addresses.sip_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
+        let presentity = self.addresses.sip_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
+        let watcher = self.addresses.xmpp_user_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
         let presences = if request.body.is_empty() {
             Vec::new()
         } else {
@@ -179,8 +179,8 @@ impl Worker {
             presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language)
         };
         Ok(Event::Notify(Notify {
-            watcher: watcher.to_string(),
-            presentity: presentity.to_string(),
+            watcher: watcher.into_inner(),
+            presentity: presentity.into_inner(),
             call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
             cseq: request.cseq,
             state,
@@ -189,10 +189,12 @@ impl Worker {
     }
 
     fn winfo_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
-        let presentity = self.addresses.sip_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
+        let presentity = self.addresses.xmpp_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
         let document = winfo::Document::parse(&request.body).map_err(NotifyError::Winfo)?;
+        // The host's pua kept the subscription over a restart of ours.
+        self.link.shared().answer_for(presentity.as_str());
         let waiting = watchers::waiting(&document, &self.addresses);
-        Ok(Event::Watchers { presentity: presentity.to_string(), waiting })
+        Ok(Event::Watchers { presentity: presentity.into_inner(), waiting })
     }
 
     fn send_stanza(&self, stanza: &str) -> ScriptResult {

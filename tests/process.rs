@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use xmpp_gateway::config::Config;
 use xmpp_gateway::config::Parameters;
+use xmpp_gateway::gateway::action::Authorization;
 use xmpp_gateway::link;
 use xmpp_gateway::process;
 use xmpp_gateway::process::host::Flow;
@@ -131,20 +132,30 @@ impl Scene {
         peer
     }
 
-    /// Until the workers know that the stream is up.
     fn send(&self, body: &str) -> ScriptResult {
+        self.send_as("sip:juliet@sip.example.com", "sip:romeo@example.net", body)
+    }
+
+    /// Until the workers know that the stream is up.
+    fn send_as(&self, from: &str, to: &str, body: &str) -> ScriptResult {
         let request = sip::Request {
-            request_uri: b"sip:romeo@example.net".to_vec(),
-            from: b"sip:juliet@sip.example.com".to_vec(),
-            to: b"sip:romeo@example.net".to_vec(),
+            request_uri: to.into(),
+            from: from.into(),
+            to: to.into(),
             call_id: b"call".to_vec(),
             body: body.into(),
             ..sip::Request::default()
         };
         for _ in 0..2000 {
+<<<<<<< HEAD
             let result = self.worker.send_message(&request);
             if result != ScriptResult::XmppDown {
                 return result;
+=======
+            match self.worker.send_message(&request) {
+                ScriptResult::XmppDown => thread::sleep(Duration::from_millis(5)),
+                result @ (ScriptResult::Done | ScriptResult::Failed | ScriptResult::Busy) => return result,
+>>>>>>> review
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -171,13 +182,14 @@ impl Peer {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Reads until this was heard, and takes it away with all before it.
-    fn hear(&mut self, text: &str) {
+    /// Reads until this was heard, and takes it away; what was before it comes back.
+    fn hear(&mut self, text: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
-            if let Some((_, rest)) = self.heard.split_once(text) {
+            if let Some((before, rest)) = self.heard.split_once(text) {
+                let before = before.to_owned();
                 self.heard = rest.to_owned();
-                return;
+                return before;
             }
             let count =
                 self.stream.read(&mut buffer).unwrap_or_else(|error| panic!("{text} not heard in {}: {error}", self.heard));
@@ -203,6 +215,71 @@ fn messages_pass_both_ways_and_the_stream_is_closed_at_the_end() {
     assert_eq!(scene.call(), Call::Message("to SIP".into()));
     scene.stop();
     peer.hear("</stream:stream>");
+}
+
+/// An XMPP server ends the stream of a component that speaks for another domain (RFC 6120 §4.9.3.9).
+#[test]
+fn a_sip_user_speaks_for_the_gateways_domain_only() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    for from in ["sip:romeo@example.net", "sip:mallory@evil.example", "sip:mallory@sub.sip.example.com"] {
+        assert_eq!(scene.send_as(from, "sip:romeo@example.net", "spoofed"), ScriptResult::Failed, "{from}");
+        let notify = sip::Request {
+            from: from.into(),
+            to: b"sip:romeo@example.net".to_vec(),
+            event: Some(b"presence".to_vec()),
+            subscription_state: Some(b"active".to_vec()),
+            ..sip::Request::default()
+        };
+        assert_eq!(scene.worker.notify(&notify), ScriptResult::Failed, "{from}");
+    }
+    // And what would come straight back is not sent.
+    assert_eq!(scene.send_as("sip:juliet@sip.example.com", "sip:nurse@sip.example.com", "loop"), ScriptResult::Failed);
+    assert_eq!(scene.send("honest"), ScriptResult::Done);
+    let before = peer.hear("<body>honest</body>");
+    assert!(!before.contains("</message>") && !before.contains("<presence"), "{before}");
+    scene.stop();
+}
+
+/// The same for those who want to watch: a presence server takes SUBSCRIBEs from anywhere.
+#[test]
+fn a_watcher_of_another_domain_is_not_asked_for() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    let body = "<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' version='0' state='full'>\
+                <watcher-list resource='sip:romeo@example.net' package='presence'>\
+                <watcher id='1' event='subscribe' status='pending'>sip:mallory@evil.example</watcher>\
+                <watcher id='2' event='subscribe' status='pending'>sip:juliet@sip.example.com</watcher>\
+                </watcher-list></watcherinfo>";
+    let notify = sip::Request {
+        from: b"sip:romeo@example.net".to_vec(),
+        to: b"sip:gateway@127.0.0.1".to_vec(),
+        event: Some(b"presence.winfo".to_vec()),
+        subscription_state: Some(b"active".to_vec()),
+        body: body.into(),
+        ..sip::Request::default()
+    };
+    assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+    assert_eq!(peer.hear(" to='romeo@example.net' type='subscribe'/>"), "<presence from='juliet@sip.example.com'");
+    scene.stop();
+}
+
+/// The table of decisions forgets nothing, and any XMPP user anywhere can say `subscribed`.
+#[test]
+fn a_decision_counts_only_of_a_user_whose_watchers_were_asked_for() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    let mut decided = || {
+        peer.say("<presence from='romeo@example.net' to='juliet@sip.example.com' type='subscribed'/>");
+        peer.message("after it");
+        assert_eq!(scene.call(), Call::Message("after it".into()));
+        scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net")
+    };
+    assert_eq!(decided(), None);
+    scene.worker.winfo_subscription(b"sip:romeo@example.net", b"").unwrap();
+    assert_eq!(scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Some(Authorization::Pending));
+    assert_eq!(decided(), Some(Authorization::Allowed));
+    scene.stop();
 }
 
 #[test]
@@ -267,6 +344,30 @@ fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
     }
     assert_eq!(arrived, sent);
     scene.stop();
+}
+
+/// Bytes that nobody reads any more must not keep the process from ending: it would be killed, and the host with it.
+#[test]
+fn a_server_that_writes_and_does_not_read_is_left_in_time() {
+    let mut scene = Scene::start();
+    let mut peer = scene.accept();
+    let body = "x".repeat(10_000);
+    while scene.send(&body) == ScriptResult::Done {}
+    // Until the process has closed the connection.
+    let server = thread::spawn(move || {
+        while peer.stream.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    scene.stop.write_all(b"x").unwrap();
+    for _ in 0..200 {
+        if scene.process.is_finished() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(scene.process.is_finished(), "the process does not end");
+    server.join().unwrap();
 }
 
 #[test]

@@ -25,6 +25,21 @@ fn encoded() -> Addresses {
     .unwrap()
 }
 
+#[test]
+fn a_component_speaks_for_one_domain() {
+    let transparent = transparent().of_component("sip.im.example").unwrap();
+    let encoded = encoded().of_component("SIP.im.example.").unwrap();
+    for (addresses, sip_user, xmpp_user) in [
+        (&transparent, "sip:juliet@sip.im.example", "sip:romeo@im.example"),
+        (&encoded, "sip:juliet@any.example", "sip:romeo*im.example@gateway.example"),
+    ] {
+        assert!(addresses.sip_user_to_jid(sip_user.as_bytes()).is_ok());
+        assert!(addresses.xmpp_user_to_jid(xmpp_user.as_bytes()).is_ok());
+        assert_eq!(addresses.sip_user_to_jid(xmpp_user.as_bytes()), Err(AddressError::Foreign));
+        assert_eq!(addresses.xmpp_user_to_jid(sip_user.as_bytes()), Err(AddressError::Loop));
+    }
+}
+
 /// The table of RFC 7247 §6.2 to §6.5 and what its algorithm leaves out.
 #[test]
 fn examples_of_rfc_7247_and_xep_0106() {

@@ -96,10 +96,15 @@ impl Gateway {
     /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
     pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
         let done = match stanza::Addresses::of(stanza) {
+            // The server takes care of that; answering would only keep the loop alive.
+            Ok(addresses) if self.addresses.is_sip_user(&addresses.from) => {
+                log::debug!("a stanza from {}, one of our own, is dropped", addresses.from);
+                return Ok(());
+            }
             Ok(addresses) => self.addressed(now, stanza, &addresses, actions),
-            Err(AddressError::To) => Err(Condition::JidMalformed.into()),
+            Err(AddressError::From | AddressError::To) => Err(Condition::JidMalformed.into()),
             // RFC 6120 §8.1.2: the server stamps and routes by both.
-            Err(AddressError::From | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
+            Err(AddressError::NoFrom | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
         };
         if let Err(error) = done
             && let Some(reply) = stanza::error_reply(stanza, &error)
@@ -148,7 +153,7 @@ impl Gateway {
 
     /// The host did not take a SUBSCRIBE.
     pub fn subscribe_refused(&mut self, now: Instant, refused: &sip::Subscribe, actions: &mut Vec<Action>) {
-        let jid = |uri: &str| self.addresses.sip_to_jid(uri.as_bytes()).ok().map(|jid| jid.to_bare().to_string());
+        let jid = |uri: &str| self.addresses.sip_to_jid(uri.as_bytes()).ok().map(|jid| jid.into_bare().into_inner());
         if let (Some(watcher), Some(presentity)) = (jid(&refused.watcher), jid(&refused.presentity)) {
             self.subscriptions.refused(now, &(watcher, presentity), actions);
         }
@@ -198,11 +203,11 @@ impl Gateway {
             // The gateway itself has no presence; and what came back is sent again with the next change.
             return Ok(());
         }
-        let pair = (from.to_bare().to_string(), to.to_bare().to_string());
+        let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
         let uris = Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? };
         match kind {
             PresenceType::Available => self.available(now, stanza, from, pair.1, actions),
-            PresenceType::Unavailable => self.publications.unavailable(from.as_str(), actions),
+            PresenceType::Unavailable => self.publications.unavailable(from.as_str(), &pair.1, actions),
             PresenceType::Subscribe => self.subscriptions.ask(now, pair, uris, Wish::Subscribe, actions),
             PresenceType::Probe => self.subscriptions.ask(now, pair, uris, Wish::Probe, actions),
             PresenceType::Unsubscribe => self.subscriptions.unsubscribe(now, pair, uris, actions),
@@ -213,9 +218,9 @@ impl Gateway {
         Ok(())
     }
 
-    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, seen_by: String, actions: &mut Vec<Action>) {
+    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, shown_to: String, actions: &mut Vec<Action>) {
         match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
-            Ok(publish) => self.publications.available(now, from.as_str(), seen_by, publish, actions),
+            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, publish, actions),
             Err(error) => log::debug!("the presence of {from} is not for SIP: {error}"),
         }
     }

@@ -1,9 +1,11 @@
 //! XMPP users whose presence SIP users see: one publication (RFC 3903) per resource.
 //!
 //! An XMPP server sends a user's presence once per contact; all of them make one PUBLISH, because only a change is published. The
-//! host's pua keeps the entity tag; here is what was published last, and when it has to be said again.
+//! host's pua keeps the entity tag; here is what was published last, and when it has to be said again. It ends when the last of them
+//! is told `unavailable`: a server tells that to a contact who may see the user no more, too (RFC 6121 §3.2.1).
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -14,11 +16,18 @@ use crate::sip;
 /// Resources published at the most. One that finds no place is dropped with a log line.
 pub const MAX_PUBLICATIONS: usize = 100_000;
 
+/// SIP users who are remembered as shown a resource at the most. Of further ones it does not matter when they are shown it no more.
+const MAX_SHOWN_TO: usize = 1000;
+
 /// Lifetime of a publication, in seconds.
 pub const EXPIRES: u32 = 3600;
 
 /// A publication is said again after this time, well before it runs out.
 const REFRESH: Duration = Duration::from_secs(2700);
+
+/// PUBLISHes in one tick: after a broken stream all are due at once, and the rest of the process must not wait for them. All that
+/// there may be are through in 200 s, well within what [`REFRESH`] leaves.
+pub const PER_TICK: usize = 500;
 
 /// After a broken stream, a resource that does not answer a probe within this time is gone.
 const CONFIRM: Duration = Duration::from_secs(60);
@@ -35,8 +44,8 @@ pub(super) struct Publications {
 struct Publication {
     /// What was published last, and is said again before it runs out.
     publish: sip::Publish,
-    /// A SIP user who was shown it, bare JID: in this name it can be probed.
-    seen_by: String,
+    /// The SIP users who are shown it, bare JIDs: in their names it can be probed.
+    shown_to: BTreeSet<String>,
     due: Instant,
     trust: Trust,
 }
@@ -50,47 +59,42 @@ enum Trust {
 }
 
 impl Publications {
-    /// A resource said what it is doing. `jid` is its full JID, `seen_by` the SIP user it said it to, a bare JID.
-    pub(super) fn available(
-        &mut self,
-        now: Instant,
-        jid: &str,
-        seen_by: String,
-        publish: sip::Publish,
-        actions: &mut Vec<Action>,
-    ) {
+    /// A resource said what it is doing. `jid` is its full JID, `to` the SIP user it said it to, a bare JID.
+    pub(super) fn available(&mut self, now: Instant, jid: &str, to: String, publish: sip::Publish, actions: &mut Vec<Action>) {
         let due = now.checked_add(REFRESH).unwrap_or(now);
         let full = self.known.len() >= MAX_PUBLICATIONS;
         match self.known.get_mut(jid) {
-            Some(known) if known.publish == publish => {
-                known.trust = Trust::Confirmed;
-                return;
-            }
             Some(known) => {
+                known.show_to(to);
+                if known.publish == publish {
+                    return;
+                }
                 self.due.remove(&(known.due, jid.to_owned()));
-                *known = Publication { publish: publish.clone(), seen_by, due, trust: Trust::Confirmed };
+                known.publish = publish.clone();
+                known.due = due;
             }
             None if full => {
                 log::warn!("no place for the presence of {jid}: {MAX_PUBLICATIONS} resources are published");
                 return;
             }
             None => {
-                let publish = publish.clone();
-                self.known.insert(jid.to_owned(), Publication { publish, seen_by, due, trust: Trust::Confirmed });
+                let (publish, shown_to) = (publish.clone(), BTreeSet::from([to]));
+                self.known.insert(jid.to_owned(), Publication { publish, shown_to, due, trust: Trust::Confirmed });
             }
         }
         self.due.insert((due, jid.to_owned()), ());
         actions.push(Action::Publish(publish));
     }
 
-    /// A resource left, or all of a user's where the JID is bare.
-    pub(super) fn unavailable(&mut self, jid: &str, actions: &mut Vec<Action>) {
+    /// A resource, or all of a user's where the JID is bare, is not there any more for one SIP user, a bare JID.
+    pub(super) fn unavailable(&mut self, jid: &str, to: &str, actions: &mut Vec<Action>) {
+        // A user without resources, as other gateways have them, was published under the bare JID itself.
+        self.hide_from(to, jid, actions);
         if jid.contains('/') {
-            self.remove(jid, actions);
             return;
         }
         for full in self.resources(jid) {
-            self.remove(&full, actions);
+            self.hide_from(to, &full, actions);
         }
     }
 
@@ -111,17 +115,15 @@ impl Publications {
             self.due.insert((deadline, jid.clone()), ());
         }
         for (jid, known) in &self.known {
-            asked.insert(jid.split('/').next().unwrap_or(jid), &known.seen_by);
+            asked.extend(known.shown_to.first().map(|shown_to| (jid.split('/').next().unwrap_or(jid), shown_to.as_str())));
         }
-        actions.extend(asked.into_iter().map(|(user, seen_by)| presence_stanza(seen_by, user, "probe")));
+        actions.extend(asked.into_iter().map(|(user, shown_to)| presence_stanza(shown_to, user, "probe")));
     }
 
     /// Refreshes what runs out, takes away what did not answer.
     pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some(entry) = self.due.first_entry() {
-            if entry.key().0 > now {
-                return;
-            }
+        for _ in 0..PER_TICK {
+            let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) else { return };
             let ((_, jid), ()) = entry.remove_entry();
             let Some(known) = self.known.get_mut(&jid) else { continue };
             if known.trust == Trust::Doubtful {
@@ -134,6 +136,14 @@ impl Publications {
         }
     }
 
+    fn hide_from(&mut self, to: &str, jid: &str, actions: &mut Vec<Action>) {
+        let Some(known) = self.known.get_mut(jid) else { return };
+        known.shown_to.remove(to);
+        if known.shown_to.is_empty() || known.trust == Trust::Doubtful {
+            self.remove(jid, actions);
+        }
+    }
+
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
         let Some(known) = self.known.remove(jid) else { return };
         self.due.remove(&(known.due, jid.to_owned()));
@@ -143,5 +153,18 @@ impl Publications {
     fn resources(&self, bare: &str) -> Vec<String> {
         // '0' follows '/': between the two are all of the user's full JIDs.
         self.known.range(format!("{bare}/")..format!("{bare}0")).map(|(jid, _)| jid.clone()).collect()
+    }
+}
+
+impl Publication {
+    fn show_to(&mut self, to: String) {
+        if self.trust == Trust::Doubtful {
+            // Who was told `unavailable` while the stream was down is not known.
+            self.shown_to.clear();
+            self.trust = Trust::Confirmed;
+        }
+        if self.shown_to.len() < MAX_SHOWN_TO {
+            self.shown_to.insert(to);
+        }
     }
 }

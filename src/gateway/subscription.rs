@@ -44,6 +44,9 @@ const MAX_FAREWELLS: usize = 100_000;
 /// ever, where it could not send at all, or ends a subscription that it does not hold.
 const SILENCE: Duration = Duration::from_secs(40);
 
+/// Subscriptions looked at in one tick: where all are due at once, the rest of the process must not wait for them.
+pub const PER_TICK: usize = 500;
+
 /// The longest time between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
@@ -263,10 +266,8 @@ impl Subscriptions {
 
     /// Tries again, or gives up, what is due.
     pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some(entry) = self.due.first_entry() {
-            if entry.key().0 > now {
-                return;
-            }
+        for _ in 0..PER_TICK {
+            let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) else { return };
             let ((_, pair), ()) = entry.remove_entry();
             let Some(known) = self.known.get_mut(&pair) else { continue };
             let due = known.due.take().map(|(_, due)| due);

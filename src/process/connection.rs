@@ -81,6 +81,15 @@ impl Connection {
         }
     }
 
+    /// Until the kernel takes bytes again. Unlike [`Self::change`] it does not return at once, and again and again, for bytes that
+    /// nobody reads any more.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Open(stream) => stream.writable().await,
+            Self::Waiting(_) | Self::Connecting(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     /// Reads what is there; `None` if there is nothing now or no connection. `Some(0)` is its end.
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         self.attempt(|stream| stream.try_read(buffer))

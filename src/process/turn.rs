@@ -270,7 +270,10 @@ impl<'a, H: Host> Turn<'a, H> {
                 }
             }
             Action::Authorize { watcher, presentity, presentity_uri, decision } => {
-                if !self.receiver.shared().authorize(&watcher, &presentity, decision) {
+                if !self.receiver.shared().answers_for(&presentity) {
+                    // The table forgets nothing: strangers are not to fill it.
+                    log::debug!("nobody asked who may see {presentity}: a decision on {watcher} is dropped");
+                } else if !self.receiver.shared().authorize(&watcher, &presentity, decision) {
                     log::error!("no place to keep what {presentity} decided on {watcher}");
                 } else if let Err(error) = self.host.watchers_changed(&presentity_uri) {
                     log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
@@ -366,7 +369,7 @@ impl<'a, H: Host> Turn<'a, H> {
                 if let Some(count) = self.connection.write(self.output.unwritten())? {
                     self.output.advance(count);
                 } else {
-                    self.connection.change(Writing::Wanted).await;
+                    self.connection.writable().await?;
                 }
             }
             let end = stream.login.close();
@@ -374,7 +377,7 @@ impl<'a, H: Host> Turn<'a, H> {
             while !stream.ahead.is_empty() {
                 match self.connection.write(&stream.ahead)? {
                     Some(count) => drop(stream.ahead.drain(..count.min(stream.ahead.len()))),
-                    None => drop(self.connection.change(Writing::Wanted).await),
+                    None => self.connection.writable().await?,
                 }
             }
             io::Result::Ok(())

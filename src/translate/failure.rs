@@ -93,6 +93,7 @@ pub fn reason_phrase(error: &StanzaError) -> String {
 pub fn message_status(error: ToXmppError) -> u16 {
     match error {
         ToXmppError::To(error) => address_status(error),
+        ToXmppError::From(AddressError::Foreign) => 403,
         ToXmppError::From(_) | ToXmppError::Encoding | ToXmppError::NoBody => 400,
         ToXmppError::UnsupportedType => 415,
     }
@@ -139,6 +140,8 @@ pub fn address_status(error: AddressError) -> u16 {
         AddressError::NoUser => 484,
         AddressError::TooLong => 414,
         AddressError::Ambiguous => 404,
+        AddressError::Foreign => 403,
+        AddressError::Loop => 482,
         AddressError::User | AddressError::Resource | AddressError::Domain => 400,
     }
 }
@@ -146,7 +149,7 @@ pub fn address_status(error: AddressError) -> u16 {
 /// The stanza error for a JID that has no SIP address.
 pub fn address_error(error: AddressError) -> StanzaError {
     StanzaError::new(match error {
-        AddressError::NoUser | AddressError::Ambiguous => Condition::ItemNotFound,
+        AddressError::NoUser | AddressError::Ambiguous | AddressError::Foreign | AddressError::Loop => Condition::ItemNotFound,
         AddressError::Scheme
         | AddressError::Sips
         | AddressError::Tel

@@ -32,7 +32,7 @@ pub const DEFAULT_LIMIT: usize = 1300;
 /// The stanza for a MESSAGE (RFC 7572 §5).
 pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType) -> Result<String, ToXmppError> {
     let body = text(request)?;
-    let to = addresses.sip_to_jid(&request.request_uri).map_err(ToXmppError::To)?;
+    let to = addresses.xmpp_user_to_jid(&request.request_uri).map_err(ToXmppError::To)?;
     let from = sender(request, addresses)?;
     let mut xml = XmlWriter::new();
     xml.open("message").attribute("from", from.as_str()).attribute("to", to.as_str());
@@ -85,7 +85,11 @@ pub fn to_sip(
         call_id: message.child("thread", ns::CLIENT).and_then(|thread| call_id::from_thread(&thread.text(), unique)),
         headers,
         body: text.into_owned().into_bytes(),
-        origin: Origin { from: from.to_string(), to: to.to_string(), id: message.attribute("id").map(str::to_owned) },
+        origin: Origin {
+            from: from.as_str().to_owned(),
+            to: to.as_str().to_owned(),
+            id: message.attribute("id").map(str::to_owned),
+        },
     };
     if size(&sip) > limit { Err(ToSipError::TooLong) } else { Ok(sip) }
 }
@@ -175,7 +179,7 @@ fn text(request: &Request) -> Result<&str, ToXmppError> {
 
 /// From, and the device where From or, for the same user, Contact tells it.
 fn sender(request: &Request, addresses: &Addresses) -> Result<Jid, ToXmppError> {
-    let from = addresses.sip_to_jid(&request.from).map_err(ToXmppError::From)?;
+    let from = addresses.sip_user_to_jid(&request.from).map_err(ToXmppError::From)?;
     if from.is_full() {
         return Ok(from);
     }

@@ -6,7 +6,8 @@ use crate::sip::winfo::Status;
 
 /// The bare JIDs of those who wait for a decision, pending or waiting, each once, in their order.
 ///
-/// Lists of other packages are passed over, and so is a watcher who has no JID: there is no way to ask for it.
+/// Lists of other packages are passed over, and so is a watcher who has no JID of ours: there is no way to
+/// ask for it.
 pub fn waiting(document: &Document, addresses: &Addresses) -> Vec<String> {
     let mut waiting: Vec<String> = Vec::new();
     let lists = document.lists.iter().filter(|list| list.package.eq_ignore_ascii_case("presence"));
@@ -15,7 +16,7 @@ pub fn waiting(document: &Document, addresses: &Addresses) -> Vec<String> {
             Status::Pending | Status::Waiting => {}
             Status::Active | Status::Terminated => continue,
         }
-        let Ok(jid) = addresses.sip_to_jid(watcher.uri.as_bytes()) else { continue };
+        let Ok(jid) = addresses.sip_user_to_jid(watcher.uri.as_bytes()) else { continue };
         let bare = jid.into_bare().into_inner();
         if !waiting.contains(&bare) {
             waiting.push(bare);

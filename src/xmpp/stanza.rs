@@ -143,14 +143,17 @@ pub struct Addresses {
     pub to: Jid,
 }
 
-/// What is wrong with the addresses of a stanza. The server is to blame for the first two, the sender for the last.
+/// What is wrong with the addresses of a stanza. The server is to blame for the first two, the sender for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressError {
-    /// `from` is missing or no JID. The server stamps it on what it routes, so this is the stream error `improper-addressing`
+    /// `from` is missing. The server stamps it on what it routes, so this is the stream error `improper-addressing`
     /// (RFC 6120 §4.9.3.7, §8.1.2): there is nobody to answer.
-    From,
+    NoFrom,
     /// `to` is missing: `improper-addressing` too, as the server routes by it.
     NoTo,
+    /// `from` is no JID for us: `jid-malformed`. Servers let more through than stringprep does, resources with characters newer than
+    /// Unicode 3.2 for one (RFC 3454 §7), and no user may end the stream of all by a name.
+    From,
     /// `to` is no JID: the stanza error `jid-malformed` (RFC 6120 §8.3.3.8).
     To,
 }
@@ -158,7 +161,8 @@ pub enum AddressError {
 impl Addresses {
     /// Reads `from` and `to`.
     pub fn of(stanza: &Element) -> Result<Self, AddressError> {
-        let from = stanza.attribute("from").and_then(|from| Jid::new(from).ok()).ok_or(AddressError::From)?;
+        let from = stanza.attribute("from").filter(|from| !from.is_empty()).ok_or(AddressError::NoFrom)?;
+        let from = Jid::new(from).map_err(|_| AddressError::From)?;
         let to = Jid::new(stanza.attribute("to").ok_or(AddressError::NoTo)?).map_err(|_| AddressError::To)?;
         Ok(Self { from, to })
     }
@@ -260,8 +264,9 @@ mod tests {
         let addresses = Addresses::of(&parse("<presence from='Romeo@EXAMPLE.net/Orchard' to='juliet@example.com'/>")).unwrap();
         assert_eq!(addresses.from.as_str(), "romeo@example.net/Orchard");
         let malformed = [
-            ("<presence to='a@b'/>", AddressError::From),
-            ("<presence from='' to='a@b'/>", AddressError::From),
+            ("<presence to='a@b'/>", AddressError::NoFrom),
+            ("<presence from='' to='a@b'/>", AddressError::NoFrom),
+            ("<presence from='a@b/\u{1F600}' to='a@b'/>", AddressError::From),
             ("<presence from='@b' to='a@b'/>", AddressError::From),
             ("<presence from='a@b' to='a@b@c'/>", AddressError::To),
             ("<presence from='a@b' to='a@b/'/>", AddressError::To),

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from support.gateway import is_active
+from support.gateway import jid
 
 PIDF = "{urn:ietf:params:xml:ns:pidf}"
 
@@ -67,6 +68,23 @@ def test_offline_is_told(gateway):
     juliet.presence(type="unavailable")
     subscription.wait_notify("no open tuple", lambda n: "open" not in states(n) and is_active(n)
                              and subscription.notifies().index(n) >= seen)
+
+
+def test_who_lets_one_watcher_see_no_more_is_still_there_for_the_other(gateway):
+    alice, bob, juliet = gateway.sip_user(), gateway.sip_user("bob"), gateway.xmpp_user()
+    gateway.sip_watches(alice, juliet)
+    subscription = gateway.sip_watches(bob, juliet)
+    subscription.wait_notify("an open tuple", lambda n: "open" in states(n))
+    juliet.presence(type="unsubscribed", to=jid(alice))
+    # Whatever the server made of that is through when the next state is.
+    juliet.presence(status="still here")
+    subscription.wait_notify("the new state", lambda n: "still here" in notes(n))
+    states_of_bob = [states(n) for n in subscription.notifies() if n.body]
+    first = next(index for index, state in enumerate(states_of_bob) if "open" in state)
+    assert all("open" in state for state in states_of_bob[first:]), states_of_bob
+    # And the whole of it ends when juliet leaves.
+    juliet.presence(type="unavailable")
+    subscription.wait_notify("no open tuple", lambda n: n is subscription.notifies()[-1] and "open" not in states(n))
 
 
 def test_a_resource_of_many_characters_is_no_danger(gateway):

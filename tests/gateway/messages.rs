@@ -48,3 +48,20 @@ fn a_malformed_recipient_is_an_error_and_a_missing_sender_ends_the_stream() {
     let nobody = Element::parse(&format!("<message to='{JULIET}'><body>Hi</body></message>")).unwrap();
     assert!(scene.gateway.stanza(scene.now, &nobody, &mut Vec::new()).is_err());
 }
+
+#[test]
+fn a_sender_that_only_its_server_finds_valid_costs_itself_an_error_and_nobody_the_stream() {
+    let mut scene = Scene::new();
+    let back = scene.stanza(&format!("<message from='{ROMEO}/\u{1F600}' to='{JULIET}' id='m1'><body>Hi</body></message>"));
+    assert!(back[0].contains("to='romeo@example.net/\u{1F600}' id='m1'") && back[0].contains("<jid-malformed "), "{back:?}");
+}
+
+#[test]
+fn what_comes_from_the_gateways_own_domain_goes_nowhere() {
+    let mut scene = Scene::new();
+    for name in ["message", "presence", "iq"] {
+        let stanza = format!("<{name} from='mallory@sip.example.com/x' to='{JULIET}' type='get'><body>Hi</body></{name}>");
+        assert_eq!(scene.stanza(&stanza), NOTHING);
+    }
+    assert_eq!(scene.stanza(&format!("<presence from='mallory@sip.example.com/x' to='{JULIET}'/>")), NOTHING);
+}

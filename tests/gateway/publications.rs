@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use xmpp_gateway::gateway::publication::PER_TICK;
+
 use crate::support::*;
 
 const PUBLISHED: [&str; 1] = ["PUBLISH sip:romeo@example.net for 3600"];
@@ -16,6 +18,31 @@ fn presence_is_published_once_for_all_contacts() {
     let mut scene = Scene::new();
     assert_eq!(available(&mut scene, "orchard", JULIET, "away"), PUBLISHED);
     assert_eq!(available(&mut scene, "orchard", "nurse@sip.example.com", "away"), NOTHING);
+}
+
+/// So it is when the user cancels one contact's subscription (RFC 6121 §3.2.1), or blocks one.
+#[test]
+fn who_is_not_there_for_one_contact_stays_there_for_the_others() {
+    let mut scene = Scene::new();
+    let nurse = "nurse@sip.example.com";
+    available(&mut scene, "orchard", JULIET, "away");
+    available(&mut scene, "orchard", nurse, "away");
+    let gone = |to: &str| format!("<presence from='{ROMEO}/orchard' to='{to}' type='unavailable'/>");
+    assert_eq!(scene.stanza(&gone("peter@sip.example.com")), NOTHING);
+    assert_eq!(scene.stanza(&gone(JULIET)), NOTHING);
+    assert_eq!(scene.stanza(&gone(nurse)), ENDS);
+}
+
+#[test]
+fn a_contact_lost_while_the_stream_was_down_keeps_nothing_alive() {
+    let mut scene = Scene::new();
+    let nurse = "nurse@sip.example.com";
+    available(&mut scene, "orchard", JULIET, "away");
+    available(&mut scene, "orchard", nurse, "away");
+    scene.gateway.stream_down();
+    scene.stream_up();
+    available(&mut scene, "orchard", JULIET, "away");
+    assert_eq!(scene.romeo("unavailable"), ENDS);
 }
 
 #[test]
@@ -67,4 +94,23 @@ fn after_a_broken_stream_who_does_not_answer_a_probe_is_gone() {
     let after_a_minute = scene.pass(Duration::from_secs(60));
     assert_eq!(after_a_minute, [ENDS[0], PUBLISHED[0]]);
     assert_eq!(scene.pass(Duration::from_secs(2700)), PUBLISHED);
+}
+
+#[test]
+fn a_user_without_resources_is_published_and_leaves() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.stanza(&format!("<presence from='{ROMEO}' to='{JULIET}'/>")), PUBLISHED);
+    assert_eq!(scene.romeo("unavailable"), ENDS);
+    assert_eq!(scene.pass(Duration::from_secs(2700)), NOTHING);
+}
+
+#[test]
+fn refreshes_that_are_due_at_once_are_spread_over_ticks() {
+    let mut scene = Scene::new();
+    for number in 0..PER_TICK * 2 {
+        available(&mut scene, &number.to_string(), JULIET, "away");
+    }
+    assert_eq!(scene.pass(Duration::from_secs(2700)).len(), PER_TICK);
+    assert_eq!(scene.pass(Duration::from_secs(1)).len(), PER_TICK);
+    assert_eq!(scene.pass(Duration::from_secs(1)), NOTHING);
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use xmpp_gateway::gateway::event::Event;
+use xmpp_gateway::gateway::subscription::PER_TICK;
 use xmpp_gateway::sip::Reason;
 use xmpp_gateway::sip::SubscriptionState::Active;
 use xmpp_gateway::sip::SubscriptionState::Pending;
@@ -214,4 +216,16 @@ fn once_answered_it_may_wait_for_ever() {
     scene.reply(202);
     scene.notify(Pending, &[]);
     assert_eq!(scene.pass(Duration::from_secs(7200)), NOTHING);
+}
+
+#[test]
+fn tries_that_are_due_at_once_are_spread_over_ticks() {
+    let mut scene = Scene::new();
+    for number in 0..PER_TICK + 1 {
+        let watcher = format!("watcher{number}@example.net");
+        scene.stanza(&format!("<presence from='{watcher}' to='{JULIET}' type='subscribe'/>"));
+        scene.event(Event::SubscribeReply { watcher, presentity: JULIET.into(), status: 503 });
+    }
+    assert_eq!(scene.pass(Duration::from_secs(1)).len(), PER_TICK);
+    assert_eq!(scene.pass(Duration::from_millis(1)).len(), 1);
 }
