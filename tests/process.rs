@@ -147,15 +147,9 @@ impl Scene {
             ..sip::Request::default()
         };
         for _ in 0..2000 {
-<<<<<<< HEAD
             let result = self.worker.send_message(&request);
             if result != ScriptResult::XmppDown {
                 return result;
-=======
-            match self.worker.send_message(&request) {
-                ScriptResult::XmppDown => thread::sleep(Duration::from_millis(5)),
-                result @ (ScriptResult::Done | ScriptResult::Failed | ScriptResult::Busy) => return result,
->>>>>>> review
             }
             thread::sleep(Duration::from_millis(5));
         }
