@@ -26,7 +26,8 @@ class Notifier(SipAgent):
         if request.uri_of("To") in self.hasty:
             self.overtaken[request.uri_of("To")] = self.send_notify(request, pidf(request.uri_of("To")))
             time.sleep(HASTE)
-        self.respond(request, 200, "OK", "Expires: 600\r\n")
+        expires = min(600, int(request.header("Expires")))
+        self.respond(request, 200, "OK", f"Expires: {expires}\r\n")
 
     def subscription(self, watcher, presentity):
         return self.expect("SUBSCRIBE", f"from {watcher} to {presentity}",
