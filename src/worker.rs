@@ -196,9 +196,7 @@ impl Worker {
     }
 
     fn send_stanza(&self, stanza: &str) -> ScriptResult {
-        let mut bytes = Vec::with_capacity(stanza.len().saturating_add(1));
-        datagram::encode_stanza(stanza, &mut bytes);
-        self.send(&bytes)
+        self.send(stanza.as_bytes())
     }
 
     fn send_event(&self, event: &Event) -> ScriptResult {

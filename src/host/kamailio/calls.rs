@@ -143,7 +143,7 @@ pub(super) fn pending() -> Option<Pending> {
 
 /// Whether pua holds the subscription that a NOTIFY belongs to. Seen from pua, the NOTIFY's To is the watcher.
 pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
-    let mut presentity = notify.from.uri;
+    let mut presentity = host_text(notify.from.uri);
     let mut watcher = notify.to.uri;
     // SAFETY: the structure holds pointers and numbers, for which all zeros is a value.
     let mut dialog: sys::ua_pres = unsafe { mem::zeroed() };
@@ -151,7 +151,7 @@ pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
     dialog.watcher_uri = &raw mut watcher;
     dialog.call_id = notify.call_id();
     dialog.from_tag = notify.to.tag_value;
-    dialog.to_tag = notify.from.tag_value;
+    dialog.to_tag = host_text(notify.from.tag);
     // pua keeps both kinds under this flag, whatever the flag they were asked with.
     dialog.flag = sys::XMPP_SUBSCRIBE;
     dialog.event = match notify.event_package() {
