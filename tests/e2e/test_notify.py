@@ -6,54 +6,12 @@ import time
 import pytest
 from support.gateway import Gateway
 from support.gateway import pairs
-from support.process import wait_until
-from support.sip import SipAgent
+from support.notifier import Notifier
 from support.sip import pidf
 from support.xmpp import child
 
 PAIRS = [p for p in pairs() if p.server.__name__ == "Prosody"]
 QUIET = 1.0
-
-
-class Notifier(SipAgent):
-    """Accepts SUBSCRIBEs and sends NOTIFYs at will."""
-
-    def __init__(self):
-        super().__init__("notifier", "sip.example.com", 0)
-        self.answers["SUBSCRIBE"] = self.accept
-        # For these the NOTIFY goes out before the 2xx; the branches of those NOTIFYs.
-        self.hasty = set()
-        self.overtaken = {}
-
-    def accept(self, request):
-        self.proxy = request.source
-        if request.uri_of("To") in self.hasty:
-            self.overtaken[request.uri_of("To")] = self.send_notify(request, pidf(request.uri_of("To")))
-            time.sleep(0.2)
-        self.respond(request, 200, "OK", "Expires: 600\r\n")
-
-    def subscription(self, watcher, presentity):
-        return self.expect("SUBSCRIBE", f"from {watcher} to {presentity}",
-                           lambda r: r.uri_of("From") == watcher and r.uri_of("To") == presentity and not r.tag("To"))
-
-    def notify(self, subscribe, body, state="active;expires=600", event="presence", content_type="application/pidf+xml",
-               cseq=2, call_id=None, tag=None):
-        """Sends a NOTIFY in the dialog that this SUBSCRIBE made; returns the final response."""
-        branch = self.send_notify(subscribe, body, state, event, content_type, cseq, call_id, tag)
-        return self.final_response(branch)
-
-    def final_response(self, branch):
-        return wait_until("a final response to NOTIFY", lambda: next((r for r in self.responses(branch) if r.status >= 200), None))
-
-    def send_notify(self, subscribe, body, state="active;expires=600", event="presence", content_type="application/pidf+xml",
-                    cseq=2, call_id=None, tag=None):
-        self.uri = subscribe.uri_of("To")
-        headers = {"Event": event, "Subscription-State": state}
-        if body:
-            headers["Content-Type"] = content_type
-        return self.send("NOTIFY", subscribe.uri_of("Contact"), to=subscribe.uri_of("From"), to_tag=subscribe.tag("From"),
-                         tag=tag or self.user.encode().hex(), call_id=call_id or subscribe.header("Call-ID"), cseq=cseq,
-                         headers=headers, body=body)
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +23,7 @@ def notifier():
 
 @pytest.fixture(scope="module")
 def servers(pair, notifier, tmp_path_factory):
-    def edit(text):
-        for name in ("presence_server", "outbound_proxy"):
-            text = re.sub(rf'^(modparam\("xmpp_gateway", "{name}", ").*("\))$', rf"\g<1>sip:127.0.0.1:{notifier.port}\2", text,
-                          flags=re.MULTILINE)
-        return text
-    gateway = Gateway(pair, tmp_path_factory.mktemp("notify"), edit=edit)
+    gateway = Gateway(pair, tmp_path_factory.mktemp("notify"), edit=notifier.as_presence_server)
     try:
         yield gateway.wait_connected()
     finally:
@@ -161,16 +114,6 @@ def test_outside_a_known_dialog_it_is_refused(gateway, notifier, watched):
     assert len(said) == 1, said
     assert (f"NOTIFY made-up outside a known dialog, from {presentity} to sip:{juliet.bare}") in said[0]
     assert re.search("warn", said[0], re.IGNORECASE), said
-
-
-def test_a_notify_before_the_2xx_is_taken(gateway, notifier):
-    juliet = gateway.xmpp_user()
-    presentity = f"sip:hasty-of-{juliet.bare.split('@')[0]}@{gateway.sip_domain}"
-    notifier.hasty.add(presentity)
-    juliet.presence(type="subscribe", to=presentity[4:])
-    wait_until("the NOTIFY to be sent", lambda: presentity in notifier.overtaken)
-    assert notifier.final_response(notifier.overtaken[presentity]).status == 200
-    juliet.expect_presence(presentity[4:])
 
 
 def test_the_last_notify_after_the_end_is_taken(gateway, notifier, watched):
