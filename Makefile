@@ -13,6 +13,7 @@
 # Variables, all optional:
 #   KAMAILIO_SRC      source tree of the installed Kamailio (else apt fetches its source package)
 #   KAMAILIO_MODULES  folder of its modules (else the usual ones)
+#   OPENSIPS_MODULES  folder of OpenSIPS's modules, for install (else the usual ones)
 #   OPENSIPS_SRC      source tree of OpenSIPS (else those under /usr/src and /usr/local/src)
 #   FEATURES          features of the crate
 #   CARGO             cargo
@@ -46,10 +47,28 @@ OPENSIPS_FOUND := $(shell ls -d $(patsubst %/core_cmds.c,%,$(wildcard \
 endif
 
 ifdef HOST
+ifeq ($(filter kamailio opensips,$(HOST)),)
+$(error HOST is "$(HOST)"; it takes kamailio or opensips)
+endif
 HOSTS := $(HOST)
 else
 HOSTS := $(if $(KAMAILIO_FOUND),kamailio) $(if $(OPENSIPS_FOUND),opensips)
 endif
+
+OPENSIPS_MODULES ?= $(or $(firstword $(wildcard /usr/lib/*/opensips/modules /usr/lib64/opensips/modules /usr/lib/opensips/modules \
+	/usr/local/lib64/opensips/modules)),/usr/local/lib64/opensips/modules)
+
+# $(call prefix,modules): where the host that has its modules there has its share/.
+prefix = $(if $(findstring /lib,$(1)),$(firstword $(subst /lib, ,$(1))),$(PREFIX))
+
+KAMAILIO_DOCS := $(call prefix,$(KAMAILIO_FOUND))/share/doc/kamailio
+OPENSIPS_SHARE := $(call prefix,$(OPENSIPS_MODULES))/share
+
+# $(call need,test,sentence)
+need = $(1) || { echo $(2) >&2; exit 1; }
+need_cargo = $(call need,command -v $(CARGO) >/dev/null,"xmpp_gateway is written in Rust: $(CARGO) was looked for in PATH and not \
+found; install Rust 1.89 or newer$(comma) or set CARGO")
+comma := ,
 
 # One build at a time: the hosts share cargo's folder.
 .NOTPARALLEL:
@@ -67,13 +86,22 @@ build = XMPP_GATEWAY_HOST=$(1) $(CARGO) rustc --release --lib --crate-type cdyli
 	&& mv $(BUILD)/$(2)/xmpp_gateway.so.new $(BUILD)/$(2)/xmpp_gateway.so
 
 kamailio:
-ifndef KAMAILIO_SRC
+	@$(need_cargo)
+	@$(call need,test -f "$(KAMAILIO_FOUND)/tm.so","No Kamailio found: tm.so was looked for in $(or $(KAMAILIO_FOUND),kamailio/modules \
+	under /usr/lib$(comma) /usr/lib64$(comma) /usr/local/lib); install Kamailio$(comma) or set KAMAILIO_MODULES to the folder of its modules")
+ifdef KAMAILIO_SRC
+	@$(call need,test -f "$(KAMAILIO_SRC)/src/core/sr_module.h","KAMAILIO_SRC is $(KAMAILIO_SRC)$(comma) where src/core/sr_module.h was \
+	looked for and not found; it takes the source tree of the installed Kamailio")
+else
 	src/host/kamailio/headers.sh build/kamailio/src
 endif
 	$(call build,kamailio,kamailio)
 
 opensips:
+	@$(need_cargo)
 ifdef OPENSIPS_SRC
+	@$(call need,test -f "$(OPENSIPS_SRC)/core_cmds.c" -a -f "$(OPENSIPS_SRC)/Makefile.defs","OPENSIPS_SRC is $(OPENSIPS_SRC)$(comma) where \
+	core_cmds.c and Makefile.defs were looked for and not found; it takes the source tree of the running OpenSIPS")
 	$(call build,opensips,opensips)
 else ifeq ($(OPENSIPS_FOUND),)
 	@echo "No OpenSIPS found: set OPENSIPS_SRC to the source tree of the running build (opensips*/core_cmds.c was looked for" \
@@ -86,15 +114,20 @@ else
 	done
 endif
 
+# Modules beside those of the host; what is read, where each host puts its own, and all of it under DOCS.
 install:
-	@[ -f build/kamailio/xmpp_gateway.so ] || [ -f build/opensips/xmpp_gateway.so ] || \
-		{ echo "Nothing is built: build/kamailio/xmpp_gateway.so and build/opensips/xmpp_gateway.so were looked for; run make first" >&2; exit 1; }
-	if [ -f build/kamailio/xmpp_gateway.so ]; then \
-		install -D -m 644 build/kamailio/xmpp_gateway.so "$(DESTDIR)$(KAMAILIO_FOUND)/xmpp_gateway.so"; fi
-	if [ -f build/opensips/xmpp_gateway.so ]; then \
-		install -D -m 644 build/opensips/xmpp_gateway.so "$(DESTDIR)$(or $(OPENSIPS_MODULES),$(firstword $(wildcard \
-		/usr/lib/*/opensips/modules /usr/lib64/opensips/modules /usr/lib/opensips/modules /usr/local/lib64/opensips/modules)),\
-		/usr/local/lib64/opensips/modules)/xmpp_gateway.so"; fi
+	@$(call need,[ -f build/kamailio/xmpp_gateway.so ] || [ -f build/opensips/xmpp_gateway.so ],"Nothing is built: \
+	build/kamailio/xmpp_gateway.so and build/opensips/xmpp_gateway.so were looked for; run make first")
+	@if [ -f build/kamailio/xmpp_gateway.so ]; then $(call need,[ -n "$(KAMAILIO_FOUND)" ],"No Kamailio found: set KAMAILIO_MODULES to \
+	the folder of its modules"); fi
+	if [ -f build/kamailio/xmpp_gateway.so ]; then set -e; \
+		install -D -m 644 build/kamailio/xmpp_gateway.so "$(DESTDIR)$(KAMAILIO_FOUND)/xmpp_gateway.so"; \
+		install -D -m 644 -t "$(DESTDIR)$(KAMAILIO_DOCS)/xmpp_gateway" module-docs/kamailio/*; \
+		install -D -m 644 -t "$(DESTDIR)$(KAMAILIO_DOCS)/examples/xmpp_gateway" cfg-examples/kamailio/*; fi
+	if [ -f build/opensips/xmpp_gateway.so ]; then set -e; \
+		install -D -m 644 build/opensips/xmpp_gateway.so "$(DESTDIR)$(OPENSIPS_MODULES)/xmpp_gateway.so"; \
+		install -D -m 644 module-docs/opensips/README.md "$(DESTDIR)$(OPENSIPS_SHARE)/doc/opensips/README.xmpp_gateway"; \
+		install -D -m 644 -t "$(DESTDIR)$(OPENSIPS_SHARE)/opensips/examples" cfg-examples/opensips/*; fi
 	install -d "$(DESTDIR)$(DOCS)"
 	cp -R module-docs cfg-examples README.md LICENSE "$(DESTDIR)$(DOCS)/"
 

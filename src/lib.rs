@@ -40,6 +40,7 @@ pub mod net;
 pub mod process;
 pub mod worker;
 
-#[cfg(any(host = "kamailio", host = "opensips"))]
+#[cfg(any(host = "kamailio", host = "opensips", test))]
+#[cfg_attr(not(any(host = "kamailio", host = "opensips")), allow(dead_code, reason = "without a host nobody enters it"))]
 #[allow(unsafe_code, reason = "the border to C: see the safety ledger in host/mod.rs")]
 mod host;

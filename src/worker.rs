@@ -11,6 +11,7 @@ use crate::gateway::event::Notify;
 use crate::link::SendError;
 use crate::link::Sender;
 use crate::link::datagram;
+use crate::process::host::HostError;
 use crate::sip;
 use crate::sip::BodyError;
 use crate::sip::header;
@@ -37,6 +38,8 @@ pub enum ScriptResult {
     XmppDown,
     /// The link to the XMPP process is full: -3. Nothing was sent.
     Busy,
+    /// A NOTIFY of no subscription of ours: -4. The notifier is to be told (481, RFC 6665 §4.1.3), and nobody else.
+    UnknownDialog,
 }
 
 /// The worker's side of the gateway: made in mod_init, before the host forks, and never changed after it.
@@ -51,8 +54,8 @@ pub struct Worker {
 impl Worker {
     /// Takes the workers' end of the link.
     pub fn new(config: &Config, link: Sender) -> Self {
-        let winfo_watcher = config.presence_server.as_ref().unwrap_or(&config.server_address).clone();
-        Self { addresses: config.addresses.clone(), link, winfo_watcher }
+        let winfo_watcher = address_of_record(config.presence_server.as_ref().unwrap_or(&config.server_address));
+        Self { addresses: config.addresses.clone(), link, winfo_watcher: winfo_watcher.to_owned() }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
@@ -87,6 +90,13 @@ impl Worker {
         }
     }
 
+    /// `pua_xmpp_notify()`: a NOTIFY that the host's pua knows no dialog for.
+    pub fn unknown_dialog(&self, request: &sip::Request) -> ScriptResult {
+        let [call_id, from, to] = [&request.call_id, &request.from, &request.to].map(|text| shown(text));
+        log::warn!("NOTIFY {call_id} outside a known dialog, from {from} to {to}");
+        ScriptResult::UnknownDialog
+    }
+
     /// `pua_xmpp_req_winfo(request_uri, expires)`: the subscription that tells who watches an XMPP user; the host's pua sends it.
     /// From now on the gateway answers for who may see this user. `None`: the log says why.
     pub fn winfo_subscription(&self, request_uri: &[u8], expires: &[u8]) -> Option<sip::Subscribe> {
@@ -108,6 +118,17 @@ impl Worker {
         };
         self.link.shared().answer_for(jid.as_str());
         Some(sip::Subscribe { event: sip::Event::PresenceWinfo, presentity, watcher: self.winfo_watcher.clone(), expires })
+    }
+
+    /// What became of a subscription of [`Self::winfo_subscription`].
+    pub fn winfo_result(&self, subscribe: &sip::Subscribe, sent: Result<(), HostError>) -> ScriptResult {
+        match sent {
+            Ok(()) => ScriptResult::Done,
+            Err(error) => {
+                log::warn!("no watchers of {}: the SUBSCRIBE (presence.winfo) cannot be sent: {error}", subscribe.presentity);
+                ScriptResult::Failed
+            }
+        }
     }
 
     /// What an XMPP user decided on a SIP watcher; `None` where the presentity is no XMPP user we answer for.
@@ -135,7 +156,7 @@ impl Worker {
 
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent; 408 where none came.
     pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], status: u16) {
-        let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().to_string());
+        let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().into_inner());
         match (jid(watcher), jid(presentity)) {
             (Ok(watcher), Ok(presentity)) => {
                 self.send_event(&Event::SubscribeReply { watcher, presentity, status });
@@ -158,8 +179,8 @@ impl Worker {
             presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language)
         };
         Ok(Event::Notify(Notify {
-            watcher: watcher.to_string(),
-            presentity: presentity.to_string(),
+            watcher: watcher.into_inner(),
+            presentity: presentity.into_inner(),
             call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
             cseq: request.cseq,
             state,
@@ -173,13 +194,11 @@ impl Worker {
         // The host's pua kept the subscription over a restart of ours.
         self.link.shared().answer_for(presentity.as_str());
         let waiting = watchers::waiting(&document, &self.addresses);
-        Ok(Event::Watchers { presentity: presentity.to_string(), waiting })
+        Ok(Event::Watchers { presentity: presentity.into_inner(), waiting })
     }
 
     fn send_stanza(&self, stanza: &str) -> ScriptResult {
-        let mut bytes = Vec::with_capacity(stanza.len().saturating_add(1));
-        datagram::encode_stanza(stanza, &mut bytes);
-        self.send(&bytes)
+        self.send(stanza.as_bytes())
     }
 
     fn send_event(&self, event: &Event) -> ScriptResult {
@@ -231,7 +250,38 @@ impl std::fmt::Display for NotifyError {
     }
 }
 
+/// A URI without port, parameters and headers: presence servers write From and To of their NOTIFYs without them, and a host's pua finds
+/// a dialog only if they are spelled as they were sent.
+fn address_of_record(uri: &str) -> &str {
+    let host = uri.find('@').or_else(|| uri.find(':')).map_or(0, |at| at.saturating_add(1));
+    let address = uri.get(host..).filter(|rest| rest.starts_with('[')).and_then(|rest| rest.find(']')).unwrap_or(0);
+    let name = host.saturating_add(address);
+    let end = uri.get(name..).and_then(|rest| rest.find([':', ';', '?'])).and_then(|length| name.checked_add(length));
+    end.and_then(|end| uri.get(..end)).unwrap_or(uri)
+}
+
 /// Bytes of a peer, fit for a log line.
 fn shown(bytes: &[u8]) -> impl std::fmt::Display + '_ {
     bytes.get(..200).unwrap_or(bytes).escape_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_record_has_neither_port_nor_parameters() {
+        for (uri, address) in [
+            ("sip:presence@example.com", "sip:presence@example.com"),
+            ("sip:presence@example.com:5060", "sip:presence@example.com"),
+            ("sip:presence@127.0.0.1:5060;transport=tcp", "sip:presence@127.0.0.1"),
+            ("sip:presence@[2001:db8::1]:5060;lr", "sip:presence@[2001:db8::1]"),
+            ("sip:a;b=c@example.com;d=e?f=g@h", "sip:a;b=c@example.com"),
+            ("sip:127.0.0.1:5060", "sip:127.0.0.1"),
+            ("sip:[::1]", "sip:[::1]"),
+            ("sip:example.com;lr", "sip:example.com"),
+        ] {
+            assert_eq!(address_of_record(uri), address);
+        }
+    }
 }

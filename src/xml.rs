@@ -113,8 +113,8 @@ impl XmlWriter {
 /// anywhere (XML 1.0 §2.11, §3.3.3), and text has to arrive as it was sent.
 pub fn push_escaped(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = rest.find(needs_care) {
-        let (clean, tail) = rest.split_at(at);
+    // Bytes are quicker to look at than characters. All that are looked for start a character, so both halves are whole.
+    while let Some((clean, tail)) = rest.bytes().position(may_need_care).and_then(|at| rest.split_at_checked(at)) {
         out.push_str(clean);
         let mut characters = tail.chars();
         match characters.next() {
@@ -126,7 +126,8 @@ pub fn push_escaped(out: &mut String, text: &str) {
             Some('\r') => out.push_str("&#13;"),
             Some('\n') => out.push_str("&#10;"),
             Some('\t') => out.push_str("&#9;"),
-            Some(_) => out.push(char::REPLACEMENT_CHARACTER),
+            Some('\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}') => out.push(char::REPLACEMENT_CHARACTER),
+            Some(legal) => out.push(legal),
             None => {}
         }
         rest = characters.as_str();
@@ -134,23 +135,25 @@ pub fn push_escaped(out: &mut String, text: &str) {
     out.push_str(rest);
 }
 
+fn may_need_care(byte: u8) -> bool {
+    matches!(byte, b'&' | b'<' | b'>' | b'\'' | b'"' | 0..=0x1f) || byte == FIRST_OF_NONCHARACTERS
+}
+
+/// The first byte of U+FFFE and U+FFFF, and of many legal characters.
+const FIRST_OF_NONCHARACTERS: u8 = 0xef;
+
 /// Whether XML 1.0 allows all these characters (§2.2).
 pub fn is_legal(text: &str) -> bool {
     // No early exit: the compiler turns this into vector code, and nearly every text is legal.
     let found = text.bytes().fold(0_u8, |found, byte| {
         let control = (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
-        found | if control { CONTROL } else { 0 } | if byte == 0xef { SUSPECT } else { 0 }
+        found | if control { CONTROL } else { 0 } | if byte == FIRST_OF_NONCHARACTERS { SUSPECT } else { 0 }
     });
     found & CONTROL == 0 && (found & SUSPECT == 0 || !text.contains(['\u{fffe}', '\u{ffff}']))
 }
 
 const CONTROL: u8 = 1;
-/// The first byte of U+FFFE and U+FFFF, and of many others.
 const SUSPECT: u8 = 2;
-
-fn needs_care(c: char) -> bool {
-    matches!(c, '&' | '<' | '>' | '\'' | '"' | '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
-}
 
 #[cfg(test)]
 mod tests {
@@ -168,6 +171,9 @@ mod tests {
         let mut out = String::new();
         push_escaped(&mut out, "a\0b\u{1b}c\u{ffff}d\u{fffe}\u{1F600}");
         assert_eq!(out, "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}\u{1F600}");
+        let mut legal = String::new();
+        push_escaped(&mut legal, "\u{f000}\u{fffd}\u{feff}\u{e9}");
+        assert_eq!(legal, "\u{f000}\u{fffd}\u{feff}\u{e9}");
     }
 
     #[test]

@@ -147,10 +147,11 @@ impl Scene {
             ..sip::Request::default()
         };
         for _ in 0..2000 {
-            match self.worker.send_message(&request) {
-                ScriptResult::XmppDown => thread::sleep(Duration::from_millis(5)),
-                result @ (ScriptResult::Done | ScriptResult::Failed | ScriptResult::Busy) => return result,
+            let result = self.worker.send_message(&request);
+            if result != ScriptResult::XmppDown {
+                return result;
             }
+            thread::sleep(Duration::from_millis(5));
         }
         ScriptResult::XmppDown
     }

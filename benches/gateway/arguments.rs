@@ -1,32 +1,21 @@
 //! The command line.
 
 use std::fs;
-use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
-use std::process::Stdio;
 
-use crate::host::Kind;
+use crate::target::Target;
 
 /// How it is called.
 pub(crate) const USAGE: &str = "usage: cargo bench --bench gateway -- [--host kamailio|opensips] [--module PATH] \
 [--opensips-src DIR] [--allocator NAME] [--rounds N] [--seconds S] [--window N] [--only NAME] [--soak]
 
-Measures each host found: an installed Kamailio, an OpenSIPS built in --opensips-src, in $OPENSIPS_SRC, or under /usr/src or
-/usr/local/src. The module is build/<host>/xmpp_gateway.so; a host without one is measured bare.
---allocator: fm, qm or tlsf for Kamailio, F_MALLOC ... for OpenSIPS; the choice of the host if not given.
+Measures each host found: an installed Kamailio, and the OpenSIPS built in --opensips-src, in $OPENSIPS_SRC, or else all trees
+under /usr/src and /usr/local/src that have a module. Modules are looked for in build/bench/ (make bench), then in build/; a host
+without one is measured bare.
+--allocator: fm, qm or tlsf for Kamailio, F_MALLOC ... for OpenSIPS; what they take by themselves (qm, F_MALLOC) if not given.
+--rounds: pairs of rounds for each direction, 12; --seconds: length of a round, 0.5; --window: requests in flight, 128.
 --only: message, notify, publish, send (XMPP message to SIP), latency, memory or bare.
 --soak: 100 000 messages each way and the host's memory before and after, instead of rounds.";
-
-/// One host to measure.
-pub(crate) struct Target {
-    /// Which server.
-    pub(crate) kind: Kind,
-    /// The gateway module, if there is one for it.
-    pub(crate) module: Option<PathBuf>,
-    /// Its allocator, if not its own choice.
-    pub(crate) allocator: Option<String>,
-}
 
 /// What the user asked for.
 pub(crate) struct Arguments {
@@ -51,7 +40,7 @@ impl Arguments {
         let mut module: Option<PathBuf> = None;
         let mut allocator = None;
         let mut tree = std::env::var_os("OPENSIPS_SRC").map(PathBuf::from);
-        let mut read = Self { targets: Vec::new(), rounds: 5, seconds: 1.0, window: 128, only: None, soak: false };
+        let mut read = Self { targets: Vec::new(), rounds: 12, seconds: 0.5, window: 128, only: None, soak: false };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
@@ -70,23 +59,24 @@ impl Arguments {
                 _ => return Err(format!("{word} is unknown\n{USAGE}")),
             }
         }
+        if host.is_none() && (module.is_some() || allocator.is_some()) {
+            return Err(format!("--module and --allocator need --host: they fit only one\n{USAGE}"));
+        }
         let wanted = |name: &str| host.as_deref().is_none_or(|host| host == name);
-        let mut kinds = Vec::new();
-        if wanted("kamailio") && runs("kamailio", "-v") {
-            kinds.push(Kind::Kamailio);
+        if wanted("kamailio") {
+            read.targets.extend(Target::kamailio(module.clone()));
         }
-        if wanted("opensips")
-            && let Some(tree) = tree.or_else(find_opensips)
-        {
-            kinds.push(Kind::Opensips(tree));
+        if wanted("opensips") {
+            match tree {
+                Some(tree) => read.targets.push(Target::opensips(tree, module)),
+                None => read.targets.extend(Target::all_opensips(module.as_deref())),
+            }
         }
-        if kinds.is_empty() {
+        if read.targets.is_empty() {
             return Err("no host found: install Kamailio, or name a built OpenSIPS tree with --opensips-src".to_owned());
         }
-        for kind in kinds {
-            let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("build").join(kind.name()).join("xmpp_gateway.so");
-            let module = module.clone().or_else(|| built.exists().then_some(built));
-            read.targets.push(Target { kind, module, allocator: allocator.clone() });
+        for target in &mut read.targets {
+            target.choose_allocator(allocator.as_deref()).map_err(|error| format!("{}: {error}", target.kind.name()))?;
         }
         Ok(read)
     }
@@ -104,22 +94,4 @@ fn number<T: std::str::FromStr>(word: &str, value: &str) -> Result<T, String> {
 /// A path that stays true in the working folder of the host.
 fn existing(path: &str) -> Result<PathBuf, String> {
     fs::canonicalize(path).map_err(|error| format!("{path}: {error}"))
-}
-
-fn runs(program: &str, argument: &str) -> bool {
-    Command::new(program).arg(argument).stdin(Stdio::null()).output().is_ok()
-}
-
-/// The highest built tree under the usual folders.
-fn find_opensips() -> Option<PathBuf> {
-    let mut trees: Vec<PathBuf> = ["/usr/src", "/usr/local/src"]
-        .iter()
-        .filter_map(|folder| fs::read_dir(folder).ok())
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("opensips").is_file() && path.join("modules/pua/pua.so").is_file())
-        .collect();
-    trees.sort();
-    trees.pop()
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::burst::BURST;
 use crate::config::BARE_USER;
 use crate::load::History;
 use crate::load::Kind;
@@ -15,10 +16,9 @@ use crate::marker::Template;
 use crate::rig::Rig;
 use crate::sip_peer;
 use crate::xmpp_server::COMPONENT;
-use crate::xmpp_server::LoopResult;
 
 /// The domain of the XMPP users.
-const XMPP_DOMAIN: &str = "xmpp.bench";
+pub(crate) const XMPP_DOMAIN: &str = "xmpp.bench";
 
 /// Resources whose presence changes. More than the window: each change finds the one before it long finished.
 const RESOURCES: usize = 512;
@@ -107,7 +107,13 @@ impl Notify {
         // The host still has to see the answers to its SUBSCRIBEs before it knows these dialogs.
         rig.rest(Duration::from_millis(500))?;
         let mut notify = Self { dialogs: wanted };
-        let once = Limits { window: wanted, time: Duration::from_secs(1), count: wanted, pause: Duration::ZERO };
+        let once = Limits {
+            window: wanted,
+            time: Duration::from_secs(1),
+            count: wanted,
+            pause: Duration::ZERO,
+            aftermath: Duration::ZERO,
+        };
         let first = drive(rig, &mut notify, &once, history)?;
         if first.lost() > 0 {
             return Err(io::Error::other(format!("{} of {wanted} first NOTIFYs became no presence", first.lost())));
@@ -133,6 +139,7 @@ impl Load for Notify {
 /// Stanzas of the XMPP server.
 pub(crate) struct Stanzas {
     templates: Vec<Template>,
+    slots: usize,
     awaited: &'static [Kind],
 }
 
@@ -146,24 +153,22 @@ impl Stanzas {
                 resource / 4
             ))
         };
-        Self { templates: (0..RESOURCES).map(template).collect(), awaited: &[Kind::Publish] }
+        Self { templates: (0..RESOURCES).map(template).collect(), slots: RESOURCES, awaited: &[Kind::Publish] }
     }
 
     /// Chat messages to a SIP user.
     pub(crate) fn message() -> Self {
-        let template = || {
-            Template::new(format!(
-                "<message from='romeo@{XMPP_DOMAIN}/orchard' to='juliet@{COMPONENT}' type='chat' id='x{HOLE}'>\
-                 <body>{TEXT} #m{HOLE}#</body></message>"
-            ))
-        };
-        Self { templates: (0..RESOURCES).map(|_| template()).collect(), awaited: &[Kind::Message] }
+        let template = Template::new(format!(
+            "<message from='romeo@{XMPP_DOMAIN}/orchard' to='juliet@{COMPONENT}' type='chat' id='x{HOLE}'>\
+             <body>{TEXT} #m{HOLE}#</body></message>"
+        ));
+        Self { templates: vec![template], slots: BURST, awaited: &[Kind::Message] }
     }
 }
 
 impl Load for Stanzas {
     fn send(&mut self, rig: &mut Rig, slot: usize, id: u64) {
-        rig.xmpp.send(&self.templates[slot], id);
+        rig.xmpp.send(&self.templates[slot % self.templates.len()], id);
     }
 
     fn awaited(&self) -> &[Kind] {
@@ -171,36 +176,7 @@ impl Load for Stanzas {
     }
 
     fn slots(&self) -> usize {
-        self.templates.len()
-    }
-}
-
-/// Lets the XMPP process of the host send `count` MESSAGEs back to back: how many t_request does in a second when it is all there
-/// is to do. `None` if the module does not offer it.
-pub(crate) fn t_request_loop(rig: &mut Rig, count: usize) -> io::Result<Option<f64>> {
-    rig.xmpp.send_text(&format!(
-        "<iq type='set' id='loop' from='bench@{XMPP_DOMAIN}/load' to='{COMPONENT}'>\
-         <loop xmlns='urn:xmpp_gateway:bench' count='{count}' to='sip:juliet@{COMPONENT}'/></iq>"
-    ));
-    let mut events = Vec::new();
-    let mut arrived = 0;
-    let mut result = None;
-    let mut last_progress = Instant::now();
-    while (result.is_none() || arrived < count) && last_progress.elapsed() < Duration::from_secs(2) {
-        rig.pump(Duration::from_millis(100), &mut events)?;
-        arrived += events.iter().filter(|event| event.kind == Kind::Message).count();
-        result = result.or(rig.xmpp.take_loop_result());
-        if result == Some(LoopResult::NotOffered) {
-            return Ok(None);
-        }
-        if !events.is_empty() {
-            last_progress = Instant::now();
-        }
-    }
-    match result {
-        Some(LoopResult::Took(time)) if arrived >= count => Ok(Some(count as f64 / time.as_secs_f64())),
-        Some(LoopResult::Took(_)) => Err(io::Error::other(format!("{arrived} of {count} MESSAGEs of the loop arrived"))),
-        Some(LoopResult::NotOffered) | None => Ok(None),
+        self.slots
     }
 }
 

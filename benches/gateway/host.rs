@@ -37,21 +37,6 @@ impl Kind {
             Self::Opensips(_) => "opensips",
         }
     }
-
-    /// Its name and version, as it tells them.
-    pub(crate) fn version(&self) -> io::Result<String> {
-        let (program, argument) = match self {
-            Self::Kamailio => (PathBuf::from("kamailio"), "-v"),
-            Self::Opensips(tree) => (tree.join("opensips"), "-V"),
-        };
-        let output = Command::new(program).arg(argument).stdin(Stdio::null()).output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        Ok(text
-            .split_whitespace()
-            .skip_while(|word| *word != "version:")
-            .nth(2)
-            .map_or_else(|| self.name().to_owned(), |version| format!("{} {}", self.name(), version.trim_matches(['(', ')']))))
-    }
 }
 
 /// What the configuration of a host is made of.
@@ -68,7 +53,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) xmpp_port: u16,
     /// Folder for all that the host writes.
     pub(crate) folder: &'a Path,
-    /// The allocator of the host; its own choice if none is named.
+    /// The allocator of the host; its only one if none is named.
     pub(crate) allocator: Option<&'a str>,
 }
 
@@ -140,13 +125,11 @@ impl Host {
 
     /// CPU time that its processes took so far.
     pub(crate) fn cpu_time(&self) -> Duration {
-        // SAFETY: sysconf only reads.
-        let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
         let ticks: u64 = self
             .group()
             .filter_map(|(_, stat)| Some(stat.get(11)?.parse::<u64>().ok()? + stat.get(12)?.parse::<u64>().ok()?))
             .sum();
-        Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64)
+        from_ticks(ticks)
     }
 
     /// Memory of the process with this name as /proc tells it, in KiB: `VmRSS:` all that is resident, `RssAnon:` its own.
@@ -197,6 +180,20 @@ pub(crate) fn own_cpu_time() -> Duration {
     // SAFETY: the pointer is that of `time`, which lives through the call.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// CPU time that all processes of the machine took so far.
+pub(crate) fn machine_cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<u64> = text.lines().next().unwrap_or_default().split_whitespace().skip(1).flat_map(str::parse).collect();
+    // user nice system idle iowait irq softirq steal
+    from_ticks([0, 1, 2, 5, 6, 7].iter().filter_map(|index| fields.get(*index)).sum())
+}
+
+fn from_ticks(ticks: u64) -> Duration {
+    // SAFETY: sysconf only reads.
+    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64)
 }
 
 /// Asks the kernel to end this process when the generator is killed without a chance to end it.

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
 use crate::histogram::Histogram;
+use crate::host::machine_cpu_time;
 use crate::host::own_cpu_time;
 use crate::rig::Rig;
 
@@ -18,6 +18,8 @@ pub(crate) struct Event {
     pub(crate) id: u64,
     /// Tells a request of the host that is sent again (same branch) from one that is made again.
     pub(crate) transaction: u64,
+    /// When it came to the socket, in nanoseconds of the kernel's clock; 0 where that is not told.
+    pub(crate) arrived: u64,
 }
 
 /// What can come.
@@ -56,6 +58,9 @@ pub(crate) struct Limits {
     pub(crate) count: usize,
     /// Sleep after each turn: lets arrivals gather, so that the generator takes less of the cores it shares with the host.
     pub(crate) pause: Duration,
+    /// How long to go on looking after the end: the host's work with the last answers belongs to the round, and what comes twice
+    /// mostly comes late.
+    pub(crate) aftermath: Duration,
 }
 
 /// What one round gave.
@@ -76,14 +81,23 @@ pub(crate) struct Round {
     pub(crate) latency: Histogram,
     /// Share of one core that the generator took.
     pub(crate) own_cpu: f64,
-    /// Share of one core that the host took.
-    pub(crate) host_cpu: f64,
+    /// Cores that neither the generator nor the host took: what others did meanwhile.
+    pub(crate) others: f64,
+    /// From the first thing counted to the last one, as the kernel saw them arrive.
+    pub(crate) span: Duration,
+    /// CPU time that the host took.
+    pub(crate) host_time: Duration,
 }
 
 impl Round {
     /// Completed requests per second.
     pub(crate) fn rate(&self) -> f64 {
         self.completed as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    /// Things counted per second, from the first to the last.
+    pub(crate) fn arrival_rate(&self) -> f64 {
+        self.completed.saturating_sub(1) as f64 / self.span.as_secs_f64().max(1e-9)
     }
 
     /// Requests for which not all came.
@@ -117,6 +131,7 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, history
     let mut flight = Flight::new(history, load);
     let mut events = Vec::with_capacity(1024);
     let (own_before, host_before) = (own_cpu_time(), rig.host.cpu_time());
+    let machine_before = machine_cpu_time();
     let start = Instant::now();
     let mut last_progress = start;
     loop {
@@ -129,12 +144,7 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, history
         if flight.in_flight == 0 || now - last_progress > PATIENCE {
             break;
         }
-        if !limits.pause.is_zero() {
-            rig.sip.flush()?;
-            rig.xmpp.flush()?;
-            thread::sleep(limits.pause);
-        }
-        rig.pump(Duration::from_millis(100), &mut events)?;
+        rig.pump_after(limits.pause, Duration::from_millis(100), &mut events)?;
         let now = Instant::now();
         for event in &events {
             if flight.arrive(event, now) {
@@ -143,7 +153,17 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, history
         }
     }
     let elapsed = flight.last_counted.unwrap_or(start) - start;
-    let wall = start.elapsed().as_secs_f64();
+    let own_cpu = (own_cpu_time() - own_before).as_secs_f64() / start.elapsed().as_secs_f64();
+    let end = Instant::now() + limits.aftermath;
+    while Instant::now() < end {
+        rig.pump(Duration::from_millis(20), &mut events)?;
+        for event in &events {
+            flight.arrive(event, Instant::now());
+        }
+    }
+    let host_time = rig.host.cpu_time() - host_before;
+    let ours = host_time + (own_cpu_time() - own_before);
+    let others = (machine_cpu_time() - machine_before).saturating_sub(ours).as_secs_f64() / start.elapsed().as_secs_f64();
     Ok(Round {
         sent: flight.requests.len(),
         completed: flight.completed,
@@ -152,8 +172,10 @@ pub(crate) fn drive(rig: &mut Rig, load: &mut dyn Load, limits: &Limits, history
         refused: flight.refused,
         elapsed,
         latency: flight.latency,
-        own_cpu: (own_cpu_time() - own_before).as_secs_f64() / wall,
-        host_cpu: (rig.host.cpu_time() - host_before).as_secs_f64() / wall,
+        own_cpu,
+        others,
+        span: Duration::from_nanos(flight.arrivals.map_or(0, |(first, last)| last - first)),
+        host_time,
     })
 }
 
@@ -171,6 +193,8 @@ struct Flight<'a> {
     resent: usize,
     refused: usize,
     last_counted: Option<Instant>,
+    /// Arrival of the first thing counted and of the last one.
+    arrivals: Option<(u64, u64)>,
     latency: Histogram,
 }
 
@@ -195,6 +219,7 @@ impl<'a> Flight<'a> {
             resent: 0,
             refused: 0,
             last_counted: None,
+            arrivals: None,
             latency: Histogram::new(),
         }
     }
@@ -232,6 +257,7 @@ impl<'a> Flight<'a> {
         if bit == self.counted {
             self.latency.record((now - request.sent).as_nanos() as u64);
             self.last_counted = Some(now);
+            self.arrivals = Some(widened(self.arrivals, event.arrived));
         }
         let refused = event.kind == Kind::Refusal;
         let complete = bit & self.awaited != 0 && request.came & self.awaited == self.awaited;
@@ -243,6 +269,11 @@ impl<'a> Flight<'a> {
         }
         true
     }
+}
+
+/// The span of arrivals with one more.
+pub(crate) fn widened(span: Option<(u64, u64)>, arrived: u64) -> (u64, u64) {
+    span.map_or((arrived, arrived), |(first, last)| (first.min(arrived), last.max(arrived)))
 }
 
 fn bit(kind: Kind) -> u8 {

@@ -1,7 +1,7 @@
 //! `make bench`: how much the gateway costs a real host, in each direction.
 //!
 //! It plays the XMPP server and the SIP peer around one Kamailio or OpenSIPS with two UDP workers, and compares what goes through
-//! the gateway with what the same process answers from its script: rounds take turns, so that a busy machine hurts both alike.
+//! the gateway with what the same process answers from its script: short rounds take turns, so that a busy machine hurts both alike.
 //!
 //! ```text
 //!   sip_peer  <-- UDP -->  host: 2 workers, XMPP process  <-- TCP -->  xmpp_server
@@ -19,6 +19,7 @@
 )]
 
 mod arguments;
+mod burst;
 mod config;
 mod directions;
 mod histogram;
@@ -32,6 +33,7 @@ mod rig;
 mod rounds;
 mod sip_peer;
 mod soak;
+mod target;
 mod udp;
 mod xmpp_server;
 
@@ -50,9 +52,8 @@ fn main() -> ExitCode {
     interrupt::install();
     let mut code = ExitCode::SUCCESS;
     for target in &arguments.targets {
-        let done = target.kind.version().and_then(|version| {
-            let module = target.module.as_ref().map_or("no module".into(), |path| path.display().to_string());
-            println!("\n{version}, 2 workers, {module}");
+        let done = target.describe().and_then(|head| {
+            println!("\n{head}");
             if arguments.soak { soak::run(target) } else { rounds::run(&arguments, target) }
         });
         if let Err(error) = done {

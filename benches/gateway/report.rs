@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::burst::BURST;
+use crate::burst::Loop;
 use crate::histogram::Histogram;
 use crate::load::Round;
 
-/// The rounds of one direction, in pairs: the yardstick and the gateway.
+/// The rounds of one direction, in pairs: the yardstick and the gateway, whichever came first.
 pub(crate) struct Series {
     name: &'static str,
     yardstick: Vec<f64>,
@@ -17,7 +19,31 @@ pub(crate) struct Series {
     refused: usize,
     latency: Histogram,
     own_cpu: Vec<f64>,
-    host_cpu: Vec<f64>,
+    others: Vec<f64>,
+    bare_cost: Cost,
+    gateway_cost: Cost,
+    /// What the loops of t_request say of themselves.
+    loop_rates: Vec<f64>,
+    loop_resent: usize,
+}
+
+/// CPU time of the host, of all rounds together: the kernel counts it in steps of 10 ms.
+#[derive(Default)]
+struct Cost {
+    time: Duration,
+    requests: usize,
+}
+
+impl Cost {
+    fn add(&mut self, time: Duration, requests: usize) {
+        self.time += time;
+        self.requests += requests;
+    }
+
+    /// Microseconds.
+    fn per_request(&self) -> f64 {
+        self.time.as_secs_f64() * 1e6 / self.requests.max(1) as f64
+    }
 }
 
 impl Series {
@@ -34,26 +60,49 @@ impl Series {
             refused: 0,
             latency: Histogram::new(),
             own_cpu: Vec::new(),
-            host_cpu: Vec::new(),
+            others: Vec::new(),
+            bare_cost: Cost::default(),
+            gateway_cost: Cost::default(),
+            loop_rates: Vec::new(),
+            loop_resent: 0,
         }
     }
 
-    /// Adds a yardstick in requests per second.
-    pub(crate) fn add_yardstick(&mut self, rate: f64) {
-        self.yardstick.push(rate);
+    /// Adds a round of the bare host.
+    pub(crate) fn add_yardstick(&mut self, round: &Round) {
+        self.yardstick.push(round.rate());
+        self.bare_cost.add(round.host_time, round.completed);
+    }
+
+    /// Adds a loop of t_request.
+    pub(crate) fn add_loop(&mut self, found: &Loop) {
+        self.yardstick.push(found.arrival_rate);
+        self.bare_cost.add(found.host_time, BURST);
+        self.loop_rates.push(found.own_rate);
+        self.loop_resent += found.resent;
     }
 
     /// Adds a round through the gateway.
     pub(crate) fn add(&mut self, round: &Round) {
-        self.gateway.push(round.rate());
+        self.latency.merge(&round.latency);
+        self.add_rate(round.rate(), round);
+    }
+
+    /// Adds a burst through the gateway. How long one waits behind the others is no latency.
+    pub(crate) fn add_burst(&mut self, round: &Round) {
+        self.add_rate(round.arrival_rate(), round);
+    }
+
+    fn add_rate(&mut self, rate: f64, round: &Round) {
+        self.gateway.push(rate);
         self.sent += round.sent;
         self.lost += round.lost();
         self.duplicates += round.duplicates;
         self.resent += round.resent;
         self.refused += round.refused;
-        self.latency.merge(&round.latency);
         self.own_cpu.push(round.own_cpu);
-        self.host_cpu.push(round.host_cpu);
+        self.others.push(round.others);
+        self.gateway_cost.add(round.host_time, round.completed);
     }
 
     /// The median of the ratios of the pairs; none without pairs.
@@ -82,7 +131,7 @@ impl Series {
 /// Prints the head of the table.
 pub(crate) fn head() {
     println!(
-        "{:<26} {:>9} {:>9}  {:<19} {:>8} {:>5} {:>6} {:>6} {:>7} {:>9} {:>9}  {:<9}",
+        "{:<26} {:>9} {:>9}  {:<19} {:>8} {:>5} {:>6} {:>6} {:>7} {:>9} {:>9} {:>8}",
         "direction",
         "bare/s",
         "gateway/s",
@@ -94,7 +143,7 @@ pub(crate) fn head() {
         "refused",
         "p50",
         "p99",
-        "cpu gen/host"
+        "gen. cpu"
     );
 }
 
@@ -107,7 +156,7 @@ pub(crate) fn row(series: &Series) {
         format!("{:.2} ({:.2}-{:.2})", median(&ratios), least(&ratios), greatest(&ratios))
     };
     println!(
-        "{:<26} {:>9} {:>9}  {:<19} {:>8} {:>5} {:>6} {:>6} {:>7} {:>9} {:>9}  {:.2}/{:.2}",
+        "{:<26} {:>9} {:>9}  {:<19} {:>8} {:>5} {:>6} {:>6} {:>7} {:>9} {:>9} {:>8.2}",
         series.name,
         if series.yardstick.is_empty() { "-".to_owned() } else { format!("{:.0}", median(&series.yardstick)) },
         format!("{:.0}", median(&series.gateway)),
@@ -117,11 +166,30 @@ pub(crate) fn row(series: &Series) {
         series.duplicates,
         series.resent,
         series.refused,
-        micros(series.latency.percentile(0.5)),
-        micros(series.latency.percentile(0.99)),
+        latency(series, 0.5),
+        latency(series, 0.99),
         median(&series.own_cpu),
-        median(&series.host_cpu),
     );
+    let [bare, gateway] = [&series.bare_cost, &series.gateway_cost].map(Cost::per_request);
+    let others = median(&series.others);
+    if series.yardstick.is_empty() {
+        println!("  host CPU per request: {gateway:.1} us; others on this machine took {others:.2} cores");
+    } else {
+        let ratio = bare / gateway;
+        println!(
+            "  host CPU per request: bare {bare:.1} us, gateway {gateway:.1} us, ratio {ratio:.2}; others on this machine took \
+             {others:.2} cores"
+        );
+    }
+    if !series.loop_rates.is_empty() {
+        let rate = median(&series.loop_rates);
+        println!("  the loop of t_request by its own clock: {rate:.0}/s; {} resent", series.loop_resent);
+    }
+}
+
+fn latency(series: &Series, share: f64) -> String {
+    let found = series.latency.percentile(share);
+    if found.is_zero() { "-".to_owned() } else { micros(found) }
 }
 
 /// What became of a target.

@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::arguments::Target;
 use crate::host;
 use crate::host::Host;
 use crate::host::Settings;
@@ -18,6 +19,7 @@ use crate::load::Event;
 use crate::marker::Template;
 use crate::memory::Memory;
 use crate::sip_peer::SipPeer;
+use crate::target::Target;
 use crate::xmpp_server::XmppServer;
 
 /// All parts of one measurement. The host is first: it ends before its folder goes.
@@ -59,7 +61,7 @@ impl Rig {
             interrupt::check()?;
             sip.send(&ping, 0);
             sip.flush()?;
-            wait_readable(&[sip.descriptor()], Duration::from_millis(50))?;
+            wait_ready(&[(sip.descriptor(), libc::POLLIN)], Duration::from_millis(50))?;
             sip.receive(&mut events)?;
             Ok(!events.is_empty())
         })?;
@@ -76,13 +78,23 @@ impl Rig {
 
     /// Sends what is queued, waits for something to read, and tells what came.
     pub(crate) fn pump(&mut self, patience: Duration, events: &mut Vec<Event>) -> io::Result<()> {
+        self.pump_after(Duration::ZERO, patience, events)
+    }
+
+    /// The same, with a sleep before it looks: lets arrivals gather.
+    pub(crate) fn pump_after(&mut self, pause: Duration, patience: Duration, events: &mut Vec<Event>) -> io::Result<()> {
         events.clear();
         interrupt::check()?;
         self.sip.flush()?;
         self.xmpp.flush()?;
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
+        let sip = (self.sip.descriptor(), libc::POLLIN);
+        let stream_events = if self.xmpp.has_more() { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
         match self.xmpp.descriptor() {
-            Some(stream) => wait_readable(&[self.sip.descriptor(), stream], patience)?,
-            None => wait_readable(&[self.sip.descriptor()], patience)?,
+            Some(stream) => wait_ready(&[sip, (stream, stream_events)], patience)?,
+            None => wait_ready(&[sip], patience)?,
         }
         self.sip.receive(events)?;
         self.xmpp.receive(events)?;
@@ -111,10 +123,9 @@ impl Rig {
     }
 }
 
-/// Waits until one of these can be read.
-fn wait_readable(descriptors: &[i32], patience: Duration) -> io::Result<()> {
-    let mut polled: Vec<libc::pollfd> =
-        descriptors.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+/// Waits until one of these descriptors has one of its events.
+fn wait_ready(descriptors: &[(RawFd, libc::c_short)], patience: Duration) -> io::Result<()> {
+    let mut polled: Vec<libc::pollfd> = descriptors.iter().map(|&(fd, events)| libc::pollfd { fd, events, revents: 0 }).collect();
     // SAFETY: pointer and length are those of `polled`, which lives through the call.
     let count = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, patience.as_millis() as libc::c_int) };
     let error = io::Error::last_os_error();

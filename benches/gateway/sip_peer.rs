@@ -76,21 +76,23 @@ impl SipPeer {
 
     fn received(&mut self, index: usize, events: &mut Vec<Event>) {
         let datagram = self.socket.datagram(index);
+        let arrived = self.socket.arrived(index);
         if let Some(status) = datagram.strip_prefix(b"SIP/2.0 ") {
             if let Some(id) = self.markers.of_branch(datagram) {
                 events.push(Event {
                     kind: if status.starts_with(b"2") { Kind::Reply } else { Kind::Refusal },
                     id,
                     transaction: 0,
+                    arrived,
                 });
             }
             return;
         }
         let mut extra = String::new();
         if datagram.starts_with(b"MESSAGE") {
-            events.push(self.request(Kind::Message, datagram));
+            events.push(self.request(Kind::Message, datagram, arrived));
         } else if datagram.starts_with(b"PUBLISH") {
-            events.push(self.request(Kind::Publish, datagram));
+            events.push(self.request(Kind::Publish, datagram, arrived));
             extra = format!("SIP-ETag: e{}\r\nExpires: 3600\r\n", self.answered);
         } else if datagram.starts_with(b"SUBSCRIBE") {
             if let Some(dialog) = dialog_of(datagram, self.port)
@@ -106,8 +108,8 @@ impl SipPeer {
         self.socket.queue_answer(index, |request, out| accept(request, &extra, out));
     }
 
-    fn request(&self, kind: Kind, datagram: &[u8]) -> Event {
-        Event { kind, id: self.markers.of_text(datagram).unwrap_or(0), transaction: self.markers.transaction(datagram) }
+    fn request(&self, kind: Kind, datagram: &[u8], arrived: u64) -> Event {
+        Event { kind, id: self.markers.of_text(datagram).unwrap_or(0), transaction: self.markers.transaction(datagram), arrived }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use crate::arguments::Target;
 use crate::directions::SipRequest;
 use crate::directions::Stanzas;
 use crate::host::XMPP_PROCESS;
@@ -16,6 +15,7 @@ use crate::report::Series;
 use crate::report::Verdict;
 use crate::rig::Rig;
 use crate::rounds::PAUSE;
+use crate::target::Target;
 
 const MESSAGES: usize = 100_000;
 
@@ -43,7 +43,6 @@ fn soak(rig: &mut Rig) -> io::Result<()> {
     let mut to_xmpp = SipRequest::message(rig.peer_port());
     let mut to_sip = Stanzas::message();
     both(rig, [&mut to_xmpp, &mut to_sip], WARM_UP, &mut history)?;
-    rig.rest(SETTLE)?;
     let before = rig.memory()?;
     let own_before = rig.host.memory_of(XMPP_PROCESS, "RssAnon:");
     report::head();
@@ -51,7 +50,6 @@ fn soak(rig: &mut Rig) -> io::Result<()> {
     for series in &series {
         report::row(series);
     }
-    rig.rest(SETTLE)?;
     let after = rig.memory()?;
     let own_after = rig.host.memory_of(XMPP_PROCESS, "RssAnon:");
     let mut verdicts = vec![Verdict {
@@ -79,7 +77,7 @@ fn soak(rig: &mut Rig) -> io::Result<()> {
 }
 
 fn both(rig: &mut Rig, loads: [&mut dyn Load; 2], count: usize, history: &mut History) -> io::Result<[Series; 2]> {
-    let limits = Limits { window: 128, time: Duration::MAX, count, pause: PAUSE };
+    let limits = Limits { window: 128, time: Duration::MAX, count, pause: PAUSE, aftermath: SETTLE };
     let mut series = [Series::new("SIP MESSAGE -> XMPP"), Series::new("XMPP message -> SIP")];
     for (series, load) in series.iter_mut().zip(loads) {
         series.add(&drive(rig, load, &limits, history)?);

@@ -34,6 +34,8 @@ pub(crate) struct XmppServer {
     block: Box<[u8]>,
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
+    /// Bytes of `outgoing` that are written already.
+    written: usize,
     /// The start tag of an `<iq/>`, from when it was read until its child is.
     open_iq: Option<String>,
     loop_result: Option<LoopResult>,
@@ -71,6 +73,7 @@ impl XmppServer {
             block: vec![0; READ_SIZE].into_boxed_slice(),
             incoming: Vec::with_capacity(READ_SIZE),
             outgoing: Vec::new(),
+            written: 0,
             open_iq: None,
             loop_result: None,
         })
@@ -136,16 +139,21 @@ impl XmppServer {
     /// Writes what is queued, as far as the gateway takes it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        let mut written = 0;
-        while written < self.outgoing.len() {
-            match stream.write(&self.outgoing[written..]) {
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+        while self.written < self.outgoing.len() {
+            match stream.write(&self.outgoing[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-        self.outgoing.drain(..written);
+        self.outgoing.clear();
+        self.written = 0;
         Ok(())
+    }
+
+    /// Whether the gateway did not take all yet.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// Reads all that is there and tells what came.
@@ -167,7 +175,7 @@ impl XmppServer {
         // A number stands in text and never contains '>': what ends in a tag has only whole ones.
         let Some(end) = memrchr(b'>', &self.incoming) else { return Ok(()) };
         let whole = &self.incoming[..=end];
-        events.extend(self.markers.all(whole).map(|id| Event { kind: Kind::Stanza, id, transaction: 0 }));
+        events.extend(self.markers.all(whole).map(|id| Event { kind: Kind::Stanza, id, transaction: 0, arrived: 0 }));
         if self.open_iq.is_some() || self.iq.find(whole).is_some() {
             for tag in String::from_utf8_lossy(whole).split_inclusive('>') {
                 read_tag(tag, &mut self.open_iq, &mut self.outgoing, &mut self.loop_result);

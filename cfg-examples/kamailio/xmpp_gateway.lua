@@ -43,8 +43,14 @@ local function presence(method)
 
     if method == "NOTIFY" then
         if KSR.pv.get("$rU") ~= "xmpp-gateway" then return end
-        if KSR.xmpp_gateway.pua_xmpp_notify() > 0 then reply(200, "OK") end
-        reply(481, "Subscription Does Not Exist")
+        local result = KSR.xmpp_gateway.pua_xmpp_notify()
+        if result == 1 then reply(200, "OK") end
+        if result == -3 then
+            KSR.hdr.append_to_reply("Retry-After: 5\r\n")
+            reply(503, "Gateway Busy")
+        end
+        if result == -4 then reply(481, "Subscription Does Not Exist") end
+        reply(400, "Cannot Be Translated")
     end
 
     local in_dialog = KSR.siputils.has_totag() > 0

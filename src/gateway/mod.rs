@@ -153,7 +153,7 @@ impl Gateway {
 
     /// The host did not take a SUBSCRIBE.
     pub fn subscribe_refused(&mut self, now: Instant, refused: &sip::Subscribe, actions: &mut Vec<Action>) {
-        let jid = |uri: &str| self.addresses.sip_to_jid(uri.as_bytes()).ok().map(|jid| jid.to_bare().to_string());
+        let jid = |uri: &str| self.addresses.sip_to_jid(uri.as_bytes()).ok().map(|jid| jid.into_bare().into_inner());
         if let (Some(watcher), Some(presentity)) = (jid(&refused.watcher), jid(&refused.presentity)) {
             self.subscriptions.refused(now, &(watcher, presentity), actions);
         }
@@ -203,7 +203,7 @@ impl Gateway {
             // The gateway itself has no presence; and what came back is sent again with the next change.
             return Ok(());
         }
-        let pair = (from.to_bare().to_string(), to.to_bare().to_string());
+        let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
         let uris = Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? };
         match kind {
             PresenceType::Available => self.available(now, stanza, from, pair.1, actions),

@@ -19,6 +19,7 @@ pub(crate) fn script(call: impl FnOnce() -> ScriptResult) -> c_int {
         ScriptResult::Failed => -1,
         ScriptResult::XmppDown => -2,
         ScriptResult::Busy => -3,
+        ScriptResult::UnknownDialog => -4,
     }
 }
 

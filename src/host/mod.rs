@@ -15,6 +15,7 @@
 //! - **H6** No panic crosses the border: every entry point runs under [`guard`].
 
 pub(crate) mod guard;
+mod pending;
 
 #[cfg(host = "kamailio")]
 mod kamailio;
@@ -22,8 +23,22 @@ mod kamailio;
 #[cfg(host = "opensips")]
 mod opensips;
 
-/// Gives the XMPP process its name in `ps` and under /proc.
-pub(crate) fn name_process() {
-    // SAFETY: [H1] the call reads a NUL-terminated text of less than 16 bytes.
+/// Said once at start, where SIP users cannot ask this server for the presence of XMPP users.
+const NO_PRESENCE: &str = "module presence is not loaded: this server does not ask XMPP users who may see them";
+
+/// Said once at start, where nobody asks for authorization.
+const NO_AUTHORIZATION: &str =
+    "the event presence has no authorization (is presence_xml loaded?): XMPP users are not asked who may see them";
+
+/// What the XMPP process sets for itself when it starts.
+///
+/// `SCHED_BATCH`: when a worker wakes it, the worker goes on, and more datagrams gather before they are read. By the usual policy the
+/// kernel would switch to it at once, for one datagram, and back. It needs no privilege; measured, it takes an eighth to a fifth off
+/// the CPU time of a MESSAGE.
+pub(crate) fn settle_process() {
+    // SAFETY: [H1] the call reads a NUL-terminated text of less than 16 bytes: the name in `ps` and under /proc.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"xmpp_gateway".as_ptr()) };
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: [H2] the structure lives through the call. A failure leaves the usual policy.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
 }

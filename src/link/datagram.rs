@@ -1,8 +1,8 @@
 //! The form of a [`gateway::event::Event`](crate::gateway::event::Event) on the link.
 //!
-//! A datagram is one tag byte and then fields, each a little-endian `u32` length and that many bytes; numbers are fields of their
-//! own fixed width. Both ends are the same binary, so there is no version; what does not decode is a bug of ours and is dropped
-//! with a log line.
+//! A finished stanza is a datagram as it stands: it begins with `<`. Any other event is one tag byte and then fields, each a
+//! little-endian `u32` length and that many bytes; numbers are fields of their own fixed width. Both ends are the same binary, so
+//! there is no version; what does not decode is a bug of ours and is dropped with a log line.
 
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
@@ -24,7 +24,8 @@ pub enum DecodeError {
     Text,
 }
 
-const STANZA: u8 = 1;
+/// The first byte of a stanza, and of no other event.
+const STANZA: u8 = b'<';
 const NOTIFY: u8 = 2;
 const WATCHERS: u8 = 3;
 const SUBSCRIBE_REPLY: u8 = 4;
@@ -33,7 +34,7 @@ const SUBSCRIBE_REPLY: u8 = 4;
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
     out.clear();
     match event {
-        Event::Stanza(stanza) => encode_stanza(stanza, out),
+        Event::Stanza(stanza) => out.extend_from_slice(stanza.as_bytes()),
         Event::Notify(notify) => {
             out.push(NOTIFY);
             push_text(out, &notify.watcher);
@@ -70,7 +71,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
     let (tag, rest) = datagram.split_first().ok_or(DecodeError::Truncated)?;
     let mut fields = Fields { rest };
     let event = match *tag {
-        STANZA => return Ok(Event::Stanza(text(rest)?)),
+        STANZA => return Ok(Event::Stanza(text(datagram)?)),
         NOTIFY => Event::Notify(Notify {
             watcher: fields.text()?,
             presentity: fields.text()?,
@@ -96,19 +97,9 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
     if fields.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
 }
 
-/// Writes [`Event::Stanza`] without owning the stanza: the path of every MESSAGE.
-pub fn encode_stanza(stanza: &str, out: &mut Vec<u8>) {
-    out.clear();
-    out.push(STANZA);
-    out.extend_from_slice(stanza.as_bytes());
-}
-
-/// The stanza of a datagram that is an [`Event::Stanza`], without copying it.
+/// The stanza of a datagram that is one, without copying it: the path of every MESSAGE.
 pub fn stanza_of(datagram: &[u8]) -> Option<&[u8]> {
-    match datagram.split_first() {
-        Some((&STANZA, stanza)) => Some(stanza),
-        _ => None,
-    }
+    (datagram.first() == Some(&STANZA)).then_some(datagram)
 }
 
 struct Fields<'a> {

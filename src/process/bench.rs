@@ -1,4 +1,4 @@
-//! The yardstick of `make bench`: how many MESSAGEs tm sends from this process when nothing else is to be done.
+//! The yardstick of `make bench`: how many MESSAGEs tm sends from this process when sending them is all it does.
 //!
 //! `<iq type='set'><loop xmlns='urn:xmpp_gateway:bench' count='N' to='sip:...'/></iq>` sends N of them back to back and answers with
 //! the time it took. Only in a module built with the feature `bench`.
@@ -13,7 +13,8 @@ use crate::xmpp::stanza::iq_result;
 
 const NS: &str = "urn:xmpp_gateway:bench";
 
-/// A message of usual length, as long as those that the benchmark sends through the gateway.
+/// These, and the headers, are those of the messages that the benchmark sends through the gateway.
+const FROM: &str = "sip:romeo@xmpp.bench;gr=orchard";
 const BODY: &str = "With love's light wings did I o'er-perch these walls #m000000000#";
 
 /// The answer, if the stanza asks for a loop.
@@ -22,7 +23,7 @@ pub(super) fn answer(host: &mut impl Host, stanza: &Element) -> Option<String> {
     let count: u32 = wanted.attribute("count")?.parse().ok()?;
     let message = sip::Message {
         to: wanted.attribute("to")?.to_owned(),
-        from: "sip:bench@xmpp.bench;gr=load".to_owned(),
+        from: FROM.to_owned(),
         call_id: None,
         headers: "Content-Type: text/plain\r\n".to_owned(),
         body: BODY.into(),

@@ -1,4 +1,4 @@
-//! The few header values whose inside matters here: Event, Subscription-State, Content-Type, Content-Language.
+//! The few header values whose inside matters here: From, Event, Subscription-State, Content-Type, Content-Language.
 
 use super::Reason;
 use super::SubscriptionState;
@@ -16,6 +16,36 @@ pub fn subscription_state(value: &[u8]) -> Option<SubscriptionState> {
         }
         _ => None,
     }
+}
+
+/// URI and tag of a From in the form that nearly all have: `[name without quotes] <uri> [;parameters]`, RFC 3261 §20.20.
+///
+/// `None` for any other form, also for a correct one: then the host's own parser has to look at it, which costs more.
+pub fn plain_from(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = memchr::memchr2(b'<', b'"', value).filter(|at| value.get(*at) == Some(&b'<'))?;
+    let (name, rest) = value.split_at_checked(start)?;
+    let rest = rest.strip_prefix(b"<")?;
+    let (uri, parameters) = rest.split_at_checked(memchr::memchr(b'>', rest)?)?;
+    let parameters = parameters.strip_prefix(b">")?.trim_ascii();
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !b"<>\",".contains(byte);
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || b" \t-.!%*_+`'~".contains(byte);
+    if uri.is_empty() || !uri.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'"') || !name.iter().all(word) {
+        return None;
+    }
+    let mut tag = &b""[..];
+    if !parameters.is_empty() {
+        for parameter in parameters.strip_prefix(b";")?.split(|byte| *byte == b';') {
+            if !parameter.iter().all(plain) {
+                return None;
+            }
+            if let Some((name, value)) = parameter.split_at_checked(4)
+                && name.eq_ignore_ascii_case(b"tag=")
+            {
+                tag = value;
+            }
+        }
+    }
+    Some((uri, tag))
 }
 
 /// The package that an Event header names, without its parameters (RFC 6665 §8.2.1).
@@ -86,6 +116,36 @@ fn parameter<'a>(parameters: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_from_is_read_without_the_host() {
+        let plain = |value: &'static str| plain_from(value.as_bytes());
+        let uri = &b"sip:juliet@example.com;gr=a"[..];
+        assert_eq!(plain("<sip:juliet@example.com;gr=a>;tag=1928"), Some((uri, &b"1928"[..])));
+        assert_eq!(plain(" Juliet C. <sip:juliet@example.com;gr=a> ;x=y;TAG=b.c"), Some((uri, &b"b.c"[..])));
+        assert_eq!(plain("<sip:juliet@example.com;gr=a>"), Some((uri, &b""[..])));
+    }
+
+    #[test]
+    fn any_other_from_is_left_to_the_host() {
+        for value in [
+            "",
+            "sip:juliet@example.com;tag=1",
+            "\"Juliet <x>\" <sip:juliet@example.com>;tag=1",
+            "<sip:juliet@example.com",
+            "<>;tag=1",
+            "<sip:a@b>;tag=\"1\"",
+            "<sip:a@b>;tag=1 ;x",
+            "<sip:a@b>, <sip:c@d>",
+            "<sip:a@b>x;tag=1",
+            "<sip:a b@c>;tag=1",
+            "<sip:a@b>;tag=1\r\n ;x=y",
+            "J\u{e9} <sip:a@b>;tag=1",
+            "<sip:a@b>;tag=1;y=<z>",
+        ] {
+            assert_eq!(plain_from(value.as_bytes()), None, "{value}");
+        }
+    }
 
     #[test]
     fn subscription_state_is_read_whatever_its_spacing() {

@@ -85,7 +85,11 @@ pub fn to_sip(
         call_id: message.child("thread", ns::CLIENT).and_then(|thread| call_id::from_thread(&thread.text(), unique)),
         headers,
         body: text.into_owned().into_bytes(),
-        origin: Origin { from: from.to_string(), to: to.to_string(), id: message.attribute("id").map(str::to_owned) },
+        origin: Origin {
+            from: from.as_str().to_owned(),
+            to: to.as_str().to_owned(),
+            id: message.attribute("id").map(str::to_owned),
+        },
     };
     if size(&sip) > limit { Err(ToSipError::TooLong) } else { Ok(sip) }
 }

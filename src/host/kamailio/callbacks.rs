@@ -6,8 +6,6 @@ use std::ffi::c_int;
 use std::ffi::c_uint;
 use std::ffi::c_void;
 
-use ::log::Level;
-
 use super::GATEWAY;
 use super::Gateway;
 use super::calls;
@@ -95,15 +93,10 @@ pub(super) extern "C" fn notify(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut 
 pub(super) extern "C" fn kemi_notify(msg: *mut sys::sip_msg) -> c_int {
     guard::script(|| {
         with_request("pua_xmpp_notify", msg, |gateway, received, request| {
-            if calls::knows_dialog(gateway, received) {
+            if gateway.pending.knows(request) || calls::knows_dialog(gateway, received) {
                 return gateway.worker.notify(request);
             }
-            let [from, to] = [&request.from, &request.to].map(|uri| uri.escape_ascii());
-            // The last NOTIFY after an unsubscription comes when pua has forgotten the dialog.
-            let last = request.subscription_state.as_deref().is_some_and(|state| state.starts_with(b"terminated"));
-            let level = if last { Level::Info } else { Level::Warn };
-            ::log::log!(level, "pua_xmpp_notify: NOTIFY outside a known dialog, from {from} to {to}");
-            ScriptResult::Failed
+            gateway.worker.unknown_dialog(request)
         })
     })
 }
@@ -212,13 +205,7 @@ fn with_request(
 fn winfo(request_uri: &[u8], expires: &[u8]) -> ScriptResult {
     let Some(gateway) = GATEWAY.get() else { return ScriptResult::Failed };
     let Some(subscribe) = gateway.worker.winfo_subscription(request_uri, expires) else { return ScriptResult::Failed };
-    match calls::subscribe(gateway, &subscribe) {
-        Ok(()) => ScriptResult::Done,
-        Err(error) => {
-            ::log::error!("pua_xmpp_req_winfo: pua did not subscribe to the watchers of {}: {error:?}", subscribe.presentity);
-            ScriptResult::Failed
-        }
-    }
+    gateway.worker.winfo_result(&subscribe, calls::subscribe(gateway, &subscribe))
 }
 
 /// The value of a script parameter for this message, variables replaced.

@@ -12,6 +12,7 @@ use super::callbacks;
 use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
+use crate::host::pending::Pending;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
@@ -107,7 +108,7 @@ pub(super) fn publish(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8
 /// Subscribes, refreshes or unsubscribes.
 pub(super) fn subscribe(gateway: &Gateway, subscribe: &Subscribe) -> Result<(), HostError> {
     let mut presentity = host_text(subscribe.presentity.as_bytes());
-    let mut watcher = host_text(address_of_record(&subscribe.watcher).as_bytes());
+    let mut watcher = host_text(subscribe.watcher.as_bytes());
     let mut contact = host_text(gateway.config.server_address.as_bytes());
     let mut next_hop = presence_next_hop(gateway);
 
@@ -127,14 +128,22 @@ pub(super) fn subscribe(gateway: &Gateway, subscribe: &Subscribe) -> Result<(), 
     };
     let off = gateway.binds.compares_contacts.map(|setting| setting.off());
     // SAFETY: [H1][H2] pua copies what it keeps.
-    let sent = unsafe { (gateway.binds.send_subscribe)(&raw mut info) };
+    let sent = gateway.pending.sending(subscribe, || unsafe { (gateway.binds.send_subscribe)(&raw mut info) });
     drop(off);
     if sent < 0 { Err(HostError::Refused(sent)) } else { Ok(()) }
 }
 
+/// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.
+pub(super) fn pending() -> Option<Pending> {
+    // SAFETY: [H1] any size is allowed.
+    let block = unsafe { sys::xmpp_gateway_shm_malloc(Pending::SIZE) };
+    // SAFETY: [H5] NULL, or a fresh block of that size, which nobody gives back.
+    unsafe { Pending::over(block) }
+}
+
 /// Whether pua holds the subscription that a NOTIFY belongs to. Seen from pua, the NOTIFY's To is the watcher.
 pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
-    let mut presentity = notify.from.uri;
+    let mut presentity = host_text(notify.from.uri);
     let mut watcher = notify.to.uri;
     // SAFETY: the structure holds pointers and numbers, for which all zeros is a value.
     let mut dialog: sys::ua_pres = unsafe { mem::zeroed() };
@@ -142,7 +151,7 @@ pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
     dialog.watcher_uri = &raw mut watcher;
     dialog.call_id = notify.call_id();
     dialog.from_tag = notify.to.tag_value;
-    dialog.to_tag = notify.from.tag_value;
+    dialog.to_tag = host_text(notify.from.tag);
     // pua keeps both kinds under this flag, whatever the flag they were asked with.
     dialog.flag = sys::XMPP_SUBSCRIBE;
     dialog.event = match notify.event_package() {
@@ -199,15 +208,6 @@ impl Drop for SettingOff {
         // SAFETY: [H1] as in `off`.
         unsafe { self.setting.0.write(self.value) };
     }
-}
-
-/// Without port and parameters: the presence server writes NOTIFY's To without them, and pua compares the texts.
-fn address_of_record(uri: &str) -> &str {
-    let host = uri.find('@').or_else(|| uri.find(':')).unwrap_or(0).saturating_add(1);
-    let brackets = uri.get(host..).filter(|rest| rest.starts_with('[')).and_then(|rest| rest.find(']')).unwrap_or(0);
-    let name = host.saturating_add(brackets);
-    let end = uri.get(name..).and_then(|rest| rest.find([':', ';', '?'])).map(|end| end.saturating_add(name));
-    end.and_then(|end| uri.get(..end)).unwrap_or(uri)
 }
 
 /// Presence goes to the presence server, else where everything goes.

@@ -41,8 +41,8 @@ private_apt() {
 # A third party's repository without sources makes `update` complain: what counts is whether `source` finds the version.
 private_apt update >"$dir/apt/log" 2>&1 || true
 (cd "$dir/apt/tar" && private_apt source --tar-only "kamailio=$version" >>"$dir/apt/log" 2>&1) || {
-    tail -n 5 "$dir/apt/log" >&2
-    fail "apt offers no source package kamailio=$version in the machine's own sources: set KAMAILIO_SRC to that version's tree"
+    cause=$(sed -n 's/^E: //p' "$dir/apt/log" | tail -n 1)
+    fail "apt offers no source package kamailio=$version in the machine's own sources ($cause): set KAMAILIO_SRC to that version's tree"
 }
 
 mkdir "$dir/tree"

@@ -28,6 +28,7 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host::pending::Pending;
 use crate::link;
 use crate::link::Receiver;
 use crate::worker::Worker;
@@ -38,6 +39,8 @@ struct Gateway {
     worker: Worker,
     receiver: Receiver,
     binds: Binds,
+    /// The last NOTIFY comes when pua has forgotten the dialog.
+    pending: Pending,
 }
 
 /// The functions of other modules that we call.
@@ -94,9 +97,10 @@ fn start() -> Result<(), StartError> {
     let binds = bind()?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
     let worker = Worker::new(&config, sender);
+    let pending = calls::pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
     process::announce().map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
-    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds });
+    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending });
     Ok(())
 }
 

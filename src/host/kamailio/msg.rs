@@ -1,20 +1,22 @@
 //! A request of the script, read out of Kamailio's `sip_msg`.
 //!
 //! Kamailio parses a header when somebody first asks for it. The body is behind the last header, so all of them are found here; what
-//! is inside From and Contact is parsed on top of that, nothing else.
+//! is inside Contact is parsed on top of that, and inside a From that is not a plain one.
 
 use std::ffi::c_char;
 use std::fmt;
+use std::ptr;
 use std::slice;
 
 use super::sys;
 use crate::sip::Request;
+use crate::sip::header;
 
 /// A request whose headers are parsed. Borrows the host's message: lives in one callback only.
 pub(super) struct Received<'a> {
     msg: &'a sys::sip_msg,
     /// From, where it stands in the message.
-    pub(super) from: &'a sys::to_body,
+    pub(super) from: Sender<'a>,
     /// To, likewise.
     pub(super) to: &'a sys::to_body,
     call_id: &'a sys::hdr_field,
@@ -41,6 +43,30 @@ impl fmt::Display for Malformed {
     }
 }
 
+/// What From says.
+#[derive(Clone, Copy)]
+pub(super) struct Sender<'a> {
+    /// Its URI.
+    pub(super) uri: &'a [u8],
+    /// Its tag; empty if there is none.
+    pub(super) tag: &'a [u8],
+}
+
+impl<'a> Sender<'a> {
+    /// Reads it, or has the core parse it where it is no plain one: its parsed form costs an allocation of the core.
+    fn of(msg: &'a sys::sip_msg) -> Option<Self> {
+        if let Some((uri, tag)) = header::plain_from(body(msg.from)?) {
+            return Some(Self { uri, tag });
+        }
+        // SAFETY: [H1][H2] a message whose headers are parsed: the parser writes to the From header only, of which we hold nothing.
+        if unsafe { sys::parse_from_header(ptr::from_ref(msg).cast_mut()) } < 0 {
+            return None;
+        }
+        let parsed: &sys::to_body = parsed(msg.from)?;
+        Some(Self { uri: bytes(parsed.uri), tag: bytes(parsed.tag_value) })
+    }
+}
+
 impl<'a> Received<'a> {
     /// Parses what is not parsed yet.
     ///
@@ -57,16 +83,12 @@ impl<'a> Received<'a> {
             return Err(Malformed::Headers);
         }
         // SAFETY: [H1][H2] as above.
-        if unsafe { sys::parse_from_header(msg) } < 0 {
-            return Err(Malformed::Header("From"));
-        }
-        // SAFETY: [H1][H2] as above.
         if unsafe { sys::parse_to_header(msg) } < 0 {
             return Err(Malformed::Header("To"));
         }
         // SAFETY: [H1][H2] nothing writes to the message while `Self` lives: the parsers called below write to its headers only.
         let msg: &sys::sip_msg = unsafe { msg.as_ref() }.ok_or(Malformed::NotARequest)?;
-        let from = parsed(msg.from).ok_or(Malformed::Header("From"))?;
+        let from = Sender::of(msg).ok_or(Malformed::Header("From"))?;
         let to = parsed(msg.to).ok_or(Malformed::Header("To"))?;
         // SAFETY: [H2] NULL or a header of the message.
         let call_id = unsafe { msg.callid.as_ref() }.ok_or(Malformed::Header("Call-ID"))?;
@@ -89,8 +111,8 @@ impl<'a> Received<'a> {
         let msg = self.msg;
         Ok(Request {
             request_uri: self.request_uri().to_vec(),
-            from: bytes(self.from.uri).to_vec(),
-            from_tag: bytes(self.from.tag_value).to_vec(),
+            from: self.from.uri.to_vec(),
+            from_tag: self.from.tag.to_vec(),
             to: bytes(self.to.uri).to_vec(),
             to_tag: bytes(self.to.tag_value).to_vec(),
             call_id: bytes(self.call_id.body).to_vec(),

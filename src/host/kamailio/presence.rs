@@ -14,6 +14,7 @@ use super::msg;
 use super::msg::host_text;
 use super::sys;
 use crate::gateway::action::Authorization;
+use crate::host;
 use crate::process::host::HostError;
 use crate::worker::Worker;
 
@@ -38,7 +39,7 @@ pub(super) fn bind() {
     // SAFETY: presence registers `bind_presence` under that name with that type (modules/presence/bind_presence.h).
     let bind: sys::bind_presence_t = unsafe { mem::transmute(super::export(c"bind_presence", 1)) };
     let Some(bind) = bind else {
-        log::info!("module presence is not loaded: no SIP user can ask this server for the presence of an XMPP user");
+        log::warn!("{}", host::NO_PRESENCE);
         return;
     };
     // SAFETY: the structure holds optional functions only, for which all zeros is a value.
@@ -56,9 +57,7 @@ pub(super) fn bind() {
     // SAFETY: [H4] an event in shared memory, written before the first fork, when nobody else uses it.
     let kept = event.as_mut().and_then(|event| unsafe { event.as_mut() }.get_auth_status.replace(callbacks::authorize));
     let (Some(event), Some(kept)) = (event, kept) else {
-        log::warn!(
-            "the event presence asks for no authorization (is presence_xml loaded?): XMPP users are not asked who may see them"
-        );
+        log::warn!("{}", host::NO_AUTHORIZATION);
         return;
     };
     // It fails when it was set before: the core makes PROC_INIT once.

@@ -81,7 +81,7 @@ pub(super) fn fork(gateway: &Gateway) -> c_int {
 }
 
 fn run(gateway: &Gateway) -> ! {
-    host::name_process();
+    host::settle_process();
     let code = match KamailioHost::new(gateway) {
         Ok(mut host) => {
             while guard::answer(Flow::Continue, || {

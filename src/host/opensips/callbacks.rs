@@ -67,10 +67,7 @@ pub(super) unsafe extern "C" fn pua_xmpp_notify(
         // SAFETY: [H2] the message of the running script.
         match unsafe { msg::copy(msg, Wanted::Notify) } {
             Ok(request) if calls::is_known_dialog(module, &request) => module.worker.notify(&request),
-            Ok(request) => {
-                ::log::warn!("NOTIFY outside a known dialog, Call-ID {}", String::from_utf8_lossy(&request.call_id));
-                ScriptResult::Failed
-            }
+            Ok(request) => module.worker.unknown_dialog(&request),
             Err(error) => refused("pua_xmpp_notify", error),
         }
     })
@@ -97,7 +94,7 @@ pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
         let Some(subscribe) = module.worker.winfo_subscription(&request_uri, expires.as_bytes()) else {
             return ScriptResult::Failed;
         };
-        calls::subscribe(module, &subscribe).map_or(ScriptResult::Failed, |()| ScriptResult::Done)
+        module.worker.winfo_result(&subscribe, calls::subscribe(module, &subscribe))
     })
 }
 

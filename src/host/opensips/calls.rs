@@ -1,6 +1,7 @@
 //! Requests of our own: MESSAGE through tm, PUBLISH and SUBSCRIBE through pua, and what comes back.
 
 use std::ffi::c_int;
+use std::ffi::c_ulong;
 use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ptr;
@@ -11,6 +12,7 @@ use super::Module;
 use super::callbacks;
 use super::msg;
 use super::sys;
+use crate::host::pending::Pending;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
@@ -41,6 +43,14 @@ pub(super) fn bind_pua() -> Option<sys::pua_api_t> {
     let mut pua: sys::pua_api_t = unsafe { zeroed() };
     // SAFETY: [H1][H5] as above.
     (unsafe { sys::host_load_pua(&raw mut pua) } >= 0).then_some(pua)
+}
+
+/// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.
+pub(super) fn pending() -> Option<Pending> {
+    // SAFETY: [H1] the host's allocator, in mod_init.
+    let block = unsafe { sys::host_shm_malloc(c_ulong::try_from(Pending::SIZE).ok()?) };
+    // SAFETY: [H5] NULL, or a fresh block of that size, which nobody gives back.
+    unsafe { Pending::over(block) }
 }
 
 /// Asks pua to tell the replies to our SUBSCRIBEs. Both flags: pua turns the first into the second once a dialog stands.
@@ -218,11 +228,13 @@ pub(super) fn subscribe(module: &Module, subscribe: &Subscribe) -> Result<(), Ho
     };
     let mut transaction: *mut sys::cell = ptr::null_mut();
     hold_transaction(module, &raw mut transaction);
-    // SAFETY: [H1][H5] everything lives through the call, pua copies it.
-    let code = unsafe { send(&raw mut subscription) };
-    hold_transaction(module, ptr::null_mut());
-    remember(module, transaction);
-    accepted(code)
+    module.pending.sending(subscribe, || {
+        // SAFETY: [H1][H5] everything lives through the call, pua copies it.
+        let code = unsafe { send(&raw mut subscription) };
+        hold_transaction(module, ptr::null_mut());
+        remember(module, transaction);
+        accepted(code)
+    })
 }
 
 /// Has tm note, with a reference, the transaction of the next request that this process sends; NULL ends that.
@@ -243,7 +255,7 @@ fn remember(module: &Module, transaction: *mut sys::cell) {
     let from = unsafe { msg::bytes(&raw const cell.from) };
     let call_id = call_id.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default().trim_ascii();
     if let Some(tag) = memmem::rfind(&from, TAG).and_then(|at| from.get(at.checked_add(TAG.len())?..)) {
-        module.pending.insert(call_id, tag.trim_ascii());
+        module.pending.sent(call_id, tag.trim_ascii());
     }
     if let Some(release) = module.tm.unref_cell {
         // SAFETY: [H2] the reference that tm took for us, given back once.
@@ -254,9 +266,10 @@ fn remember(module: &Module, transaction: *mut sys::cell) {
 /// tm writes the tag last in From.
 const TAG: &[u8] = b";tag=";
 
-/// Whether a NOTIFY belongs to a subscription of ours: one that pua holds, or one that is only just on its way.
+/// Whether a NOTIFY belongs to a subscription of ours: one that pua holds, or one in motion. The latter first: until its entry goes,
+/// pua has the dialog, or nobody has.
 pub(super) fn is_known_dialog(module: &Module, notify: &Request) -> bool {
-    is_dialog(&module.pua, notify) || module.pending.contains(&notify.call_id, &notify.to_tag)
+    module.pending.knows(notify) || is_dialog(&module.pua, notify)
 }
 
 fn is_dialog(pua: &sys::pua_api_t, notify: &Request) -> bool {

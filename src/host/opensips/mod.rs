@@ -6,7 +6,6 @@
 //! callbacks   every extern "C" entry point, under the guard
 //! msg         sip_msg -> sip::Request, copied
 //! calls       sip::Message, Publish, Subscribe -> tm, pua
-//! pending     SUBSCRIBEs on their way: their NOTIFY may come before the 2xx
 //! presence    who may see an XMPP user, for the presence server
 //! process     the extra process: IPC, Host
 //! log         the log crate on LM_*
@@ -19,7 +18,6 @@ mod exports;
 mod log;
 mod msg;
 mod parameters;
-mod pending;
 mod presence;
 mod process;
 mod sys;
@@ -30,9 +28,9 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host::pending::Pending;
 use crate::link;
 use crate::worker::Worker;
-use pending::Pending;
 use presence::Presence;
 
 /// What mod_init leaves to every process.
@@ -43,6 +41,7 @@ struct Module {
     receiver: link::Receiver,
     tm: sys::tm_binds,
     pua: sys::pua_api_t,
+    /// Its NOTIFYs may come before pua has read the 2xx.
     pending: Pending,
     /// Where this server serves presence itself.
     presence: Option<Presence>,
@@ -89,7 +88,7 @@ fn start() -> Result<(), StartError> {
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
-    let pending = Pending::new().ok_or(StartError::Memory)?;
+    let pending = calls::pending().ok_or(StartError::Memory)?;
     let presence = Presence::bind();
     MODULE.set(Module { config, worker, receiver, tm, pua, pending, presence }).map_err(|_| StartError::Twice)
 }

@@ -22,9 +22,10 @@ ifeq ($(CARGO_FOUND),)
 	@echo "xmpp_gateway is written in Rust: $(CARGO) was looked for in PATH and not found; install Rust, set CARGO, or leave" \
 	"the module out with exclude_modules" >&2; exit 1
 endif
-	$(HANDED_OVER) XMPP_GATEWAY_HOST=opensips OPENSIPS_SRC=../.. $(CLEAN_ENVIRONMENT) $(CARGO) rustc --release --lib --crate-type cdylib
-	cp $(TARGET_DIR)/release/libxmpp_gateway.so xmpp_gateway.so.new
-	mv xmpp_gateway.so.new xmpp_gateway.so
+	@echo "Building xmpp_gateway.so"
+	@$(HANDED_OVER) XMPP_GATEWAY_HOST=opensips OPENSIPS_SRC=../.. $(CLEAN_ENVIRONMENT) $(CARGO) rustc --quiet --release --lib --crate-type cdylib
+	@cp $(TARGET_DIR)/release/libxmpp_gateway.so xmpp_gateway.so.new
+	@mv xmpp_gateway.so.new xmpp_gateway.so
 
 static:
 	@echo "xmpp_gateway cannot be linked into the server: take it out of static_modules" >&2; exit 1
@@ -33,7 +34,7 @@ dep install_module_custom install_module_dbschema:
 	@:
 
 clean:
-	rm -f xmpp_gateway.so xmpp_gateway.so.new
+	@rm -f xmpp_gateway.so xmpp_gateway.so.new
 
 proper distclean realclean maintainer-clean mantainer-clean: clean
-	rm -rf $(TARGET_DIR)
+	@rm -rf $(TARGET_DIR)

@@ -7,6 +7,7 @@ use std::str;
 
 use super::sys;
 use crate::sip::Request;
+use crate::sip::header::plain_from;
 
 /// Which headers are worth copying: those of the other method cost time on the path of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +57,6 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
     if unsafe { sys::host_parse_all_headers(msg) } < 0 {
         return Err(Error::Headers);
     }
-    // SAFETY: [H1][H2] as above; what is parsed already is not parsed again.
-    if unsafe { sys::parse_from_header(msg) } < 0 {
-        return Err(Error::From);
-    }
     if wanted == Wanted::Message {
         // SAFETY: [H1][H2] as above. A Contact that cannot be parsed is one that is not there.
         unsafe { sys::host_parse_contact(msg) };
@@ -72,11 +69,12 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
     // SAFETY: [H2] the message lives through this call, and now that it is parsed nobody writes to it before we return.
     let parsed = Parsed(unsafe { msg.as_ref() }.ok_or(Error::Headers)?);
 
-    let (from, to) = (parsed.from().ok_or(Error::From)?, parsed.to().ok_or(Error::To)?);
+    let (from, from_tag) = parsed.from(msg).ok_or(Error::From)?;
+    let to = parsed.to().ok_or(Error::To)?;
     let mut request = Request {
         request_uri: parsed.request_uri(),
-        from: text(&from.uri),
-        from_tag: text(&from.tag_value),
+        from: from.to_vec(),
+        from_tag: from_tag.to_vec(),
         to: text(&to.uri),
         to_tag: text(&to.tag_value),
         call_id: parsed.value(|msg| msg.callid).ok_or(Error::CallId)?,
@@ -116,10 +114,20 @@ pub(super) unsafe fn bytes(string: *const sys::str_) -> Vec<u8> {
 struct Parsed<'a>(&'a sys::sip_msg);
 
 impl<'a> Parsed<'a> {
-    fn from(&self) -> Option<&'a sys::to_body> {
+    /// URI and tag. A From that is no plain one is parsed by the host, which costs an allocation of it.
+    fn from(&self, msg: *mut sys::sip_msg) -> Option<(&'a [u8], &'a [u8])> {
+        if let Some(plain) = plain_from(view(&self.header(self.0.from)?.body)) {
+            return Some(plain);
+        }
+        // SAFETY: [H1][H2] the same message, whose headers are parsed: the parser writes to the From header only, of which no
+        // reference is held here.
+        if unsafe { sys::parse_from_header(msg) } < 0 {
+            return None;
+        }
         let header = self.header(self.0.from)?;
         // SAFETY: [H2] the type that belongs to From.
-        unsafe { header.parsed.cast::<sys::to_body>().as_ref() }.filter(|from| from.error == sys::PARSE_OK)
+        let from = unsafe { header.parsed.cast::<sys::to_body>().as_ref() }.filter(|from| from.error == sys::PARSE_OK)?;
+        Some((view(&from.uri), view(&from.tag_value)))
     }
 
     fn to(&self) -> Option<&'a sys::to_body> {

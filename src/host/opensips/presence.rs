@@ -15,6 +15,7 @@ use super::calls;
 use super::msg;
 use super::sys;
 use crate::gateway::action::Authorization;
+use crate::host;
 use crate::process::host::HostError;
 
 /// The presence server of this host.
@@ -37,7 +38,7 @@ impl Presence {
         let mut api: sys::presence_api_t = unsafe { zeroed() };
         // SAFETY: [H1][H5] in mod_init, into a table of ours.
         if unsafe { sys::host_load_presence(&raw mut api) } < 0 {
-            log::info!("module presence is not loaded: this server does not ask XMPP users who may see them");
+            log::warn!("{}", host::NO_PRESENCE);
             return None;
         }
         let contains = api.contains_event?;
@@ -47,9 +48,7 @@ impl Presence {
         // SAFETY: [H4] an event in shared memory; in mod_init nobody else uses it.
         let kept = event.as_mut().and_then(|event| unsafe { event.as_mut() }.get_auth_status.replace(callbacks::authorize));
         let (Some(event), Some(kept)) = (event, kept) else {
-            log::warn!(
-                "the event \"presence\" has no authorization (is presence_xml loaded?): XMPP users are not asked who may see them"
-            );
+            log::warn!("{}", host::NO_AUTHORIZATION);
             return None;
         };
         Some(Self { api, event, kept: Some(kept) })

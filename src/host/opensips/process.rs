@@ -20,7 +20,7 @@ use crate::sip::Subscribe;
 
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
-    host::name_process();
+    host::settle_process();
     let mut host = OpenSips { module, tags: Tags::new(start_number()) };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {

@@ -1,4 +1,5 @@
-"""A real Kamailio that runs cfg-examples/kamailio."""
+"""A real Kamailio that runs cfg-examples/kamailio: the one that is installed, or KAMAILIO (the program), KAMAILIO_MODULES (the folder of
+its modules, as for make) and KAMAILIO_TABLES (its db_sqlite scripts)."""
 
 import json
 import os
@@ -14,13 +15,15 @@ from .process import wait_until
 
 NAME = "kamailio"
 SETTING = r'^(#!substdef "!{name}!).*(!g")$'
-TABLES = "/usr/share/kamailio/db_sqlite"
+PROGRAM = os.environ.get("KAMAILIO", "kamailio")
+MODULES = os.environ.get("KAMAILIO_MODULES")
+TABLES = os.environ.get("KAMAILIO_TABLES", "/usr/share/kamailio/db_sqlite")
 
 
 def missing():
     """Why Kamailio tests cannot run here; None if they can."""
-    if not shutil.which("kamailio"):
-        return "no kamailio in PATH (Debian package kamailio)"
+    if not shutil.which(PROGRAM):
+        return f"no {PROGRAM} in PATH (Debian package kamailio, or KAMAILIO=path)"
     if not os.path.isdir(TABLES):
         return f"no {TABLES} (Debian package kamailio-sqlite-modules)"
     if not os.path.exists(module()):
@@ -32,17 +35,22 @@ def module():
     return os.environ.get("KAMAILIO_GATEWAY", os.path.join(example.ROOT, "build", "kamailio", "xmpp_gateway.so"))
 
 
+def command_with_modules():
+    return [PROGRAM, *(["-L", MODULES] if MODULES else [])]
+
+
 class Kamailio:
     """`settings` replaces values at the head of the example; `edit` may change its text further; `lua` runs the KEMI script."""
 
     def __init__(self, folder, sip_domain="sip.example.com", xmpp_domain="example.net", xmpp_port=None, secret="secret",
-                 lua=False, settings=None, edit=None, port=None):
+                 lua=False, settings=None, edit=None, port=None, environment=None):
         self.name = NAME
         self.folder = os.path.join(str(folder), "kamailio")
         self.sip_domain = sip_domain
         self.port = port or free_port()
         self.database = os.path.join(self.folder, "kamailio.sqlite")
         self.process = None
+        self.environment = environment
         self.lua = lua
         os.makedirs(self.folder, exist_ok=True)
         values = {
@@ -72,11 +80,11 @@ class Kamailio:
         tables.close()
 
     def start(self, ready=True):
-        command = ["kamailio", "-DD", "-E", "-f", self.config, "-m", "256", "-M", "16", "-w", self.folder, "-Y", self.folder,
+        command = [*command_with_modules(), "-DD", "-E", "-f", self.config, "-m", "256", "-M", "16", "-w", self.folder, "-Y", self.folder,
                    "-P", os.path.join(self.folder, "pid")]
         if self.lua:
             command += ["-A", "WITH_LUA"]
-        self.process = Process(NAME, self.folder, command)
+        self.process = Process(NAME, self.folder, command, self.environment)
         if ready:
             from .sip import answers_options
             self.process.wait_ready(lambda: answers_options(self.port))
@@ -84,7 +92,7 @@ class Kamailio:
 
     def check_config(self):
         """`kamailio -c`: status and output."""
-        process = Process("kamailio-check", self.folder, ["kamailio", "-c", "-f", self.config, "-Y", self.folder]
+        process = Process("kamailio-check", self.folder, [*command_with_modules(), "-c", "-f", self.config, "-Y", self.folder]
                           + (["-A", "WITH_LUA"] if self.lua else []))
         return process.wait_end(), process.log()
 

@@ -12,7 +12,8 @@ from .process import Process
 from .process import free_port
 
 NAME = "opensips"
-NEEDED = ("xcap", "mi_datagram", "presence", "presence_xml", "pua", "db_sqlite", "sqlops", "tm")
+# What the example says of OpenSIPS 3.4.
+BEFORE_SQLOPS = {"sqlops": "avpops", "sql_query": "avp_db_query"}
 
 
 def trees():
@@ -47,7 +48,7 @@ def missing(tree):
     """Why tests cannot run with this tree; None if they can."""
     if not os.access(os.path.join(tree, "opensips"), os.X_OK):
         return f"{tree} holds no built opensips"
-    for name in NEEDED:
+    for name in needed(tree):
         if not os.path.exists(os.path.join(tree, "modules", name, name + ".so")):
             return f"{tree} lacks module {name} (make modules=modules/{name} modules)"
     if not os.path.exists(module(tree)):
@@ -58,18 +59,30 @@ def missing(tree):
     return None
 
 
+def needed(tree):
+    """The modules that the example loads, but for proto_udp, which stands in the core."""
+    named = re.findall(r'^loadmodule "(\w+)\.so"', example.read("opensips", "xmpp_gateway.cfg"), re.MULTILINE)
+    return [sql_module(tree) if name == "sqlops" else name for name in named if name not in ("proto_udp", "xmpp_gateway")]
+
+
+def sql_module(tree):
+    return "sqlops" if os.path.isdir(os.path.join(tree, "modules", "sqlops")) else "avpops"
+
+
 class OpenSips:
     """`edit` may change the text of the example further."""
 
     def __init__(self, folder, tree, sip_domain="sip.example.com", xmpp_domain="example.net", xmpp_port=None, secret="secret",
-                 edit=None, port=None):
+                 edit=None, port=None, environment=None):
         self.name = f"{NAME}-{version(tree)}"
         self.tree = tree
         self.folder = os.path.join(str(folder), "opensips")
         self.sip_domain = sip_domain
         self.port = port or free_port()
         self.database = os.path.join(self.folder, "opensips.sqlite")
+        self.rules_database = self.database
         self.process = None
+        self.environment = environment
         os.makedirs(self.folder, exist_ok=True)
         text = example.replaced(example.read("opensips", "xmpp_gateway.cfg"), {
             "xmpp.example.net": "127.0.0.1", "5347": xmpp_port or free_port(), "change-me": secret,
@@ -79,10 +92,16 @@ class OpenSips:
             "stderror_enabled=no": "stderror_enabled=yes", "syslog_enabled=yes": "syslog_enabled=no",
             "sip.example.com": "\0", "example.net": xmpp_domain, "\0": sip_domain,
         })
+        if sql_module(tree) != "sqlops":
+            self.rules_database = os.path.join(self.folder, "rules.sqlite")
+            text = re.sub(rf'^(modparam\("(?:sqlops|xcap)", "db_url", .*){re.escape(self.database)}', rf"\g<1>{self.rules_database}", text,
+                          flags=re.MULTILINE)
+            text = example.replaced(text, BEFORE_SQLOPS)
         if edit:
             text = edit(text)
         self.config = example.write(self.folder, "opensips.cfg", text)
-        self._make_tables()
+        for database in {self.database, self.rules_database}:
+            self._make_tables(database)
 
     def _module_folder(self):
         folder = os.path.join(self.folder, "modules")
@@ -96,10 +115,11 @@ class OpenSips:
             os.symlink(module(self.tree), link)
         return folder + "/"
 
-    def _make_tables(self):
-        if os.path.exists(self.database):
+    def _make_tables(self, database):
+        if os.path.exists(database):
             return
-        with sqlite3.connect(self.database) as tables:
+        with sqlite3.connect(database) as tables:
+            tables.execute("PRAGMA journal_mode = WAL")
             for name in ("standard", "presence"):
                 with open(os.path.join(self.tree, "scripts", "sqlite", name + "-create.sql"), encoding="utf-8") as script:
                     tables.executescript(script.read())
@@ -109,7 +129,7 @@ class OpenSips:
         return [os.path.join(self.tree, "opensips"), *options, "-f", self.config, "-m", "256", "-M", "16", "-w", self.folder]
 
     def start(self, ready=True):
-        self.process = Process(NAME, self.folder, self._command("-F"))
+        self.process = Process(NAME, self.folder, self._command("-F"), self.environment)
         if ready:
             from .sip import answers_options
             self.process.wait_ready(lambda: answers_options(self.port))
@@ -122,7 +142,7 @@ class OpenSips:
 
     def rules(self, user, watcher, handling):
         """Writes a pres-rules document: what becomes of this watcher of user@sip_domain: allow, confirm or block."""
-        return presence_rules(self.database, user, self.sip_domain, watcher, handling)
+        return presence_rules(self.rules_database, user, self.sip_domain, watcher, handling)
 
     def rpc(self, method, *params):
         """A command of the server's management interface."""
