@@ -12,7 +12,6 @@ use super::callbacks;
 use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
-use crate::host::pending::Pending;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
@@ -131,14 +130,6 @@ pub(super) fn subscribe(gateway: &Gateway, subscribe: &Subscribe) -> Result<(), 
     let sent = gateway.pending.sending(subscribe, || unsafe { (gateway.binds.send_subscribe)(&raw mut info) });
     drop(off);
     if sent < 0 { Err(HostError::Refused(sent)) } else { Ok(()) }
-}
-
-/// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.
-pub(super) fn pending() -> Option<Pending> {
-    // SAFETY: [H1] any size is allowed.
-    let block = unsafe { sys::xmpp_gateway_shm_malloc(Pending::SIZE) };
-    // SAFETY: [H5] NULL, or a fresh block of that size, which nobody gives back.
-    unsafe { Pending::over(block) }
 }
 
 /// Whether pua holds the subscription that a NOTIFY belongs to. Seen from pua, the NOTIFY's To is the watcher.

@@ -97,7 +97,7 @@ fn start() -> Result<(), StartError> {
     let binds = bind()?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
     let worker = Worker::new(&config, sender);
-    let pending = calls::pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
+    let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
     process::announce().map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
     let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending });
@@ -136,4 +136,12 @@ fn bind() -> Result<Binds, StartError> {
 fn export(name: &CStr, parameters: i32) -> sys::cmd_function {
     // SAFETY: [H1][H2] the name is NUL-terminated and only read.
     unsafe { sys::find_export(name.as_ptr().cast_mut(), parameters, 0) }
+}
+
+/// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.
+fn pending() -> Option<Pending> {
+    // SAFETY: [H1] any size is allowed.
+    let block = unsafe { sys::xmpp_gateway_shm_malloc(Pending::SIZE) };
+    // SAFETY: [H5] NULL, or a fresh block of that size, which nobody gives back.
+    unsafe { Pending::over(block) }
 }

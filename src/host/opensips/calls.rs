@@ -1,7 +1,6 @@
 //! Requests of our own: MESSAGE through tm, PUBLISH and SUBSCRIBE through pua, and what comes back.
 
 use std::ffi::c_int;
-use std::ffi::c_ulong;
 use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ptr;
@@ -12,7 +11,6 @@ use super::Module;
 use super::callbacks;
 use super::msg;
 use super::sys;
-use crate::host::pending::Pending;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
@@ -43,14 +41,6 @@ pub(super) fn bind_pua() -> Option<sys::pua_api_t> {
     let mut pua: sys::pua_api_t = unsafe { zeroed() };
     // SAFETY: [H1][H5] as above.
     (unsafe { sys::host_load_pua(&raw mut pua) } >= 0).then_some(pua)
-}
-
-/// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.
-pub(super) fn pending() -> Option<Pending> {
-    // SAFETY: [H1] the host's allocator, in mod_init.
-    let block = unsafe { sys::host_shm_malloc(c_ulong::try_from(Pending::SIZE).ok()?) };
-    // SAFETY: [H5] NULL, or a fresh block of that size, which nobody gives back.
-    unsafe { Pending::over(block) }
 }
 
 /// Asks pua to tell the replies to our SUBSCRIBEs. Both flags: pua turns the first into the second once a dialog stands.

@@ -22,6 +22,7 @@ mod presence;
 mod process;
 mod sys;
 
+use std::ffi::c_ulong;
 use std::fmt;
 use std::io;
 use std::sync::OnceLock;
@@ -88,7 +89,15 @@ fn start() -> Result<(), StartError> {
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
-    let pending = calls::pending().ok_or(StartError::Memory)?;
+    let pending = pending().ok_or(StartError::Memory)?;
     let presence = Presence::bind();
     MODULE.set(Module { config, worker, receiver, tm, pua, pending, presence }).map_err(|_| StartError::Twice)
+}
+
+/// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.
+fn pending() -> Option<Pending> {
+    // SAFETY: [H1] the host's allocator, in mod_init.
+    let block = unsafe { sys::host_shm_malloc(c_ulong::try_from(Pending::SIZE).ok()?) };
+    // SAFETY: [H5] NULL, or a fresh block of that size, which nobody gives back.
+    unsafe { Pending::over(block) }
 }
