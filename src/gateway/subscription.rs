@@ -151,7 +151,16 @@ impl Subscriptions {
                     return;
                 }
             }
-            Phase::Asked | Phase::Ending => {
+            Phase::Asked => {
+                if wish == Wish::Subscribe {
+                    known.announce = Announce::Due;
+                }
+                if matches!(known.due, Some((_, Due::Silence))) {
+                    // It is on its way: what comes of it answers this wish too.
+                    return;
+                }
+            }
+            Phase::Ending => {
                 known.phase = Phase::Asked;
                 if wish == Wish::Subscribe {
                     known.announce = Announce::Due;

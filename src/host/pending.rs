@@ -85,8 +85,8 @@ impl Pending {
 
     /// A SUBSCRIBE has been sent with this Call-ID and this From-tag.
     #[cfg(any(host = "opensips", test))]
-    pub(super) fn sent(&self, call_id: &[u8], tag: &[u8]) {
-        self.insert(&Key::Sent { call_id, tag });
+    pub(super) fn sent(&self, subscribe: &sip::Subscribe, call_id: &[u8], tag: &[u8]) {
+        self.insert(&Key::Sent { pair: Pair::of_subscribe(subscribe), call_id, tag });
     }
 
     /// Notes it, for [`LIFETIME`] or until [`Self::remove`]. The same key may be noted more than once.
@@ -125,7 +125,7 @@ impl Pending {
         let pair = Pair::of_notify(notify);
         // In this order: whoever sends notes the Call-ID first and takes the pair away then.
         self.contains(&Key::Sending(pair))
-            || self.contains(&Key::Sent { call_id: &notify.call_id, tag: &notify.to_tag })
+            || self.contains(&Key::Sent { pair, call_id: &notify.call_id, tag: &notify.to_tag })
             || (is_last(notify) && self.contains(&Key::Ended(pair)))
     }
 
@@ -153,8 +153,8 @@ impl Pending {
 /// What is noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
-    /// A SUBSCRIBE that has been sent: its Call-ID and From-tag.
-    Sent { call_id: &'a [u8], tag: &'a [u8] },
+    /// A SUBSCRIBE that has been sent: its Call-ID and From-tag, and for whom: its notifier can speak for nobody else.
+    Sent { pair: Pair<'a>, call_id: &'a [u8], tag: &'a [u8] },
     /// A SUBSCRIBE that is being sent: its Call-ID is not known yet.
     Sending(Pair<'a>),
     /// A subscription that is being ended, of which one NOTIFY is to come: the last.
@@ -261,10 +261,12 @@ mod tests {
     #[test]
     fn once_it_is_sent_call_id_and_tag_count() {
         let pending = table();
-        pending.sending(&subscribe(3600), || pending.sent(b"call", b"tag"));
+        pending.sending(&subscribe(3600), || pending.sent(&subscribe(3600), b"call", b"tag"));
         assert!(pending.knows(&notify("call", "active")));
         assert!(!pending.knows(&notify("made-up", "active")));
         assert!(!pending.knows(&sip::Request { to_tag: b"made-up".to_vec(), ..notify("call", "active") }));
+        let of_another = sip::Request { from: b"sip:bob@sip.example".to_vec(), ..notify("call", "active") };
+        assert!(!pending.knows(&of_another), "a notifier speaks for itself only");
     }
 
     #[test]
@@ -280,9 +282,9 @@ mod tests {
         let pending = table();
         let entries = u32::try_from(ENTRIES).expect("a small number").saturating_mul(2);
         for number in 0..entries {
-            pending.sent(&number.to_ne_bytes(), b"tag");
+            pending.sent(&subscribe(3600), &number.to_ne_bytes(), b"tag");
         }
         let last = entries.saturating_sub(1).to_ne_bytes();
-        assert!(pending.contains(&Key::Sent { call_id: &last, tag: b"tag" }));
+        assert!(pending.contains(&Key::Sent { pair: Pair::of_subscribe(&subscribe(3600)), call_id: &last, tag: b"tag" }));
     }
 }

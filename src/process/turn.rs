@@ -273,6 +273,8 @@ impl<'a, H: Host> Turn<'a, H> {
                 if !self.receiver.shared().answers_for(&presentity) {
                     // The table forgets nothing: strangers are not to fill it.
                     log::debug!("nobody asked who may see {presentity}: a decision on {watcher} is dropped");
+                } else if self.receiver.shared().authorization(&watcher, &presentity) == decision {
+                    log::debug!("{presentity} decided on {watcher} as before");
                 } else if !self.receiver.shared().authorize(&watcher, &presentity, decision) {
                     log::error!("no place to keep what {presentity} decided on {watcher}");
                 } else if let Err(error) = self.host.watchers_changed(&presentity_uri) {

@@ -229,3 +229,14 @@ fn tries_that_are_due_at_once_are_spread_over_ticks() {
     assert_eq!(scene.pass(Duration::from_secs(1)).len(), PER_TICK);
     assert_eq!(scene.pass(Duration::from_millis(1)).len(), 1);
 }
+
+#[test]
+fn a_wish_while_a_subscribe_is_on_its_way_sends_no_second_one() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.romeo("probe"), SUBSCRIBED_FOR_AN_HOUR);
+    assert_eq!(scene.romeo("subscribe"), NOTHING);
+    assert_eq!(scene.romeo("probe"), NOTHING);
+    scene.reply(200);
+    let answer = scene.notify(Active, &[("balcony", Available)]);
+    assert_eq!(answer, [presence(JULIET, "subscribed"), BALCONY.to_owned()]);
+}

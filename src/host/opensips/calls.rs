@@ -222,7 +222,7 @@ pub(super) fn subscribe(module: &Module, subscribe: &Subscribe) -> Result<(), Ho
         // SAFETY: [H1][H5] everything lives through the call, pua copies it.
         let code = unsafe { send(&raw mut subscription) };
         hold_transaction(module, ptr::null_mut());
-        remember(module, transaction);
+        remember(module, subscribe, transaction);
         accepted(code)
     })
 }
@@ -236,7 +236,7 @@ fn hold_transaction(module: &Module, holder: *mut *mut sys::cell) {
 }
 
 /// Notes Call-ID and From-tag of a SUBSCRIBE that pua has just sent, and lets go of its transaction.
-fn remember(module: &Module, transaction: *mut sys::cell) {
+fn remember(module: &Module, subscribe: &Subscribe, transaction: *mut sys::cell) {
     // SAFETY: [H2] NULL, or a transaction that we hold a reference to.
     let Some(cell) = (unsafe { transaction.as_ref() }) else { return };
     // SAFETY: [H2][H3] the whole header, in the buffer of the request.
@@ -245,7 +245,7 @@ fn remember(module: &Module, transaction: *mut sys::cell) {
     let from = unsafe { msg::bytes(&raw const cell.from) };
     let call_id = call_id.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default().trim_ascii();
     if let Some(tag) = memmem::rfind(&from, TAG).and_then(|at| from.get(at.checked_add(TAG.len())?..)) {
-        module.pending.sent(call_id, tag.trim_ascii());
+        module.pending.sent(subscribe, call_id, tag.trim_ascii());
     }
     if let Some(release) = module.tm.unref_cell {
         // SAFETY: [H2] the reference that tm took for us, given back once.
