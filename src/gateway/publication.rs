@@ -26,7 +26,7 @@ pub const EXPIRES: u32 = 3600;
 const REFRESH: Duration = Duration::from_secs(2700);
 
 /// PUBLISHes in one tick: after a broken stream all are due at once, and the rest of the process must not wait for them. All that
-/// there may be are through in 200 s, well within what [`REFRESH`] leaves.
+/// there may be are through in 200 s, well within what the time of refreshing leaves.
 pub const PER_TICK: usize = 500;
 
 /// After a broken stream, a resource that does not answer a probe within this time is gone.
