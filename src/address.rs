@@ -3,6 +3,7 @@
 //! Every address that [`Addresses`] hands out is canonical, and translating a canonical address there and back gives it again.
 //! What could not come back, because two addresses would become one, is refused. A `sips:` URI is refused (RFC 7247 §8); a
 //! password, a port, headers and all URI parameters but `gr` are dropped. Telephone numbers (`tel:`) are not mapped.
+//! Where the operator keeps a [`map`] of users, it goes before the scheme, and the promise holds with it.
 //!
 //! ```
 //! use xmpp_gateway::address::{Addresses, Scheme};
@@ -16,6 +17,7 @@
 
 mod domain;
 mod escape;
+pub mod map;
 mod scheme;
 mod uri;
 
@@ -28,6 +30,8 @@ use jid::NodeRef;
 use jid::ResourcePart;
 
 pub(crate) use self::escape::percent_decode;
+use self::map::Map;
+use self::map::Spelling;
 pub use self::scheme::DomainPair;
 pub use self::scheme::Scheme;
 pub use self::scheme::SchemeError;
@@ -44,17 +48,34 @@ pub struct Addresses {
     scheme: scheme::Compiled,
     /// The XMPP domain that we speak for, in its canonical SIP form; `None`: any.
     own: Option<String>,
+    /// Users whose address the operator chose.
+    map: Option<Map>,
 }
 
 impl Addresses {
     /// Checks the scheme and prepares it.
     pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
-        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None })
+        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None, map: None })
     }
 
     /// The same for a component: all SIP users, and they alone, are in this XMPP domain.
     pub fn of_component(self, domain: &str) -> Result<Self, AddressError> {
         Ok(Self { own: Some(domain::canonical(domain)?.into_owned()), ..self })
+    }
+
+    /// The same with a map in front of the scheme.
+    pub fn with_map(self, map: Map) -> Self {
+        Self { map: Some(map), ..self }
+    }
+
+    /// Whether there is a map: names may change.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.map.is_some()
+    }
+
+    /// Goes up when the map changes; addresses that were translated before may have other counterparts now.
+    pub fn generation(&self) -> u64 {
+        self.map.as_ref().map_or(0, Map::generation)
     }
 
     /// [`Self::sip_to_jid`] for the user in whose name a stanza is sent. An XMPP server ends the stream of a component that speaks for
@@ -79,10 +100,23 @@ impl Addresses {
     ///
     /// A temporary GRUU (RFC 5627 §3.1.2) has a `gr` without one: it hides the device, and so does its JID.
     pub fn sip_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
+        self.to_jid(uri, Spelling::Canonical)
+    }
+
+    /// [`Self::sip_to_jid`] for an address of a dialog, which has the names of the time when it began: the map may have given this user
+    /// another since. Who asks has to look for the names that the dialog was known by.
+    pub(crate) fn sip_to_jid_loosely(&self, uri: &[u8]) -> Result<Jid, AddressError> {
+        self.to_jid(uri, Spelling::Any)
+    }
+
+    fn to_jid(&self, uri: &[u8], spelling: Spelling) -> Result<Jid, AddressError> {
         let uri = uri::Parts::new(uri)?;
         let user = escape::percent_decode(uri.user).ok_or(AddressError::User)?;
         let host = domain::from_sip(uri.host)?;
-        let (node, domain) = self.scheme.to_xmpp(&user, &host)?;
+        let (node, domain) = match &self.map {
+            Some(map) => map.to_xmpp(&self.scheme, &user, &host, spelling)?,
+            None => self.scheme.to_xmpp(&user, &host)?,
+        };
         let domain = domain::to_xmpp(&domain)?;
         let bare = BareJid::from_parts(Some(&*node_of(&node)?), &domain);
         let Some(gr) = uri.gr else { return Ok(bare.into()) };
@@ -94,10 +128,22 @@ impl Addresses {
 
     /// The SIP URI of the user a JID names (RFC 7247 §6.4), without the resource.
     pub fn jid_to_sip(&self, jid: &Jid) -> Result<String, AddressError> {
+        self.to_uri(jid, Spelling::Canonical)
+    }
+
+    /// [`Self::jid_to_sip`] for a JID that somebody may still hold from before the map gave its user another.
+    pub(crate) fn jid_to_sip_loosely(&self, jid: &Jid) -> Result<String, AddressError> {
+        self.to_uri(jid, Spelling::Any)
+    }
+
+    fn to_uri(&self, jid: &Jid, spelling: Spelling) -> Result<String, AddressError> {
         let node = jid.node().ok_or(AddressError::NoUser)?;
         let user = user_of(node)?;
         let domain = domain::from_xmpp(jid.domain().as_str())?;
-        let (user, host) = self.scheme.to_sip(&user, &domain)?;
+        let (user, host) = match &self.map {
+            Some(map) => map.to_sip(&self.scheme, &user, &domain, spelling)?,
+            None => self.scheme.to_sip(&user, &domain)?,
+        };
         let mut uri = String::with_capacity(user.len().saturating_add(host.len()).saturating_add(8));
         uri.push_str("sip:");
         escape::percent_encode(&user, escape::USER, &mut uri);

@@ -3,6 +3,9 @@
 //! Nothing here waits, and nothing is remembered from one request to the next; what needs memory is said to the XMPP process as an
 //! [`Event`].
 
+use jid::Jid;
+
+use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::config::Config;
 use crate::gateway::action::Authorization;
@@ -138,7 +141,7 @@ impl Worker {
             return None;
         }
         // A watcher without a JID can never be let in by the XMPP user.
-        let watcher = self.addresses.sip_to_jid(watcher).ok().map(jid::Jid::into_bare);
+        let watcher = self.addresses.sip_to_jid(watcher).ok().map(Jid::into_bare);
         Some(
             watcher.map_or(Authorization::Pending, |watcher| {
                 self.link.shared().authorization(watcher.as_str(), presentity.as_str())
@@ -156,7 +159,7 @@ impl Worker {
 
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent; 408 where none came.
     pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], status: u16) {
-        let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().into_inner());
+        let jid = |uri: &[u8]| self.addresses.sip_to_jid_loosely(uri).map(|jid| jid.into_bare().into_inner());
         match (jid(watcher), jid(presentity)) {
             (Ok(watcher), Ok(presentity)) => {
                 self.send_event(&Event::SubscribeReply { watcher, presentity, status });
@@ -169,8 +172,8 @@ impl Worker {
         let state = header::subscription_state(request.subscription_state.as_deref().unwrap_or_default())
             .ok_or(NotifyError::SubscriptionState)?;
         // We are the notifier's peer: From is who is watched, To is who watches.
-        let presentity = self.addresses.sip_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
-        let watcher = self.addresses.xmpp_user_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
+        let presentity = self.user_of_dialog(&request.from, self.addresses.sip_user_to_jid(&request.from))?.into_bare();
+        let watcher = self.user_of_dialog(&request.to, self.addresses.xmpp_user_to_jid(&request.to))?.into_bare();
         let presences = if request.body.is_empty() {
             Vec::new()
         } else {
@@ -188,8 +191,23 @@ impl Worker {
         }))
     }
 
+    /// A dialog that the host's pua knows has the names of the time when it began. Where the map has changed since, they may be the
+    /// wrong ones of today; the XMPP process knows the subscription, and finds the right ones.
+    fn user_of_dialog(&self, uri: &[u8], today: Result<Jid, AddressError>) -> Result<Jid, NotifyError> {
+        let jid = match today {
+            Err(AddressError::Ambiguous | AddressError::Foreign | AddressError::Loop) if self.addresses.is_mapped() => {
+                self.addresses.sip_to_jid_loosely(uri)
+            }
+            today => today,
+        };
+        jid.map_err(NotifyError::Address)
+    }
+
     fn winfo_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
-        let presentity = self.addresses.xmpp_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
+        let presentity = self.user_of_dialog(&request.from, self.addresses.xmpp_user_to_jid(&request.from))?.into_bare();
+        if self.addresses.is_sip_user(&presentity.clone().into()) {
+            return Err(NotifyError::Address(AddressError::Loop));
+        }
         let document = winfo::Document::parse(&request.body).map_err(NotifyError::Winfo)?;
         // The host's pua kept the subscription over a restart of ours.
         self.link.shared().answer_for(presentity.as_str());
@@ -233,7 +251,7 @@ enum NotifyError {
     Event,
     /// There is no Subscription-State, or none that RFC 6665 knows.
     SubscriptionState,
-    Address(crate::address::AddressError),
+    Address(AddressError),
     Pidf(BodyError),
     Winfo(BodyError),
 }

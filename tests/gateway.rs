@@ -19,6 +19,8 @@ mod publications;
 mod questions;
 #[path = "gateway/refused.rs"]
 mod refused;
+#[path = "gateway/renamed.rs"]
+mod renamed;
 #[path = "gateway/subscriptions.rs"]
 mod subscriptions;
 #[path = "gateway/watchers.rs"]

@@ -46,6 +46,8 @@ use watcher::Watchers;
 #[derive(Debug)]
 pub struct Gateway {
     addresses: Addresses,
+    /// That of the map of addresses when names were last compared.
+    generation: u64,
     /// Our domain on the XMPP side.
     domain: String,
     subscriptions: Subscriptions,
@@ -65,6 +67,7 @@ impl Gateway {
         let Backend::Component(component) = &config.backend;
         Self {
             addresses: config.addresses.clone(),
+            generation: config.addresses.generation(),
             domain: component.domain.clone(),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
@@ -89,12 +92,14 @@ impl Gateway {
 
     /// Time has passed: call it about once a second.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.follow_the_map(now, actions);
         self.subscriptions.tick(now, actions);
         self.publications.tick(now, actions);
     }
 
     /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
     pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
+        self.follow_the_map(now, actions);
         let done = match stanza::Addresses::of(stanza) {
             // The server takes care of that; answering would only keep the loop alive.
             Ok(addresses) if self.addresses.is_sip_user(&addresses.from) => {
@@ -131,15 +136,18 @@ impl Gateway {
 
     /// An event from the SIP side.
     pub fn event(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
+        self.follow_the_map(now, actions);
         match event {
             Event::Stanza(stanza) => actions.push(Action::Stanza(stanza)),
             Event::Notify(notify) => {
                 let addresses = &self.addresses;
+                let notify = self.subscriptions.under_its_names(notify);
                 self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
             Event::Watchers { presentity, waiting } => self.watchers.waiting(&presentity, waiting, actions),
             Event::SubscribeReply { watcher, presentity, status } => {
-                self.subscriptions.reply(now, &(watcher, presentity), status, actions);
+                let pair = self.subscriptions.names((watcher, presentity));
+                self.subscriptions.reply(now, &pair, status, actions);
             }
         }
     }
@@ -153,10 +161,23 @@ impl Gateway {
 
     /// The host did not take a SUBSCRIBE.
     pub fn subscribe_refused(&mut self, now: Instant, refused: &sip::Subscribe, actions: &mut Vec<Action>) {
-        let jid = |uri: &str| self.addresses.sip_to_jid(uri.as_bytes()).ok().map(|jid| jid.into_bare().into_inner());
-        if let (Some(watcher), Some(presentity)) = (jid(&refused.watcher), jid(&refused.presentity)) {
-            self.subscriptions.refused(now, &(watcher, presentity), actions);
+        let uris = Uris { watcher: refused.watcher.clone(), presentity: refused.presentity.clone() };
+        if let Some(today) = pair(&self.addresses, &uris) {
+            let pair = self.subscriptions.names(today);
+            self.subscriptions.refused(now, &pair, actions);
         }
+    }
+
+    /// The operator may have changed the map of addresses: what was translated before is compared with it once.
+    fn follow_the_map(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let generation = self.addresses.generation();
+        if generation == self.generation {
+            return;
+        }
+        self.generation = generation;
+        let addresses = &self.addresses;
+        self.subscriptions.rename(|uris| pair(addresses, uris));
+        self.publications.rename(now, |jid| addresses.jid_to_sip(&Jid::new(jid).ok()?).ok(), actions);
     }
 
     fn addressed(
@@ -204,7 +225,7 @@ impl Gateway {
             return Ok(());
         }
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
-        let uris = Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? };
+        let uris = self.uris(&pair, from, to, kind)?;
         match kind {
             PresenceType::Available => self.available(now, stanza, from, pair.1, actions),
             PresenceType::Unavailable => self.publications.unavailable(from.as_str(), &pair.1, actions),
@@ -231,14 +252,43 @@ impl Gateway {
         self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
     }
 
+    fn uris(&self, pair: &Pair, from: &Jid, to: &Jid, kind: PresenceType) -> Result<Uris, StanzaError> {
+        match kind {
+            PresenceType::Subscribe | PresenceType::Unsubscribe | PresenceType::Probe => match self.subscriptions.uris(pair) {
+                // The dialog has the URIs that it was made with.
+                Some(uris) => Ok(uris.clone()),
+                None => Ok(Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? }),
+            },
+            // Said to whom a server has on its list, be it by a name from before.
+            PresenceType::Available
+            | PresenceType::Unavailable
+            | PresenceType::Subscribed
+            | PresenceType::Unsubscribed
+            | PresenceType::Error => {
+                let presentity = self.addresses.jid_to_sip_loosely(to).map_err(failure::address_error)?;
+                Ok(Uris { watcher: self.to_sip(from)?, presentity })
+            }
+        }
+    }
+
     fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
         self.addresses.jid_to_sip(jid).map_err(failure::address_error)
     }
 }
 
+/// The URIs of a subscription that is new to us. Names of a dialog from before a change of the map can be those of anybody.
 fn uris(addresses: &Addresses, (watcher, presentity): &Pair) -> Option<Uris> {
-    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| addresses.jid_to_sip(&jid).ok());
-    Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
+    let [watcher, presentity] = [Jid::new(watcher).ok()?, Jid::new(presentity).ok()?];
+    if addresses.is_mapped() && (addresses.is_sip_user(&watcher) || !addresses.is_sip_user(&presentity)) {
+        return None;
+    }
+    Some(Uris { watcher: addresses.jid_to_sip(&watcher).ok()?, presentity: addresses.jid_to_sip(&presentity).ok()? })
+}
+
+/// What the map of today makes of the URIs of a subscription.
+fn pair(addresses: &Addresses, uris: &Uris) -> Option<Pair> {
+    let jid = |uri: &str| addresses.sip_to_jid_loosely(uri.as_bytes()).ok().map(|jid| jid.into_bare().into_inner());
+    Some((jid(&uris.watcher)?, jid(&uris.presentity)?))
 }
 
 /// A presence stanza that says nothing but its type.

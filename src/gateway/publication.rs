@@ -69,6 +69,10 @@ impl Publications {
                 if known.publish == publish {
                     return;
                 }
+                if known.publish.presentity != publish.presentity {
+                    // The map gave this user another SIP URI: the state under the old one would stay until it runs out.
+                    actions.push(take_away(known.publish.clone()));
+                }
                 self.due.remove(&(known.due, jid.to_owned()));
                 known.publish = publish.clone();
                 known.due = due;
@@ -120,6 +124,24 @@ impl Publications {
         actions.extend(asked.into_iter().map(|(user, shown_to)| presence_stanza(shown_to, user, "probe")));
     }
 
+    /// The map of addresses changed. `today` gives the SIP URI of a full JID. Who has another one is asked for the presence to publish
+    /// under it; who does not answer is taken away.
+    pub(super) fn rename(&mut self, now: Instant, today: impl Fn(&str) -> Option<String>, actions: &mut Vec<Action>) {
+        let deadline = now.checked_add(CONFIRM).unwrap_or(now);
+        let mut asked: BTreeMap<&str, &str> = BTreeMap::new();
+        for (jid, known) in &mut self.known {
+            if today(jid).as_deref() == Some(known.publish.presentity.as_str()) {
+                continue;
+            }
+            known.trust = Trust::Doubtful;
+            self.due.remove(&(known.due, jid.clone()));
+            known.due = deadline;
+            self.due.insert((deadline, jid.clone()), ());
+            asked.extend(known.shown_to.first().map(|shown_to| (jid.split('/').next().unwrap_or(jid), shown_to.as_str())));
+        }
+        actions.extend(asked.into_iter().map(|(user, shown_to)| presence_stanza(shown_to, user, "probe")));
+    }
+
     /// Refreshes what runs out, takes away what did not answer.
     pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for _ in 0..PER_TICK {
@@ -147,13 +169,17 @@ impl Publications {
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
         let Some(known) = self.known.remove(jid) else { return };
         self.due.remove(&(known.due, jid.to_owned()));
-        actions.push(Action::Publish(sip::Publish { body: None, expires: 0, ..known.publish }));
+        actions.push(take_away(known.publish));
     }
 
     fn resources(&self, bare: &str) -> Vec<String> {
         // '0' follows '/': between the two are all of the user's full JIDs.
         self.known.range(format!("{bare}/")..format!("{bare}0")).map(|(jid, _)| jid.clone()).collect()
     }
+}
+
+fn take_away(publish: sip::Publish) -> Action {
+    Action::Publish(sip::Publish { body: None, expires: 0, ..publish })
 }
 
 impl Publication {

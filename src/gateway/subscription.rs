@@ -12,6 +12,8 @@
 //!
 //! A 2xx says nothing (RFC 8048 §5.2.1), nor does a NOTIFY pending: only the first NOTIFY active is `subscribed`.
 
+mod renamed;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -67,6 +69,8 @@ pub(super) struct Subscriptions {
     /// When to look at which again, earliest first. An entry is valid as long as its subscription still says the same time.
     due: BTreeMap<(Instant, Pair), ()>,
     stream: Stream,
+    /// What the map of today makes of the URIs of a subscription, and the names that it has.
+    renamed: HashMap<Pair, Pair>,
     /// What ended while the stream was down: told when it stands again.
     farewells: Vec<Action>,
 }
@@ -135,6 +139,7 @@ impl Subscriptions {
                 actions.push(presence_error(&pair.1, &pair.0, &StanzaError::new(Condition::ResourceConstraint)));
                 return;
             }
+            self.supersede(&pair, actions);
             let announce = if wish == Wish::Subscribe { Announce::Due } else { Announce::Done };
             self.known.insert(pair.clone(), Subscription::new(uris, Phase::Asked, announce));
             self.subscribe(now, &pair, actions);

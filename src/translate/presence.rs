@@ -122,6 +122,35 @@ impl std::fmt::Display for PresenceError {
 
 impl std::error::Error for PresenceError {}
 
+impl TuplePresence {
+    /// Gives the finished stanza other addresses: `from` and `to`, bare, as they are and as they become.
+    pub(crate) fn readdress(&mut self, is: (&str, &str), becomes: (&str, &str)) {
+        let [old, new] = [is, becomes].map(|(from, to)| start_tag(from, &self.resource, to));
+        if let Some(rest) = self.stanza.strip_prefix(&old) {
+            self.stanza = [&new, rest].concat();
+        }
+    }
+}
+
+/// What every stanza of this module begins with.
+fn start_tag(from: &str, resource: &str, to: &str) -> String {
+    let mut xml = XmlWriter::new();
+    address(&mut xml, from, resource, to);
+    let mut empty = xml.finish();
+    // It ends in `/>`: attributes may follow.
+    empty.truncate(empty.len().saturating_sub(2));
+    empty
+}
+
+fn address(xml: &mut XmlWriter, from: &str, resource: &str, to: &str) {
+    xml.open("presence");
+    match resource {
+        "" => xml.attribute("from", from),
+        resource => xml.attribute("from", &[from, "/", resource].concat()),
+    };
+    xml.attribute("to", to);
+}
+
 struct Addressing<'a> {
     from: &'a str,
     resource: &'a str,
@@ -131,12 +160,7 @@ struct Addressing<'a> {
 
 fn stanza(document: &Document, tuple: &Tuple, availability: Availability, addressing: &Addressing<'_>) -> String {
     let mut xml = XmlWriter::new();
-    xml.open("presence");
-    match addressing.resource {
-        "" => xml.attribute("from", addressing.from),
-        resource => xml.attribute("from", &[addressing.from, "/", resource].concat()),
-    };
-    xml.attribute("to", addressing.to);
+    address(&mut xml, addressing.from, addressing.resource, addressing.to);
     if availability == Availability::Unavailable {
         xml.attribute("type", "unavailable");
     }

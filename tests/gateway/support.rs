@@ -29,14 +29,11 @@ pub struct Scene {
 impl Scene {
     /// With the stream up and nothing remembered.
     pub fn new() -> Self {
-        let parameters = Parameters {
-            xmpp_domain: Some("sip.example.com".into()),
-            xmpp_password: Some("secret".into()),
-            server_address: Some("sip:gateway@sip.example.com".into()),
-            ..Parameters::default()
-        };
-        let config = Config::from_parameters(&parameters).unwrap();
-        let mut scene = Self { gateway: Gateway::new(&config, 1), now: Instant::now(), cseq: 0 };
+        Self::with(&config())
+    }
+
+    pub fn with(config: &Config) -> Self {
+        let mut scene = Self { gateway: Gateway::new(config, 1), now: Instant::now(), cseq: 0 };
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
     }
@@ -121,6 +118,16 @@ impl Scene {
         self.gateway.tick(self.now, &mut actions);
         lines(actions)
     }
+}
+
+pub fn config() -> Config {
+    let parameters = Parameters {
+        xmpp_domain: Some("sip.example.com".into()),
+        xmpp_password: Some("secret".into()),
+        server_address: Some("sip:gateway@sip.example.com".into()),
+        ..Parameters::default()
+    };
+    Config::from_parameters(&parameters).unwrap()
 }
 
 pub fn lines(actions: Vec<Action>) -> Vec<String> {
