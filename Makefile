@@ -62,6 +62,7 @@ OPENSIPS_MODULES ?= $(or $(firstword $(wildcard /usr/lib/*/opensips/modules /usr
 prefix = $(if $(findstring /lib,$(1)),$(firstword $(subst /lib, ,$(1))),$(PREFIX))
 
 KAMAILIO_DOCS := $(call prefix,$(KAMAILIO_FOUND))/share/doc/kamailio
+KAMAILIO_SHARE := $(call prefix,$(KAMAILIO_FOUND))/share/kamailio
 OPENSIPS_SHARE := $(call prefix,$(OPENSIPS_MODULES))/share
 
 # $(call need,test,sentence)
@@ -123,13 +124,18 @@ install:
 	if [ -f build/kamailio/xmpp_gateway.so ]; then set -e; \
 		install -D -m 644 build/kamailio/xmpp_gateway.so "$(DESTDIR)$(KAMAILIO_FOUND)/xmpp_gateway.so"; \
 		install -D -m 644 -t "$(DESTDIR)$(KAMAILIO_DOCS)/xmpp_gateway" module-docs/kamailio/*; \
-		install -D -m 644 -t "$(DESTDIR)$(KAMAILIO_DOCS)/examples/xmpp_gateway" cfg-examples/kamailio/*; fi
+		install -D -m 644 -t "$(DESTDIR)$(KAMAILIO_DOCS)/examples/xmpp_gateway" cfg-examples/kamailio/*; \
+		install -D -m 644 -t "$(DESTDIR)$(KAMAILIO_SHARE)/db_sqlite" db/sqlite/*; \
+		install -D -m 644 -t "$(DESTDIR)$(KAMAILIO_SHARE)/mysql" db/mysql/*; \
+		install -D -m 644 -t "$(DESTDIR)$(KAMAILIO_SHARE)/postgres" db/postgres/*; fi
 	if [ -f build/opensips/xmpp_gateway.so ]; then set -e; \
 		install -D -m 644 build/opensips/xmpp_gateway.so "$(DESTDIR)$(OPENSIPS_MODULES)/xmpp_gateway.so"; \
 		install -D -m 644 module-docs/opensips/README.md "$(DESTDIR)$(OPENSIPS_SHARE)/doc/opensips/README.xmpp_gateway"; \
-		install -D -m 644 -t "$(DESTDIR)$(OPENSIPS_SHARE)/opensips/examples" cfg-examples/opensips/*; fi
+		install -D -m 644 -t "$(DESTDIR)$(OPENSIPS_SHARE)/opensips/examples" cfg-examples/opensips/*; \
+		for database in sqlite mysql postgres; do \
+			install -D -m 644 -t "$(DESTDIR)$(OPENSIPS_SHARE)/opensips/$$database" db/$$database/*; done; fi
 	install -d "$(DESTDIR)$(DOCS)"
-	cp -R module-docs cfg-examples README.md LICENSE "$(DESTDIR)$(DOCS)/"
+	cp -R module-docs cfg-examples db README.md LICENSE "$(DESTDIR)$(DOCS)/"
 
 demo:
 	tests/e2e/install.sh

@@ -30,6 +30,8 @@ pub struct Parameters {
     pub outbound_proxy: Option<String>,
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
+    pub db_url: Option<String>,
+    pub address_table: Option<String>,
 }
 
 /// Everything the operator decided, checked.
@@ -45,6 +47,17 @@ pub struct Config {
     pub server_address: String,
     /// Next hop of SUBSCRIBE and PUBLISH, and the watcher of presence.winfo; a SIP URI.
     pub presence_server: Option<String>,
+    /// Where users stand whose address the operator chose (`db_url`, `address_table`); `None`: the scheme is for all.
+    pub address_table: Option<AddressTable>,
+}
+
+/// A table of the host's database.
+#[derive(Debug, Clone)]
+pub struct AddressTable {
+    /// The host's database URL: it holds a password, mostly.
+    pub url: Secret,
+    /// The table's name.
+    pub name: String,
 }
 
 /// How we reach the XMPP network.
@@ -116,6 +129,12 @@ pub const DEFAULT_COMPONENT_PORT: u16 = 5347;
 
 const DEFAULT_HOST: &str = "127.0.0.1";
 
+/// The table of mapped users, where `address_table` is not set.
+const DEFAULT_ADDRESS_TABLE: &str = "xmpp_address";
+
+/// The longest name of a table in the databases that there are.
+const MAX_TABLE_NAME: usize = 63;
+
 const TAKES_DOMAIN: &str = "a domain name, as in \"sip.example.com\"";
 const TAKES_URI: &str = "a SIP URI, as in \"sip:gateway@sip.example.com:5060\"";
 const TAKES_SEPARATOR: &str = "one to eight ASCII characters that no domain has, as in \"*\"";
@@ -133,6 +152,7 @@ impl Config {
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
+            address_table: address_table(parameters)?,
             backend,
         })
     }
@@ -226,6 +246,25 @@ fn pairs(parameters: &Parameters, component: &Component) -> Result<Vec<DomainPai
         }
     }
     Ok(pairs)
+}
+
+fn address_table(parameters: &Parameters) -> Result<Option<AddressTable>, Error> {
+    let Some(url) = &parameters.db_url else { return Ok(None) };
+    let is_url = url
+        .split_once(':')
+        .is_some_and(|(driver, _)| !driver.is_empty() && driver.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+    if !is_url {
+        // It may hold a password all the same.
+        let takes = "a database URL, as in \"mysql://user:password@localhost/kamailio\" or \"sqlite:///var/lib/kamailio.sqlite\"";
+        return Err(Error { parameter: "db_url", value: Some("(not shown)".to_owned()), takes });
+    }
+    let name = parameters.address_table.as_deref().unwrap_or(DEFAULT_ADDRESS_TABLE);
+    // It becomes part of a query.
+    if name.is_empty() || name.len() > MAX_TABLE_NAME || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        let takes = "the name of a table: 1 to 63 letters, digits and underscores";
+        return Err(Error { parameter: "address_table", value: Some(name.to_owned()), takes });
+    }
+    Ok(Some(AddressTable { url: Secret::new(url.clone()), name: name.to_owned() }))
 }
 
 fn required<'a>(parameter: &'static str, value: Option<&'a str>, takes: &'static str) -> Result<&'a str, Error> {
@@ -354,8 +393,40 @@ mod tests {
     }
 
     #[test]
-    fn no_debug_output_shows_the_password() {
-        let config = Config::from_parameters(&minimal()).unwrap();
+    fn no_debug_output_shows_a_password() {
+        let parameters = Parameters { db_url: Some("mysql://us:s3cret@localhost/db".into()), ..minimal() };
+        let config = Config::from_parameters(&parameters).unwrap();
         assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn without_a_database_there_is_no_table() {
+        let parameters = Parameters { address_table: Some("xmpp_address".into()), ..minimal() };
+        assert!(Config::from_parameters(&parameters).unwrap().address_table.is_none());
+    }
+
+    #[test]
+    fn the_table_has_a_name_of_its_own_or_the_usual_one() {
+        for (given, name) in [(None, "xmpp_address"), (Some("names_2"), "names_2")] {
+            let (db_url, address_table) = (Some("sqlite:///db".into()), given.map(str::to_owned));
+            let config = Config::from_parameters(&Parameters { db_url, address_table, ..minimal() }).unwrap();
+            assert_eq!(config.address_table.unwrap().name, name);
+        }
+    }
+
+    #[test]
+    fn a_table_is_no_place_for_sql() {
+        for name in ["", "a b", "a;drop table b", "a'", "\"a\"", "a--", &"a".repeat(64)] {
+            let parameters = Parameters { db_url: Some("sqlite:///db".into()), address_table: Some(name.into()), ..minimal() };
+            assert!(refusal(&parameters).starts_with("parameter address_table is \""), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_no_url_is_not_shown() {
+        for url in ["", "s3cret", ":s3cret", "my sql://s3cret"] {
+            let refusal = refusal(&Parameters { db_url: Some(url.into()), ..minimal() });
+            assert!(refusal.starts_with("parameter db_url is \"(not shown)\"; it takes a database URL"), "{refusal}");
+        }
     }
 }

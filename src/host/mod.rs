@@ -14,6 +14,7 @@
 //! - **H5** We copy out, the host copies in: memory changes no owner, and is freed by the allocator that made it.
 //! - **H6** No panic crosses the border: every entry point runs under [`guard`].
 
+pub(crate) mod database;
 pub(crate) mod guard;
 mod pending;
 

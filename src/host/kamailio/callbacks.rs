@@ -17,7 +17,9 @@ use super::msg;
 use super::msg::Received;
 use super::presence;
 use super::process;
+use super::rpc;
 use super::sys;
+use crate::host::database::AddressTable;
 use crate::host::guard;
 use crate::sip::Request;
 use crate::worker::ScriptResult;
@@ -121,6 +123,15 @@ pub(super) extern "C" fn kemi_req_winfo(_msg: *mut sys::sip_msg, request_uri: *m
         let expires = unsafe { msg::text_at(expires) };
         winfo(request_uri, expires)
     })
+}
+
+/// RPC `xmpp_gateway.address_reload`: in whatever process took the command.
+pub(super) unsafe extern "C" fn address_reload(rpc: *mut sys::rpc_t, context: *mut c_void) {
+    guard::answer((), || {
+        let loaded = GATEWAY.get().and_then(|gateway| gateway.address_table.as_ref()).map(AddressTable::load);
+        // SAFETY: [H2] the command's functions and context, good until we return.
+        unsafe { rpc::answer(rpc, context, loaded) };
+    });
 }
 
 /// tm: a MESSAGE of ours was answered, or not in time; then, its transaction goes. Runs in any worker, or in a timer process.

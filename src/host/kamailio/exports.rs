@@ -51,7 +51,7 @@ static exports: Table<sys::module_exports> = Table::new(sys::module_exports {
     dlflags: 0,
     cmds: COMMANDS.pointer(),
     params: PARAMETERS.pointer(),
-    rpc_methods: ptr::null_mut(),
+    rpc_methods: RPC.pointer(),
     pv_items: ptr::null_mut(),
     response_f: None,
     init_mod_f: Some(callbacks::mod_init),
@@ -68,6 +68,22 @@ static COMMANDS: Table<[sys::cmd_export; 4]> = Table::new([
         ..command(c"pua_xmpp_req_winfo", callbacks::req_winfo, 2)
     },
     sys::cmd_export { name: ptr::null_mut(), function: None, param_no: 0, fixup: None, free_fixup: None, flags: 0 },
+]);
+
+/// Commands that an operator gives while the server runs.
+static RPC: Table<[sys::rpc_export_t; 2]> = Table::new([
+    sys::rpc_export_t {
+        name: c"xmpp_gateway.address_reload".as_ptr(),
+        function: Some(callbacks::address_reload),
+        doc_str: ADDRESS_RELOAD.pointer(),
+        flags: 0,
+    },
+    sys::rpc_export_t { name: ptr::null(), function: None, doc_str: ptr::null_mut(), flags: 0 },
+]);
+
+static ADDRESS_RELOAD: Table<[*const c_char; 2]> = Table::new([
+    c"Reads the table of users whose address on the other side is chosen anew (address_table).".as_ptr(),
+    ptr::null(),
 ]);
 
 type Command = unsafe extern "C" fn(*mut sys::sip_msg, *mut c_char, *mut c_char) -> c_int;
@@ -126,7 +142,7 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-const NAMES: usize = 12;
+const NAMES: usize = 14;
 
 const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
@@ -141,6 +157,8 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"outbound_proxy", set: Set::Text(|all, value| all.outbound_proxy = Some(value)) },
     Parameter { name: c"server_address", set: Set::Text(|all, value| all.server_address = Some(value)) },
     Parameter { name: c"presence_server", set: Set::Text(|all, value| all.presence_server = Some(value)) },
+    Parameter { name: c"db_url", set: Set::Text(|all, value| all.db_url = Some(value)) },
+    Parameter { name: c"address_table", set: Set::Text(|all, value| all.address_table = Some(value)) },
 ];
 
 /// Each parameter twice, for both types that a script can write: the wrong one is refused with a sentence of ours.
@@ -157,6 +175,8 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
     parameter::<9>(),
     parameter::<10>(),
     parameter::<11>(),
+    parameter::<12>(),
+    parameter::<13>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

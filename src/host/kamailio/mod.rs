@@ -6,18 +6,22 @@
 //! msg        sip_msg -> sip::Request, copied
 //! calls      sip::Message, Publish, Subscribe -> tm, pua
 //! presence   who may see an XMPP user: asked by the presence server
+//! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
+//! rpc        what commands answer
 //! log        the log crate on LOG
 //! sys        bindgen; wrapper.h, shim.c and build.rs make it
 //! ```
 
 mod callbacks;
 mod calls;
+mod db;
 mod exports;
 mod log;
 mod msg;
 mod presence;
 mod process;
+mod rpc;
 mod sys;
 
 use std::ffi::CStr;
@@ -28,6 +32,8 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host::database::AddressTable;
+use crate::host::database::DatabaseError;
 use crate::host::pending::Pending;
 use crate::link;
 use crate::link::Receiver;
@@ -41,6 +47,8 @@ struct Gateway {
     binds: Binds,
     /// The last NOTIFY comes when pua has forgotten the dialog.
     pending: Pending,
+    /// Where a database is configured.
+    address_table: Option<AddressTable<db::Driver>>,
 }
 
 /// The functions of other modules that we call.
@@ -76,6 +84,8 @@ enum StartError {
     Missing(&'static str, &'static str),
     /// The kernel gave no link.
     Link(io::Error),
+    /// The table of mapped users.
+    Database(DatabaseError),
     /// The core gave no room for our process or settings.
     Core(&'static str),
 }
@@ -86,6 +96,7 @@ impl fmt::Display for StartError {
             Self::Parameter(error) => error.fmt(f),
             Self::Missing(module, purpose) => write!(f, "module {module} is not loaded: {purpose}; load it before xmpp_gateway"),
             Self::Link(error) => write!(f, "no link between the SIP workers and the XMPP process: {error}"),
+            Self::Database(error) => error.fmt(f),
             Self::Core(what) => write!(f, "Kamailio refused {what}"),
         }
     }
@@ -93,14 +104,16 @@ impl fmt::Display for StartError {
 
 /// mod_init: parameters become the configuration, the link is made, other modules are bound.
 fn start() -> Result<(), StartError> {
-    let config = Config::from_parameters(&exports::parameters()).map_err(StartError::Parameter)?;
+    let mut config = Config::from_parameters(&exports::parameters()).map_err(StartError::Parameter)?;
     let binds = bind()?;
+    // Before anybody copies the addresses out of the configuration.
+    let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
     let worker = Worker::new(&config, sender);
     let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
     process::announce().map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
-    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending });
+    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, address_table });
     Ok(())
 }
 

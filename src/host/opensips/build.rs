@@ -26,7 +26,7 @@ const PRINT_DEFS: &str =
     "include Makefile\n.PHONY: xmpp_gateway_defs\nxmpp_gateway_defs:\n\t@for d in $(DEFS); do printf '%s\\n' \"$$d\"; done\n";
 
 /// Our contract with the host: what the module uses of it.
-const TYPES: [&str; 18] = [
+const TYPES: [&str; 24] = [
     "module_exports",
     "cmd_export_",
     "param_export_",
@@ -45,8 +45,24 @@ const TYPES: [&str; 18] = [
     "presence_api_t",
     "subs_t",
     "sr_core_states",
+    "db_func",
+    "db_cap",
+    "db_con_t",
+    "db_res",
+    "db_row",
+    "mi_export_",
 ];
-const FUNCTIONS: [&str; 4] = ["parse_from_header", "ipc_handle_job", "sr_get_core_status", "host_.*"];
+const FUNCTIONS: [&str; 9] = [
+    "parse_from_header",
+    "ipc_handle_job",
+    "sr_get_core_status",
+    "db_bind_mod",
+    "db_table_version",
+    "init_mi_result_object",
+    "init_mi_error_extra",
+    "add_mi_number",
+    "host_.*",
+];
 const VALUES: [&str; 20] = [
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",

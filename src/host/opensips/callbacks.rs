@@ -2,15 +2,18 @@
 
 use std::ffi::c_int;
 use std::ffi::c_void;
+use std::ptr;
 
 use super::MODULE;
 use super::calls;
 use super::log;
+use super::mi;
 use super::msg;
 use super::msg::Wanted;
 use super::presence;
 use super::process;
 use super::sys;
+use crate::host::database::AddressTable;
 use crate::host::guard;
 use crate::worker::ScriptResult;
 
@@ -95,6 +98,13 @@ pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
             return ScriptResult::Failed;
         };
         module.worker.winfo_result(&subscribe, calls::subscribe(module, &subscribe))
+    })
+}
+
+/// MI `xmpp_address_reload`: in whatever process took the command.
+pub(super) unsafe extern "C" fn address_reload(_: *const sys::mi_params_t, _: *mut sys::mi_handler) -> *mut sys::mi_response_t {
+    guard::answer(ptr::null_mut(), || {
+        mi::answer(MODULE.get().and_then(|module| module.address_table.as_ref()).map(AddressTable::load))
     })
 }
 

@@ -33,6 +33,7 @@ pub(super) static exports: Table<sys::module_exports> = Table({
     module.deps = (&raw const DEPENDENCIES).cast();
     module.cmds = (&raw const COMMANDS).cast();
     module.params = (&raw const PARAMS).cast();
+    module.mi_cmds = (&raw const MI).cast();
     module.procs = (&raw const PROCESSES).cast();
     module.init_f = Some(callbacks::mod_init);
     module
@@ -45,6 +46,8 @@ const NAME: &CStr = c"xmpp_gateway";
 const EMPTY_MODULE: sys::module_exports = unsafe { zeroed() };
 // SAFETY: [H3] as above.
 const EMPTY_COMMAND: sys::cmd_export_t = unsafe { zeroed() };
+// SAFETY: [H3] as above.
+const EMPTY_MI: sys::mi_export_t = unsafe { zeroed() };
 // SAFETY: [H3] as above.
 const EMPTY_PROCESS: sys::proc_export_t = unsafe { zeroed() };
 // SAFETY: [H3] as above.
@@ -85,6 +88,19 @@ const fn command<const N: usize>(name: &'static CStr, function: Command, takes: 
     command
 }
 
+/// Commands that an operator gives while the server runs.
+static MI: Table<[sys::mi_export_t; 2]> = Table([
+    {
+        let mut command = EMPTY_MI;
+        command.name = c"xmpp_address_reload".as_ptr().cast_mut();
+        command.help =
+            c"reads the table of users whose address on the other side is chosen anew (address_table)".as_ptr().cast_mut();
+        command.recipes[0].cmd = Some(callbacks::address_reload);
+        command
+    },
+    EMPTY_MI,
+]);
+
 /// Each parameter as string and as integer (see [`parameters`]), and the end.
 static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table([
     parameter::<0>(),
@@ -99,6 +115,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<9>(),
     parameter::<10>(),
     parameter::<11>(),
+    parameter::<12>(),
+    parameter::<13>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
@@ -133,6 +151,12 @@ static DEPENDENCIES: Table<Dependencies> = Table({
     // Optional; where they are, they come first, so that the event is there when we look for it.
     modules[2] = dependency(c"presence", sys::DEP_SILENT);
     modules[3] = dependency(c"presence_xml", sys::DEP_SILENT);
+    // Any database module that is there: db_url may name it.
+    modules[4] = sys::module_dependency_t {
+        mod_type: sys::MOD_TYPE_SQLDB,
+        mod_name: ptr::null_mut(),
+        type_: sys::DEP_SILENT.unsigned_abs(),
+    };
     Dependencies { modules, parameters: [EMPTY_PARAMETER_DEPENDENCY] }
 });
 

@@ -7,6 +7,8 @@
 //! msg         sip_msg -> sip::Request, copied
 //! calls       sip::Message, Publish, Subscribe -> tm, pua
 //! presence    who may see an XMPP user, for the presence server
+//! db          the table of mapped users: the host's database API
+//! mi          what commands answer
 //! process     the extra process: IPC, Host
 //! log         the log crate on LM_*
 //! sys         bindgen; wrapper.h, shim.c and build.rs make it
@@ -14,8 +16,10 @@
 
 mod callbacks;
 mod calls;
+mod db;
 mod exports;
 mod log;
+mod mi;
 mod msg;
 mod parameters;
 mod presence;
@@ -29,6 +33,8 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host::database::AddressTable;
+use crate::host::database::DatabaseError;
 use crate::host::pending::Pending;
 use crate::link;
 use crate::worker::Worker;
@@ -46,6 +52,19 @@ struct Module {
     pending: Pending,
     /// Where this server serves presence itself.
     presence: Option<Presence>,
+    /// Where a database is configured.
+    address_table: Option<AddressTable<db::Driver>>,
+}
+
+/// The type of a C function pointer that was checked not to be NULL.
+type Function<T> = <T as Checked>::Function;
+
+trait Checked {
+    type Function;
+}
+
+impl<F> Checked for Option<F> {
+    type Function = F;
 }
 
 /// Set once, in mod_init; every process inherits it through fork.
@@ -60,6 +79,8 @@ enum StartError {
     Link(io::Error),
     /// This module of the host gave no functions.
     Bind(&'static str),
+    /// The table of mapped users.
+    Database(DatabaseError),
     /// The host has no shared memory left.
     Memory,
     /// pua refused our callback.
@@ -74,6 +95,7 @@ impl fmt::Display for StartError {
             Self::Config(error) => error.fmt(f),
             Self::Link(error) => write!(f, "the link to the XMPP process could not be made: {error}"),
             Self::Bind(module) => write!(f, "the functions of module {module} could not be had; it must be loaded too"),
+            Self::Database(error) => error.fmt(f),
             Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
             Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
             Self::Twice => f.write_str("the module was started twice"),
@@ -83,7 +105,9 @@ impl fmt::Display for StartError {
 
 /// mod_init: everything that the processes share, before the host forks.
 fn start() -> Result<(), StartError> {
-    let config = Config::from_parameters(&parameters::taken()).map_err(StartError::Config)?;
+    let mut config = Config::from_parameters(&parameters::taken()).map_err(StartError::Config)?;
+    // Before anybody copies the addresses out of the configuration.
+    let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
     let worker = Worker::new(&config, sender);
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
@@ -91,7 +115,7 @@ fn start() -> Result<(), StartError> {
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
     let pending = pending().ok_or(StartError::Memory)?;
     let presence = Presence::bind();
-    MODULE.set(Module { config, worker, receiver, tm, pua, pending, presence }).map_err(|_| StartError::Twice)
+    MODULE.set(Module { config, worker, receiver, tm, pua, pending, presence, address_table }).map_err(|_| StartError::Twice)
 }
 
 /// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.

@@ -108,6 +108,10 @@ class Kamailio:
         """Makes the presence server ask the rules of this presentity again."""
         return self.rpc("presence.refreshWatchers", presentity, "presence", 0)
 
+    def reload_addresses(self):
+        """Has the gateway read its address table anew; what it answers."""
+        return self.rpc("xmpp_gateway.address_reload")["result"]
+
     def stop(self):
         return self.process.stop() if self.process else 0.0
 

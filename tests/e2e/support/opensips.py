@@ -152,6 +152,10 @@ class OpenSips:
         """Makes the presence server ask the rules of this presentity again."""
         return self.rpc("refresh_watchers", presentity, "presence", 0)
 
+    def reload_addresses(self):
+        """Has the gateway read its address table anew; what it answers."""
+        return self.rpc("xmpp_address_reload")["result"]
+
     def stop(self):
         return self.process.stop() if self.process else 0.0
 
