@@ -109,7 +109,7 @@ impl<D: Driver> AddressTable<D> {
         let driver = D::bind(url.expose())?;
         let name = CString::new(name.as_str()).map_err(|_| DatabaseError::Driver)?;
         let url = CString::new(url.expose()).map_err(|_| DatabaseError::Connect)?;
-        let map = Map::over(memory::map(WORDS).map_err(DatabaseError::Memory)?);
+        let map = Map::over(memory::words::<WORDS>().map_err(DatabaseError::Memory)?);
         let table = Self { driver, url, name, map };
         table.load()?;
         config.addresses = config.addresses.clone().with_map(table.map.clone());

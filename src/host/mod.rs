@@ -16,6 +16,8 @@
 
 pub(crate) mod database;
 pub(crate) mod guard;
+mod lanes;
+mod origin;
 mod pending;
 
 #[cfg(host = "kamailio")]

@@ -52,8 +52,9 @@ const TYPES: [&str; 24] = [
     "db_row",
     "mi_export_",
 ];
-const FUNCTIONS: [&str; 9] = [
+const FUNCTIONS: [&str; 10] = [
     "parse_from_header",
+    "ipc_dispatch_rpc",
     "ipc_handle_job",
     "sr_get_core_status",
     "db_bind_mod",

@@ -108,12 +108,22 @@ pub(super) unsafe extern "C" fn address_reload(_: *const sys::mi_params_t, _: *m
     })
 }
 
+/// A job that [`calls`] made: MESSAGEs wait in a lane. In any worker.
+pub(super) unsafe extern "C" fn send_lane(_: c_int, lane: *mut c_void) {
+    guard::answer((), || {
+        if let Some(module) = MODULE.get() {
+            // SAFETY: [H1] the host does each job once.
+            unsafe { module.lanes.do_job(lane.addr(), module) };
+        }
+    });
+}
+
 /// The final reply to a MESSAGE of ours: in any worker or, where none came, in a timer process.
 pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, completed: *mut sys::tmcb_params) {
     guard::answer((), || {
         let Some(module) = MODULE.get() else { return };
         // SAFETY: [H2] tm's parameters, alive through this call.
-        if let Some((origin, status, reason)) = unsafe { calls::message_failure(completed) } {
+        if let Some((origin, status, reason)) = unsafe { calls::message_failure(module, completed) } {
             module.worker.message_reply(&origin, status, &reason);
         }
     });
@@ -121,8 +131,11 @@ pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, c
 
 /// The transaction of a MESSAGE is gone, and with it the need for its origin.
 pub(super) unsafe extern "C" fn release_origin(block: *mut c_void) {
-    // SAFETY: [H5] the block that `calls` took from the host's shared memory, given back once.
-    guard::answer((), || unsafe { sys::host_shm_free(block) });
+    guard::answer((), || {
+        let Some(module) = MODULE.get() else { return };
+        // SAFETY: [H5] what `calls` left for this request, or NULL if it completed.
+        drop(unsafe { module.origins.take_back(block) });
+    });
 }
 
 /// The final reply to a SUBSCRIBE that pua sent for somebody: maybe for us.

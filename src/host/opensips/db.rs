@@ -69,7 +69,8 @@ impl<'a> Connection<'a> {
         let name = calls::bytes(table.to_bytes());
         // SAFETY: [H1][H5] the driver's functions and connection, and a name that lives through the call.
         let version = unsafe { sys::db_table_version(self.functions, self.handle.as_ptr(), &raw const name) };
-        Ok(u32::try_from(version).ok().map(i64::from))
+        // Where there is none it is 0 in OpenSIPS 3.4, and below 0 later.
+        Ok(u32::try_from(version).ok().filter(|version| *version > 0).map(i64::from))
     }
 
     fn rows(&mut self, table: &CStr, rows: &mut Rows) -> Result<(), DatabaseError> {

@@ -2,15 +2,13 @@
 
 use std::os::fd::BorrowedFd;
 use std::os::fd::RawFd;
-use std::process;
 use std::time::Duration;
-use std::time::SystemTime;
 
 use super::Module;
 use super::calls;
-use super::calls::Tags;
 use super::sys;
 use crate::host;
+use crate::host::lanes::Full;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
@@ -21,7 +19,7 @@ use crate::sip::Subscribe;
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, tags: Tags::new(start_number()) };
+    let mut host = OpenSips { module, pushed: 0 };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {
         while readable(wake_descriptor(), FAREWELL) {
@@ -33,14 +31,27 @@ pub(super) fn run(module: &Module) {
 /// How long the host may take to ask us to exit, once it has told us that it terminates.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// MESSAGEs after which the workers are told, before the round of work ends.
+const TOGETHER: u32 = 16;
+
 struct OpenSips<'a> {
     module: &'a Module,
-    tags: Tags,
+    /// MESSAGEs of this round of work.
+    pushed: u32,
 }
 
 impl Host for OpenSips<'_> {
     fn message(&mut self, message: &Message) -> Result<(), HostError> {
-        calls::message(self.module, &mut self.tags, message)
+        self.module.lanes.push(message).map_err(|Full| HostError::Busy)?;
+        self.pushed = self.pushed.wrapping_add(1);
+        if self.pushed.is_multiple_of(TOGETHER) {
+            self.module.lanes.offer(self.module);
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.module.lanes.have_room()
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
@@ -79,8 +90,13 @@ impl Host for OpenSips<'_> {
         Flow::Continue
     }
 
-    /// OpenSIPS needs nothing: its settings and its clock are in shared memory.
-    fn tick(&mut self) {}
+    /// OpenSIPS itself needs nothing: its settings and its clock are in shared memory.
+    fn tick(&mut self) {
+        if self.pushed != 0 {
+            self.pushed = 0;
+            self.module.lanes.offer(self.module);
+        }
+    }
 }
 
 fn wake_descriptor() -> RawFd {
@@ -106,11 +122,4 @@ fn readable(descriptor: RawFd, patience: Duration) -> bool {
     // SAFETY: [H2] one entry, which lives through the call.
     let ready = unsafe { libc::poll(&raw mut entry, 1, milliseconds) };
     ready > 0 && entry.revents & libc::POLLIN != 0
-}
-
-/// Differs between two runs of this process, and between two servers.
-fn start_number() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-    nanoseconds ^ (u64::from(process::id()) << 32)
 }
