@@ -47,6 +47,15 @@ def test_a_database_that_is_not_there_is_said_without_its_password(make, tmp_pat
     assert not [line for line in host.log().splitlines() if "s3cret" in line and "xmpp_gateway" in line]
 
 
+@pytest.mark.parametrize("make", HOSTS)
+def test_a_table_is_no_place_for_sql(make, tmp_path):
+    def edit(text):
+        anchor = 'modparam("xmpp_gateway", '
+        start = text.index(anchor)
+        return address_table.with_database(f'{text[:start]}modparam("xmpp_gateway", "address_table", "a where 1=1")\n{text[start:]}')
+    refused(make(tmp_path, edit=edit), 'parameter address_table is "a where 1=1"; it takes the name of a table')
+
+
 def refused(host, said):
     host.start(ready=False)
     try:
