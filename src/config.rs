@@ -12,6 +12,7 @@ use crate::address::Addresses;
 use crate::address::DomainPair;
 use crate::address::Scheme;
 use crate::address::SchemeError;
+use crate::sip::Uri;
 
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
@@ -40,11 +41,11 @@ pub struct Config {
     /// How addresses of one side are written on the other.
     pub addresses: Addresses,
     /// Next hop of MESSAGE, SUBSCRIBE and PUBLISH; a SIP URI.
-    pub outbound_proxy: Option<String>,
+    pub outbound_proxy: Option<Uri>,
     /// Contact of our SUBSCRIBEs: where NOTIFYs come back to; a SIP URI.
-    pub server_address: String,
+    pub server_address: Uri,
     /// Next hop of SUBSCRIBE and PUBLISH, and the watcher of presence.winfo; a SIP URI.
-    pub presence_server: Option<String>,
+    pub presence_server: Option<Uri>,
 }
 
 /// How we reach the XMPP network.
@@ -242,17 +243,13 @@ fn domain(parameter: &'static str, value: &str) -> Result<String, Error> {
     Ok(jid.domain().as_str().to_owned())
 }
 
-fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<String>, Error> {
+fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<Uri>, Error> {
     value.map(|value| uri(parameter, value)).transpose()
 }
 
 /// A cheap check: the host parses it for real. It keeps what would break a header out of every header.
-fn uri(parameter: &'static str, value: &str) -> Result<String, Error> {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"');
-    match value.strip_prefix("sip:") {
-        Some(rest) if !rest.is_empty() && rest.chars().all(plain) => Ok(value.to_owned()),
-        _ => Err(Error { parameter, value: Some(value.to_owned()), takes: TAKES_URI }),
-    }
+fn uri(parameter: &'static str, value: &str) -> Result<Uri, Error> {
+    Uri::new(value.to_owned()).ok_or_else(|| Error { parameter, value: Some(value.to_owned()), takes: TAKES_URI })
 }
 
 #[cfg(test)]

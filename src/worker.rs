@@ -17,6 +17,7 @@ use crate::sip::BodyError;
 use crate::sip::header;
 use crate::sip::pidf;
 use crate::sip::winfo;
+use crate::translate;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::message::StanzaType;
@@ -48,14 +49,15 @@ pub struct Worker {
     addresses: Addresses,
     link: Sender,
     /// Who watches the watchers: From of presence.winfo subscriptions.
-    winfo_watcher: String,
+    winfo_watcher: sip::Uri,
 }
 
 impl Worker {
     /// Takes the workers' end of the link.
     pub fn new(config: &Config, link: Sender) -> Self {
-        let winfo_watcher = address_of_record(config.presence_server.as_ref().unwrap_or(&config.server_address));
-        Self { addresses: config.addresses.clone(), link, winfo_watcher: winfo_watcher.to_owned() }
+        let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
+        let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
+        Self { addresses: config.addresses.clone(), link, winfo_watcher }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
@@ -107,7 +109,7 @@ impl Worker {
                 return None;
             }
         };
-        let presentity = self.addresses.jid_to_sip(&jid.clone().into()).ok()?;
+        let presentity = translate::uri(self.addresses.jid_to_sip(&jid.clone().into())).ok()?;
         let expires = match std::str::from_utf8(expires).map(str::trim) {
             Ok("") => WINFO_EXPIRES,
             Ok(number) => number.parse().ok().or_else(|| {

@@ -20,7 +20,7 @@ pub enum Action {
         /// The XMPP user who decided, bare JID.
         presentity: String,
         /// The same user, bare SIP URI.
-        presentity_uri: String,
+        presentity_uri: sip::Uri,
         /// What was decided.
         decision: Authorization,
     },

@@ -19,6 +19,7 @@ use crate::address::Addresses;
 use crate::config::Backend;
 use crate::config::Config;
 use crate::sip;
+use crate::translate;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::presence;
@@ -231,13 +232,13 @@ impl Gateway {
         self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
     }
 
-    fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
-        self.addresses.jid_to_sip(jid).map_err(failure::address_error)
+    fn to_sip(&self, jid: &Jid) -> Result<sip::Uri, StanzaError> {
+        translate::uri(self.addresses.jid_to_sip(jid)).map_err(failure::address_error)
     }
 }
 
 fn uris(addresses: &Addresses, (watcher, presentity): &Pair) -> Option<Uris> {
-    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| addresses.jid_to_sip(&jid).ok());
+    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| translate::uri(addresses.jid_to_sip(&jid)).ok());
     Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
 }
 
