@@ -3,6 +3,7 @@
 //! Nothing here waits, and nothing is remembered from one request to the next; what needs memory is said to the XMPP process as an
 //! [`Event`].
 
+use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::config::Config;
 use crate::gateway::action::Authorization;
@@ -85,6 +86,11 @@ impl Worker {
         };
         match event {
             Ok(event) => self.send_event(&event),
+            // It may be from before the operator's change: nobody here wants the next one either.
+            Err(error @ NotifyError::Address(AddressError::Denied)) => {
+                log::warn!("NOTIFY {} is not sent to XMPP, and its subscription ends: {error}", shown(&request.call_id));
+                ScriptResult::UnknownDialog
+            }
             Err(error) => {
                 log::warn!("NOTIFY {} is not sent to XMPP: {error}", shown(&request.call_id));
                 ScriptResult::Failed
@@ -235,7 +241,7 @@ enum NotifyError {
     Event,
     /// There is no Subscription-State, or none that RFC 6665 knows.
     SubscriptionState,
-    Address(crate::address::AddressError),
+    Address(AddressError),
     Pidf(BodyError),
     Winfo(BodyError),
 }

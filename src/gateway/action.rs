@@ -26,6 +26,16 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether SIP requests come of it.
+    pub(super) fn is_sip_traffic(&self) -> bool {
+        match self {
+            Self::Stanza(_) => false,
+            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Authorize { .. } => true,
+        }
+    }
+}
+
 /// The decision of an XMPP user on one SIP watcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authorization {

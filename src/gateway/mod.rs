@@ -9,7 +9,10 @@ pub mod publication;
 pub mod subscription;
 pub mod watcher;
 
+mod admission;
 mod iq;
+mod rate;
+mod tally;
 
 use std::time::Instant;
 
@@ -35,6 +38,8 @@ use crate::xmpp::stanza_error::StanzaError;
 use crate::xmpp::stream_error;
 use action::Action;
 use action::Authorization;
+use admission::Admission;
+use admission::Verdict;
 use event::Event;
 use publication::Publications;
 use subscription::Pair;
@@ -49,6 +54,7 @@ pub struct Gateway {
     addresses: Addresses,
     /// Our domain on the XMPP side.
     domain: String,
+    admission: Admission,
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
@@ -67,6 +73,7 @@ impl Gateway {
         Self {
             addresses: config.addresses.clone(),
             domain: component.domain.clone(),
+            admission: Admission::new(config.rate_limit),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
@@ -97,12 +104,19 @@ impl Gateway {
     /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
     pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
         let done = match stanza::Addresses::of(stanza) {
-            // The server takes care of that; answering would only keep the loop alive.
-            Ok(addresses) if self.addresses.is_sip_user(&addresses.from) => {
-                log::debug!("a stanza from {}, one of our own, is dropped", addresses.from);
+            Ok(addresses) => match self.admission.check(now, stanza, &addresses, &self.addresses) {
+                Verdict::Admitted(account) => {
+                    let before = actions.len();
+                    let done = self.addressed(now, stanza, &addresses, actions);
+                    self.admission.charge(account, actions.get(before..).unwrap_or_default());
+                    done
+                }
+                Verdict::Dropped => return Ok(()),
+                Verdict::Refused(error) => Err(error),
+            },
+            Err(AddressError::From | AddressError::To) if !self.admission.may_be_answered(now, stanza, &self.addresses) => {
                 return Ok(());
             }
-            Ok(addresses) => self.addressed(now, stanza, &addresses, actions),
             Err(AddressError::From | AddressError::To) => Err(Condition::JidMalformed.into()),
             // RFC 6120 §8.1.2: the server stamps and routes by both.
             Err(AddressError::NoFrom | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),

@@ -141,7 +141,7 @@ pub fn address_status(error: AddressError) -> u16 {
         AddressError::NoUser => 484,
         AddressError::TooLong => 414,
         AddressError::Ambiguous => 404,
-        AddressError::Foreign => 403,
+        AddressError::Denied | AddressError::Foreign => 403,
         AddressError::Loop => 482,
         AddressError::User | AddressError::Resource | AddressError::Domain => 400,
     }
@@ -151,6 +151,7 @@ pub fn address_status(error: AddressError) -> u16 {
 pub fn address_error(error: AddressError) -> StanzaError {
     StanzaError::new(match error {
         AddressError::NoUser | AddressError::Ambiguous | AddressError::Foreign | AddressError::Loop => Condition::ItemNotFound,
+        AddressError::Denied => Condition::Forbidden,
         AddressError::Scheme
         | AddressError::Sips
         | AddressError::Tel

@@ -43,7 +43,7 @@ fn errors_are_not_answered() {
 #[test]
 fn a_malformed_recipient_is_an_error_and_a_missing_sender_ends_the_stream() {
     let mut scene = Scene::new();
-    let back = scene.stanza(&format!("<message from='{ROMEO}' to='@@' id='m1'><body>Hi</body></message>"));
+    let back = scene.stanza(&format!("<message from='{ROMEO}' to='a b@sip.example.com' id='m1'><body>Hi</body></message>"));
     assert!(back[0].contains("<jid-malformed "), "{back:?}");
     let nobody = Element::parse(&format!("<message to='{JULIET}'><body>Hi</body></message>")).unwrap();
     assert!(scene.gateway.stanza(scene.now, &nobody, &mut Vec::new()).is_err());
