@@ -201,9 +201,8 @@ fn backend(parameters: &Parameters) -> Result<Backend, Error> {
 }
 
 fn secret(parameters: &Parameters) -> Result<Secret, Error> {
-    let given = parameters.xmpp_password.as_ref().filter(|secret| !secret.expose().is_empty());
-    match (given, parameters.xmpp_password_file.as_deref()) {
-        (Some(secret), None) => Ok(secret.clone()),
+    match (parameters.xmpp_password.as_ref(), parameters.xmpp_password_file.as_deref()) {
+        (Some(secret), None) if !secret.expose().is_empty() => Ok(secret.clone()),
         (None, Some(path)) => {
             let wrong = |takes| Error { parameter: "xmpp_password_file", value: Some(path.to_owned()), takes };
             secret_file::read(path).map_err(wrong)
@@ -212,7 +211,7 @@ fn secret(parameters: &Parameters) -> Result<Secret, Error> {
             let takes = "no value beside xmpp_password: the secret stands in the script or in a file";
             Err(Error { parameter: "xmpp_password_file", value: Some(path.to_owned()), takes })
         }
-        (None, None) => {
+        (_, None) => {
             let takes =
                 "the secret that the XMPP server holds for this component, or xmpp_password_file names a file that holds it";
             Err(Error { parameter: "xmpp_password", value: None, takes })

@@ -276,6 +276,45 @@ fn shown(bytes: &[u8]) -> impl std::fmt::Display + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Parameters;
+    use crate::link;
+    use crate::link::shared::StreamState;
+
+    #[test]
+    fn nothing_is_sent_to_a_domain_that_is_not_allowed_and_its_subscriptions_end() {
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@sip.example.com".into()),
+            deny_domain: vec!["*.evil.example".into()],
+            ..Parameters::default()
+        };
+        let (sender, receiver) = link::pair().unwrap();
+        let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
+        receiver.shared().set_stream(StreamState::Up);
+        for (domain, [sent, notified]) in [
+            ("a.evil.example", [ScriptResult::Failed, ScriptResult::UnknownDialog]),
+            ("evil.example", [ScriptResult::Done, ScriptResult::Done]),
+        ] {
+            let message = sip::Request {
+                request_uri: format!("sip:romeo@{domain}").into_bytes(),
+                from: b"sip:juliet@sip.example.com".to_vec(),
+                body: b"Hi".to_vec(),
+                ..sip::Request::default()
+            };
+            assert_eq!(worker.send_message(&message), sent, "{domain}");
+            let notify = sip::Request {
+                to: message.request_uri.clone(),
+                event: Some(b"presence".to_vec()),
+                subscription_state: Some(b"active".to_vec()),
+                body: Vec::new(),
+                ..message
+            };
+            assert_eq!(worker.notify(&notify), notified, "{domain}");
+            let asked = worker.winfo_subscription(format!("sip:romeo@{domain}").as_bytes(), b"");
+            assert_eq!(asked.is_some(), sent == ScriptResult::Done, "{domain}");
+        }
+    }
 
     #[test]
     fn an_address_of_record_has_neither_port_nor_parameters() {

@@ -137,7 +137,10 @@ impl Gateway {
         // Any user can make these: the log is not to be filled by one.
         let level = if self.refused.is_power_of_two() { log::Level::Warn } else { log::Level::Debug };
         log::log!(level, "a stanza of {from} is refused: {fault}; {} refused so far", self.refused);
-        if let Some((stanza, _)) = addressed {
+        if let Some((stanza, from)) = addressed
+            && !self.addresses.is_sip_user(&from)
+            && self.addresses.is_sip_address(stanza.attribute("to").unwrap_or_default())
+        {
             let error =
                 StanzaError::new(Condition::PolicyViolation).with_text(&format!("beyond a limit of the gateway: {fault}"));
             actions.extend(stanza::error_reply(stanza, &error).map(Action::Stanza));

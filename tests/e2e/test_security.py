@@ -151,4 +151,4 @@ def test_a_secret_of_the_wrong_type_is_not_logged(make, tmp_path):
     finally:
         host.kill()
     log = host.log()
-    assert "parameter xmpp_password is a number" in log and "31337007" not in log, log[-3000:]
+    assert "parameter xmpp_password is no UTF-8 text in quotes" in log and "31337007" not in log, log[-3000:]

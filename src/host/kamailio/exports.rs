@@ -204,13 +204,14 @@ pub(super) fn set(index: usize, given: &Given<'_>) -> Result<(), String> {
             set(all, value.to_owned());
         }
         (Set::Number(set), Given::Number(value)) => set(all, *value),
-        (Set::Secret(set), Given::Text(value)) => {
-            set(
-                all,
-                std::str::from_utf8(value).map_err(|_| format!("parameter {name} is not UTF-8; it takes text in UTF-8"))?.into(),
-            );
+        (Set::Secret(set), given) => {
+            let text = match given {
+                Given::Text(value) => std::str::from_utf8(value).ok(),
+                Given::Number(_) => None,
+            };
+            let text = text.ok_or_else(|| format!("parameter {name} is no UTF-8 text in quotes; it takes text in quotes"))?;
+            set(all, text.into());
         }
-        (Set::Secret(_), Given::Number(_)) => return Err(format!("parameter {name} is a number; it takes text in quotes")),
         (Set::Text(_), Given::Number(value)) => {
             return Err(format!("parameter {name} is the number {value}; it takes text in quotes"));
         }

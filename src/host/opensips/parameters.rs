@@ -78,6 +78,11 @@ pub(super) unsafe extern "C" fn set<const INDEX: usize>(kind: sys::modparam_t, v
                 ::log::error!("parameter {name} is {held}; it takes {takes}");
                 -1
             }
+            // After -1 the parser would log the whole line: mod_init refuses the secret that is empty now.
+            Err(Refusal::Secret) => {
+                ::log::error!("parameter {name} is no UTF-8 text in quotes; it takes a string in quotes");
+                0
+            }
             Err(Refusal::Encoding) => {
                 ::log::error!("parameter {name} is not UTF-8; it takes UTF-8 text");
                 -1
@@ -110,6 +115,7 @@ impl Value<'_> {
 enum Refusal {
     Type { held: String, takes: &'static str },
     Encoding,
+    Secret,
 }
 
 fn take(parameter: &Parameter, value: Value<'_>) -> Result<(), Refusal> {
@@ -118,9 +124,13 @@ fn take(parameter: &Parameter, value: Value<'_>) -> Result<(), Refusal> {
     match (&parameter.set, value) {
         (Set::Text(set), Value::Text(value)) => set(parameters, value.to_str().map_err(|_| Refusal::Encoding)?.to_owned()),
         (Set::Number(set), Value::Number(value)) => set(parameters, value),
-        (Set::Secret(set), Value::Text(value)) => set(parameters, value.to_str().map_err(|_| Refusal::Encoding)?.into()),
-        (Set::Secret(_), Value::Number(_)) => {
-            return Err(Refusal::Type { held: "a number".to_owned(), takes: "a string in quotes" });
+        (Set::Secret(set), value) => {
+            let text = match value {
+                Value::Text(value) => value.to_str().ok(),
+                Value::Number(_) => None,
+            };
+            set(parameters, text.unwrap_or_default().into());
+            text.ok_or(Refusal::Secret)?;
         }
         (Set::Text(_), Value::Number(value)) => {
             return Err(Refusal::Type { held: format!("the number {value}"), takes: "a string in quotes" });
