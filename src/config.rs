@@ -3,7 +3,8 @@
 //! The host layer fills [`Parameters`] as its parser meets each `modparam`; [`Config::from_parameters`] in mod_init either
 //! accepts all of them or names the parameter, what it held and what it takes.
 
-mod secret_file;
+mod peers;
+mod secret;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,11 +13,11 @@ use jid::BareJid;
 
 use crate::address::Addresses;
 use crate::address::DomainPair;
-use crate::address::Domains;
-use crate::address::PeerDomains;
 use crate::address::Scheme;
 use crate::address::SchemeError;
 use crate::sip::Uri;
+
+pub use self::peers::RateLimit;
 
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
@@ -59,15 +60,6 @@ pub struct Config {
     pub presence_server: Option<Uri>,
     /// How much SIP traffic XMPP users may cause.
     pub rate_limit: RateLimit,
-}
-
-/// SIP requests per second; 0: any number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Of one bare JID (`rate_limit`).
-    pub jid: u32,
-    /// Of all users of one XMPP domain (`rate_limit_domain`).
-    pub domain: u32,
 }
 
 /// How we reach the XMPP network.
@@ -143,19 +135,11 @@ impl std::error::Error for Error {}
 /// The port of component connections; IANA has registered none, every server uses this one.
 pub const DEFAULT_COMPONENT_PORT: u16 = 5347;
 
-/// A user at a keyboard sends a few stanzas a second; an alarm system in one name, tens.
-const DEFAULT_RATE_LIMIT: u32 = 100;
-
-const DEFAULT_RATE_LIMIT_DOMAIN: u32 = 1000;
-
-const MAX_RATE_LIMIT: u32 = 1_000_000;
-
 const DEFAULT_HOST: &str = "127.0.0.1";
 
 const TAKES_DOMAIN: &str = "a domain name, as in \"sip.example.com\"";
 const TAKES_URI: &str = "a SIP URI, as in \"sip:gateway@sip.example.com:5060\"";
 const TAKES_SEPARATOR: &str = "one to eight ASCII characters that no domain has, as in \"*\"";
-const TAKES_PEERS: &str = "domains of XMPP users, as in \"example.org\", or \"*.example.org\" for all domains under it";
 const TAKES_MAP: &str = "pairs of domains, as in \"sip.example.com=xmpp.example.com;sip.example.org=example.org\", \
                          each domain once on its side";
 
@@ -165,11 +149,8 @@ impl Config {
         let backend = backend(parameters)?;
         let Backend::Component(component) = &backend;
         Ok(Self {
-            addresses: addresses(parameters, component)?.with_peers(peers(parameters)?),
-            rate_limit: RateLimit {
-                jid: rate("rate_limit", parameters.rate_limit, DEFAULT_RATE_LIMIT)?,
-                domain: rate("rate_limit_domain", parameters.rate_limit_domain, DEFAULT_RATE_LIMIT_DOMAIN)?,
-            },
+            addresses: addresses(parameters, component)?.with_peers(peers::domains(parameters)?),
+            rate_limit: peers::rate_limit(parameters)?,
             outbound_proxy: optional_uri("outbound_proxy", parameters.outbound_proxy.as_deref())?,
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
@@ -196,49 +177,8 @@ fn backend(parameters: &Parameters) -> Result<Backend, Error> {
         domain: sip_domain.unwrap_or(xmpp_domain),
         host: if host.parse::<IpAddr>().is_ok() { host.to_owned() } else { domain("xmpp_host", host)? },
         port: port(parameters.xmpp_port)?,
-        secret: secret(parameters)?,
+        secret: secret::secret(parameters)?,
     }))
-}
-
-fn secret(parameters: &Parameters) -> Result<Secret, Error> {
-    match (parameters.xmpp_password.as_ref(), parameters.xmpp_password_file.as_deref()) {
-        (Some(secret), None) if !secret.expose().is_empty() => Ok(secret.clone()),
-        (None, Some(path)) => {
-            let wrong = |takes| Error { parameter: "xmpp_password_file", value: Some(path.to_owned()), takes };
-            secret_file::read(path).map_err(wrong)
-        }
-        (Some(_), Some(path)) => {
-            let takes = "no value beside xmpp_password: the secret stands in the script or in a file";
-            Err(Error { parameter: "xmpp_password_file", value: Some(path.to_owned()), takes })
-        }
-        (_, None) => {
-            let takes =
-                "the secret that the XMPP server holds for this component, or xmpp_password_file names a file that holds it";
-            Err(Error { parameter: "xmpp_password", value: None, takes })
-        }
-    }
-}
-
-fn peers(parameters: &Parameters) -> Result<PeerDomains, Error> {
-    let domains = |parameter, lines: &[String]| {
-        let mut domains = Domains::default();
-        for line in lines {
-            let mut entries = line.split(';').map(str::trim).filter(|entry| !entry.is_empty()).peekable();
-            if entries.peek().is_none() || !entries.all(|entry| domains.add(entry)) {
-                return Err(Error { parameter, value: Some(line.clone()), takes: TAKES_PEERS });
-            }
-        }
-        Ok(domains)
-    };
-    let allow = domains("allow_domain", &parameters.allow_domain)?;
-    Ok(PeerDomains::new(allow, domains("deny_domain", &parameters.deny_domain)?))
-}
-
-fn rate(parameter: &'static str, given: Option<i64>, default: u32) -> Result<u32, Error> {
-    let Some(given) = given else { return Ok(default) };
-    let takes = "SIP requests per second, 1 to 1000000, or 0 for no limit";
-    let wrong = Error { parameter, value: Some(given.to_string()), takes };
-    u32::try_from(given).ok().filter(|rate| *rate <= MAX_RATE_LIMIT).ok_or(wrong)
 }
 
 fn port(port: Option<i64>) -> Result<u16, Error> {
@@ -331,9 +271,8 @@ fn uri(parameter: &'static str, value: &str) -> Result<Uri, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::AddressError;
 
-    fn minimal() -> Parameters {
+    pub(super) fn minimal() -> Parameters {
         Parameters {
             xmpp_domain: Some("sip.example.com".into()),
             xmpp_password: Some("s3cret".into()),
@@ -342,7 +281,7 @@ mod tests {
         }
     }
 
-    fn refusal(parameters: &Parameters) -> String {
+    pub(super) fn refusal(parameters: &Parameters) -> String {
         Config::from_parameters(parameters).unwrap_err().to_string()
     }
 
@@ -432,55 +371,5 @@ mod tests {
     fn no_debug_output_shows_the_password() {
         let config = Config::from_parameters(&minimal()).unwrap();
         assert!(!format!("{config:?}{:?}", minimal()).contains("s3cret"));
-    }
-
-    #[test]
-    fn the_secret_stands_in_the_script_or_in_a_file() {
-        let file = std::env::temp_dir().join(format!("xmpp_gateway-config-{}", std::process::id()));
-        std::fs::write(&file, "from the file\n").unwrap();
-        let path = file.to_str().unwrap().to_owned();
-        let alone = Parameters { xmpp_password: None, xmpp_password_file: Some(path.clone()), ..minimal() };
-        let both = Parameters { xmpp_password_file: Some(path), ..minimal() };
-        let Backend::Component(component) = Config::from_parameters(&alone).unwrap().backend;
-        assert_eq!(component.secret.expose(), "from the file");
-        let said = refusal(&both);
-        assert!(said.starts_with("parameter xmpp_password_file is \"") && said.contains("beside xmpp_password"), "{said}");
-        std::fs::remove_file(&file).unwrap();
-        let said = refusal(&alone);
-        assert!(said.starts_with("parameter xmpp_password_file is \"") && said.contains("there is none"), "{said}");
-    }
-
-    #[test]
-    fn a_limit_is_a_number_that_makes_sense() {
-        let limit = |rate_limit, rate_limit_domain| Parameters { rate_limit, rate_limit_domain, ..minimal() };
-        let of = |parameters: &Parameters| Config::from_parameters(parameters).unwrap().rate_limit;
-        assert_eq!(of(&limit(None, None)), RateLimit { jid: 100, domain: 1000 });
-        assert_eq!(of(&limit(Some(0), Some(1_000_000))), RateLimit { jid: 0, domain: 1_000_000 });
-        for wrong in [-1, 1_000_001, i64::MAX] {
-            let said = refusal(&limit(Some(wrong), None));
-            assert!(
-                said.starts_with(&format!("parameter rate_limit is \"{wrong}\"; it takes SIP requests per second")),
-                "{said}"
-            );
-            assert!(refusal(&limit(None, Some(wrong))).starts_with("parameter rate_limit_domain is"));
-        }
-    }
-
-    #[test]
-    fn lines_of_domains_add_up_and_a_wrong_one_is_named() {
-        let deny = |lines: &[&str]| Parameters { deny_domain: lines.iter().map(|line| (*line).into()).collect(), ..minimal() };
-        let addresses = Config::from_parameters(&deny(&["a.x; *.b.x", "c.x"])).unwrap().addresses;
-        for (domain, allowed) in [("a.x", false), ("b.x", true), ("sub.b.x", false), ("c.x", false), ("d.x", true)] {
-            let uri = format!("sip:user@{domain}");
-            let expected = if allowed { Ok(()) } else { Err(AddressError::Denied) };
-            assert_eq!(addresses.xmpp_user_to_jid(uri.as_bytes()).map(drop), expected, "{domain}");
-        }
-        for wrong in ["*", "", ";", "a b.x", "user@a.x"] {
-            assert!(
-                refusal(&deny(&["a.x", wrong])).starts_with(&format!("parameter deny_domain is \"{wrong}\"; it takes domains"))
-            );
-        }
-        let allow = Parameters { allow_domain: vec!["*.".into()], ..minimal() };
-        assert!(refusal(&allow).starts_with("parameter allow_domain is \"*.\"; it takes domains of XMPP users"));
     }
 }

@@ -1,4 +1,5 @@
-//! A secret in a file of its own (`xmpp_password_file`): so that the script can be shown, backed up and versioned without it.
+//! The secret: in the script (`xmpp_password`), or in a file of its own (`xmpp_password_file`), so that the script can be shown, backed up
+//! and versioned without it.
 //!
 //! The file is read once, in mod_init, as the user who starts the server: root's files will do where root starts it. One line end at
 //! its end is not part of the secret. A file that others can read is used and warned about, not refused: in containers secrets are mounted
@@ -12,13 +13,35 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::Error;
+use super::Parameters;
 use super::Secret;
 
 /// The longest secret: no XMPP server takes one by the page.
 const MAX_SECRET: u64 = 1024;
 
-/// The secret; the error says what the parameter takes.
-pub(super) fn read(path: &str) -> Result<Secret, &'static str> {
+/// That of the component.
+pub(super) fn secret(parameters: &Parameters) -> Result<Secret, Error> {
+    match (parameters.xmpp_password.as_ref(), parameters.xmpp_password_file.as_deref()) {
+        (Some(secret), None) if !secret.expose().is_empty() => Ok(secret.clone()),
+        (None, Some(path)) => {
+            let wrong = |takes| Error { parameter: "xmpp_password_file", value: Some(path.to_owned()), takes };
+            read(path).map_err(wrong)
+        }
+        (Some(_), Some(path)) => {
+            let takes = "no value beside xmpp_password: the secret stands in the script or in a file";
+            Err(Error { parameter: "xmpp_password_file", value: Some(path.to_owned()), takes })
+        }
+        (_, None) => {
+            let takes =
+                "the secret that the XMPP server holds for this component, or xmpp_password_file names a file that holds it";
+            Err(Error { parameter: "xmpp_password", value: None, takes })
+        }
+    }
+}
+
+/// The secret in a file; the error says what the parameter takes.
+fn read(path: &str) -> Result<Secret, &'static str> {
     if !Path::new(path).is_absolute() {
         return Err("the absolute path of a file, as in \"/etc/xmpp_gateway.secret\"");
     }
@@ -29,7 +52,7 @@ pub(super) fn read(path: &str) -> Result<Secret, &'static str> {
     }
     let mut bytes = Vec::new();
     file.take(MAX_SECRET.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| cause(error.kind()))?;
-    let secret = secret(bytes)?;
+    let secret = of_bytes(bytes)?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & OTHERS != 0 {
         log::warn!(
@@ -47,7 +70,7 @@ fn open(path: &str) -> io::Result<File> {
 /// To read and to write, for who is neither owner nor in the group.
 const OTHERS: u32 = 0o006;
 
-fn secret(bytes: Vec<u8>) -> Result<Secret, &'static str> {
+fn of_bytes(bytes: Vec<u8>) -> Result<Secret, &'static str> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_SECRET) {
         return Err("a file of at most 1024 bytes");
     }
@@ -75,9 +98,29 @@ fn cause(kind: io::ErrorKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Backend;
+    use crate::config::Config;
+    use crate::config::tests::minimal;
+    use crate::config::tests::refusal;
 
     fn of(bytes: &[u8]) -> Result<String, &'static str> {
-        secret(bytes.to_vec()).map(|secret| secret.expose().to_owned())
+        of_bytes(bytes.to_vec()).map(|secret| secret.expose().to_owned())
+    }
+
+    #[test]
+    fn the_secret_stands_in_the_script_or_in_a_file() {
+        let file = std::env::temp_dir().join(format!("xmpp_gateway-config-{}", std::process::id()));
+        std::fs::write(&file, "from the file\n").unwrap();
+        let path = file.to_str().unwrap().to_owned();
+        let alone = Parameters { xmpp_password: None, xmpp_password_file: Some(path.clone()), ..minimal() };
+        let both = Parameters { xmpp_password_file: Some(path), ..minimal() };
+        let Backend::Component(component) = Config::from_parameters(&alone).unwrap().backend;
+        assert_eq!(component.secret.expose(), "from the file");
+        let said = refusal(&both);
+        assert!(said.starts_with("parameter xmpp_password_file is \"") && said.contains("beside xmpp_password"), "{said}");
+        std::fs::remove_file(&file).unwrap();
+        let said = refusal(&alone);
+        assert!(said.starts_with("parameter xmpp_password_file is \"") && said.contains("there is none"), "{said}");
     }
 
     #[test]
