@@ -20,13 +20,13 @@ use jid::Jid;
 use crate::config::RateLimit;
 
 /// A bucket holds the tokens of so many seconds: presence comes once a contact, all at once, when a user logs in.
-pub(super) const BURST_SECONDS: u32 = 10;
+const BURST_SECONDS: u32 = 10;
 
 /// Places for bare JIDs: 1 MiB.
-pub(super) const JIDS: usize = 1 << 17;
+const JIDS: u32 = 1 << 17;
 
 /// Places for domains: 64 KiB.
-const DOMAINS: usize = 1 << 13;
+const DOMAINS: u32 = 1 << 13;
 
 /// All buckets.
 #[derive(Debug)]
@@ -100,6 +100,8 @@ impl Limiter {
 #[derive(Debug)]
 struct Buckets {
     full_at: Vec<u64>,
+    /// One less than the number of places, a power of two: a division would cost more than all the rest.
+    mask: u64,
     /// Time in which one token comes.
     token: u64,
     /// Time in which an empty bucket fills.
@@ -107,11 +109,17 @@ struct Buckets {
 }
 
 impl Buckets {
-    fn new(rate: u32, places: usize) -> Self {
+    fn new(rate: u32, places: u32) -> Self {
+        let places = places.next_power_of_two();
         let depth = u64::try_from(Duration::from_secs(BURST_SECONDS.into()).as_nanos()).unwrap_or(u64::MAX);
         let tokens = u64::from(rate).saturating_mul(BURST_SECONDS.into());
         // The kernel gives zeroed pages when they are written: what is not used takes no memory.
-        Self { full_at: vec![0; places], token: depth.checked_div(tokens).unwrap_or(0), depth }
+        Self {
+            full_at: vec![0; usize::try_from(places).unwrap_or(0)],
+            mask: u64::from(places.saturating_sub(1)),
+            token: depth.checked_div(tokens).unwrap_or(0),
+            depth,
+        }
     }
 
     fn has_token(&self, now: u64, hash: u64) -> bool {
@@ -139,8 +147,7 @@ impl Buckets {
 
     /// Two independent halves of the hash.
     fn places(&self, hash: u64) -> [usize; 2] {
-        let places = u64::try_from(self.full_at.len()).unwrap_or(1);
-        [hash & u64::from(u32::MAX), hash >> 32].map(|half| usize::try_from(half.checked_rem(places).unwrap_or(0)).unwrap_or(0))
+        [hash & self.mask, (hash >> 32) & self.mask].map(|place| usize::try_from(place).unwrap_or(0))
     }
 }
 
@@ -227,7 +234,7 @@ mod tests {
         fn never_more_than_a_bucket_of_ones_own(
             rate in 1u32..5, steps in proptest::collection::vec((0u8..4, 0u64..3000, 1u32..4), 1..200),
         ) {
-            let limiter = Limiter { jids: Some(Buckets::new(rate, 3)), ..limiter(rate, 0) };
+            let limiter = Limiter { jids: Some(Buckets::new(rate, 4)), ..limiter(rate, 0) };
             compare(limiter, rate, &steps)?;
         }
     }
