@@ -59,6 +59,10 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
         self.calls.send(Call::Publish(publish.presentity.to_string())).unwrap();
         Ok(())

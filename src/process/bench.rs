@@ -27,6 +27,7 @@ pub(super) fn answer(host: &mut impl Host, stanza: &Element) -> Option<String> {
         to: sip::Uri::new(wanted.attribute("to")?.to_owned())?,
         from: sip::Uri::new(FROM.to_owned())?,
         call_id: None,
+        unique: 0,
         headers,
         body: BODY.into(),
         origin: sip::Origin { from: String::new(), to: String::new(), id: None },

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
+use tokio::time::sleep;
 
 use crate::config::Backend;
 use crate::config::Config;
@@ -29,6 +30,9 @@ use crate::process::stream::ComponentStream;
 use crate::process::stream::Next;
 use crate::process::stream::Was;
 use crate::xmpp::component::Event;
+
+/// How long no stream is read while the host is not ready.
+const HOST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Bytes read from the socket at once.
 const READ_BUFFER: usize = 64 * 1024;
@@ -81,7 +85,8 @@ impl<'a, H: Host> Turn<'a, H> {
                         ready?.clear_ready();
                     }
                 }
-                change = poll_fn(|context| self.stream.poll_change(context)) => self.changed(change),
+                change = poll_fn(|context| self.stream.poll_change(context)), if self.host.is_ready() => self.changed(change),
+                () = sleep(HOST_PAUSE), if !self.host.is_ready() => {}
                 _ = ticks.tick() => self.tick(),
             }
             self.write();
@@ -195,7 +200,7 @@ impl<'a, H: Host> Turn<'a, H> {
             Action::Message(message) => {
                 if let Err(error) = self.host.message(&message) {
                     log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
-                    self.gateway.message_refused(&message, &mut self.actions);
+                    self.gateway.message_refused(&message, error, &mut self.actions);
                 }
             }
             Action::Publish(publish) => {

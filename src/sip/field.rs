@@ -19,7 +19,7 @@ use std::fmt;
 use std::ops::Deref;
 
 /// A SIP URI that may stand between `<` and `>` and in a request line: visible ASCII without `<`, `>` and `"`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Uri(String);
 
 impl Uri {
@@ -69,6 +69,13 @@ impl HeaderName {
 pub struct Headers(String);
 
 impl Headers {
+    /// A block that another process made; `None` for what is none.
+    pub fn of(block: String) -> Option<Self> {
+        let is_line = |line: &str| !line.is_empty() && !line.contains(char::is_control);
+        let is_block = block.is_empty() || block.strip_suffix("\r\n").is_some_and(|lines| lines.split("\r\n").all(is_line));
+        is_block.then_some(Self(block))
+    }
+
     /// Adds one line. Control characters become spaces; a value that is empty then gives no line.
     pub fn push(&mut self, name: HeaderName, value: &str) {
         let line = one_line(value);
@@ -139,6 +146,18 @@ mod tests {
             for accepted in [Uri::new(format!("sip:{text}")).map(|uri| uri.0), CallId::new(text).map(|call_id| call_id.0)] {
                 prop_assert!(accepted.is_none_or(|text| text.bytes().all(|byte| byte.is_ascii_graphic())));
             }
+        }
+    }
+
+    #[test]
+    fn a_block_of_another_process_is_looked_at() {
+        let mut headers = Headers::default();
+        assert_eq!(Headers::of(headers.to_string()).as_ref(), Some(&headers));
+        headers.push(HeaderName::ContentType, "text/plain");
+        headers.push(HeaderName::Subject, "tea");
+        assert_eq!(Headers::of(headers.to_string()).as_ref(), Some(&headers));
+        for bad in ["\r\n", "A: b", "A: b\r\n\r\n", "A: b\r\n\r\nC: d\r\n", "A: b\nC: d\r\n", "A: \0\r\n", "\r\nA: b\r\n"] {
+            assert_eq!(Headers::of(bad.into()), None, "{bad:?}");
         }
     }
 

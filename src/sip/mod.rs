@@ -60,8 +60,11 @@ pub struct Message {
     pub to: Uri,
     /// From.
     pub from: Uri,
-    /// Call-ID wanted (from `<thread/>`, RFC 7572 §4); the host makes one up if there is none.
+    /// Call-ID wanted (from `<thread/>`, RFC 7572 §4); without one it is made of `unique`.
     pub call_id: Option<CallId>,
+    /// A number that no other MESSAGE has, of this gateway or another: its From-tag, so that no peer takes the MESSAGE for an earlier
+    /// one that came round again (RFC 3261 §8.2.2.2, §19.3).
+    pub unique: u64,
     /// Further headers: Content-Type, Content-Language, Subject.
     pub headers: Headers,
     /// The body.

@@ -1,6 +1,7 @@
 //! Messages through the gateway, and what goes back when they fail.
 
 use xmpp_gateway::gateway::action::Action;
+use xmpp_gateway::process::host::HostError;
 use xmpp_gateway::xmpp::element::Element;
 
 use crate::support::*;
@@ -22,7 +23,7 @@ fn a_message_that_the_host_refuses_comes_back_as_an_error() {
     let stanza = Element::parse(&message("chat", "<body>Hi</body>")).unwrap();
     scene.gateway.stanza(scene.now, &stanza, &mut actions).unwrap();
     let Some(Action::Message(refused)) = actions.pop() else { panic!("no MESSAGE") };
-    scene.gateway.message_refused(&refused, &mut actions);
+    scene.gateway.message_refused(&refused, HostError::Refused(-1), &mut actions);
     let back = lines(actions);
     assert_eq!(back.len(), 1);
     let head = "<message type='error' from='juliet@sip.example.com' to='romeo@example.net/orchard' id='m1'>";
