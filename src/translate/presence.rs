@@ -96,6 +96,7 @@ pub fn to_pidf(presence: &Element, from: &Jid, addresses: &Addresses) -> Result<
     let document = Document {
         entity: addresses.jid_to_sip(from).map_err(PresenceError::From)?,
         tuples: vec![tuple],
+        display_name: None,
         activities: show.and_then(activity).into_iter().collect(),
         notes: Vec::new(),
     };
