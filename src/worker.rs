@@ -6,6 +6,7 @@
 use crate::address::Addresses;
 use crate::config::Config;
 use crate::gateway::action::Authorization;
+use crate::gateway::entity::Entity;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::link::SendError;
@@ -49,13 +50,20 @@ pub struct Worker {
     link: Sender,
     /// Who watches the watchers: From of presence.winfo subscriptions.
     winfo_watcher: String,
+    /// What presence says of a SIP user's capabilities, as an element.
+    caps: String,
 }
 
 impl Worker {
     /// Takes the workers' end of the link.
     pub fn new(config: &Config, link: Sender) -> Self {
         let winfo_watcher = address_of_record(config.presence_server.as_ref().unwrap_or(&config.server_address));
-        Self { addresses: config.addresses.clone(), link, winfo_watcher: winfo_watcher.to_owned() }
+        Self {
+            addresses: config.addresses.clone(),
+            link,
+            winfo_watcher: winfo_watcher.to_owned(),
+            caps: Entity::User.caps().to_xml(),
+        }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
@@ -171,12 +179,13 @@ impl Worker {
         // We are the notifier's peer: From is who is watched, To is who watches.
         let presentity = self.addresses.sip_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
         let watcher = self.addresses.xmpp_user_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
-        let presences = if request.body.is_empty() {
-            Vec::new()
+        let (display_name, presences) = if request.body.is_empty() {
+            (None, Vec::new())
         } else {
             let document = pidf::Document::parse(&request.body).map_err(NotifyError::Pidf)?;
             let language = request.content_language.as_deref().and_then(header::content_language);
-            presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language)
+            let presences = presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language, Some(&self.caps));
+            (document.display_name, presences)
         };
         Ok(Event::Notify(Notify {
             watcher: watcher.into_inner(),
@@ -184,6 +193,7 @@ impl Worker {
             call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
             cseq: request.cseq,
             state,
+            display_name,
             presences,
         }))
     }

@@ -5,13 +5,17 @@
 
 pub mod action;
 pub mod event;
+pub mod own_presence;
 pub mod publication;
 pub mod subscription;
 pub mod watcher;
 
+pub(crate) mod entity;
+
 mod iq;
 
 use std::time::Instant;
+use std::time::SystemTime;
 
 use jid::Jid;
 
@@ -35,6 +39,8 @@ use crate::xmpp::stream_error;
 use action::Action;
 use action::Authorization;
 use event::Event;
+use iq::Answers;
+use own_presence::OwnPresence;
 use publication::Publications;
 use subscription::Pair;
 use subscription::Subscriptions;
@@ -46,11 +52,12 @@ use watcher::Watchers;
 #[derive(Debug)]
 pub struct Gateway {
     addresses: Addresses,
-    /// Our domain on the XMPP side.
-    domain: String,
+    answers: Answers,
+    own_presence: OwnPresence,
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
+    started: Instant,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
     unique: u64,
     /// Stanzas beyond a limit so far.
@@ -61,14 +68,16 @@ impl Gateway {
     /// An empty one.
     ///
     /// `seed` is any number that differs from start to start.
-    pub fn new(config: &Config, seed: u64) -> Self {
+    pub fn new(config: &Config, now: Instant, seed: u64) -> Self {
         let Backend::Component(component) = &config.backend;
         Self {
             addresses: config.addresses.clone(),
-            domain: component.domain.clone(),
+            answers: Answers::new(),
+            own_presence: OwnPresence::new(&component.domain),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
+            started: now,
             unique: seed,
             refused: 0,
         }
@@ -76,6 +85,7 @@ impl Gateway {
 
     /// The XMPP server accepted us.
     pub fn stream_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.own_presence.stream_up(actions);
         self.subscriptions.stream_up(actions);
         self.publications.stream_up(now, actions);
     }
@@ -87,21 +97,32 @@ impl Gateway {
         self.watchers.stream_down();
     }
 
+    /// The host stops, and the stream stands: what XMPP is to be told before it is closed.
+    pub fn stop(&mut self, actions: &mut Vec<Action>) {
+        self.own_presence.stop(actions);
+    }
+
     /// Time has passed: call it about once a second.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.subscriptions.tick(now, actions);
         self.publications.tick(now, actions);
     }
 
-    /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
-    pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
+    /// A stanza from the XMPP server; `wall` is the time of day. An error is one of the server's making, which ends the stream.
+    pub fn stanza(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        stanza: &Element,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), stream_error::Condition> {
         let done = match stanza::Addresses::of(stanza) {
             // The server takes care of that; answering would only keep the loop alive.
             Ok(addresses) if self.addresses.is_sip_user(&addresses.from) => {
                 log::debug!("a stanza from {}, one of our own, is dropped", addresses.from);
                 return Ok(());
             }
-            Ok(addresses) => self.addressed(now, stanza, &addresses, actions),
+            Ok(addresses) => self.addressed(now, wall, stanza, &addresses, actions),
             Err(AddressError::From | AddressError::To) => Err(Condition::JidMalformed.into()),
             // RFC 6120 §8.1.2: the server stamps and routes by both.
             Err(AddressError::NoFrom | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
@@ -162,6 +183,7 @@ impl Gateway {
     fn addressed(
         &mut self,
         now: Instant,
+        wall: SystemTime,
         stanza: &Element,
         addresses: &stanza::Addresses,
         actions: &mut Vec<Action>,
@@ -169,9 +191,27 @@ impl Gateway {
         match Kind::of(stanza) {
             Some(Kind::Message) => self.message(stanza, addresses, actions),
             Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
-            Some(Kind::Iq) => iq::answer(&self.domain, stanza, actions),
+            Some(Kind::Iq) => self.iq(now, wall, stanza, addresses, actions),
             None => Ok(()),
         }
+    }
+
+    fn iq(
+        &self,
+        now: Instant,
+        wall: SystemTime,
+        stanza: &Element,
+        addresses: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        let circumstances = iq::Circumstances {
+            addresses: &self.addresses,
+            subscriptions: &self.subscriptions,
+            wall,
+            uptime: now.saturating_duration_since(self.started),
+        };
+        actions.extend(self.answers.answer(stanza, addresses, &circumstances)?.map(Action::Stanza));
+        Ok(())
     }
 
     fn message(
@@ -199,8 +239,12 @@ impl Gateway {
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
-        if to.node().is_none() || kind == PresenceType::Error {
-            // The gateway itself has no presence; and what came back is sent again with the next change.
+        if to.node().is_none() {
+            self.own_presence.received(from, kind, actions);
+            return Ok(());
+        }
+        if kind == PresenceType::Error {
+            // What came back is sent again with the next change.
             return Ok(());
         }
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());

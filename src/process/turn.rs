@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
@@ -79,7 +80,7 @@ impl<'a, H: Host> Turn<'a, H> {
             host,
             component,
             receiver,
-            gateway: Gateway::new(config, dice()),
+            gateway: Gateway::new(config, Instant::now(), dice()),
             connection: Connection::after(pause),
             stream: None,
             output: Output::default(),
@@ -220,12 +221,14 @@ impl<'a, H: Host> Turn<'a, H> {
                 self.gateway.stream_up(now, &mut self.actions);
                 Ok(())
             }
-            Event::Stanza(stanza) => self.gateway.stanza(now, &stanza, &mut self.actions).map_err(|condition| {
-                if let Some(stream) = &mut self.stream {
-                    stream.login.fail(&condition);
-                }
-                Broken::Fault(condition)
-            }),
+            Event::Stanza(stanza) => {
+                self.gateway.stanza(now, SystemTime::now(), &stanza, &mut self.actions).map_err(|condition| {
+                    if let Some(stream) = &mut self.stream {
+                        stream.login.fail(&condition);
+                    }
+                    Broken::Fault(condition)
+                })
+            }
             Event::Refused(refused) => {
                 self.gateway.refused(&refused, &mut self.actions);
                 Ok(())
@@ -364,6 +367,10 @@ impl<'a, H: Host> Turn<'a, H> {
     /// Closes the stream when the host stops; what does not go out soon is lost with the process.
     async fn close(&mut self) {
         self.receiver.shared().set_stream(StreamState::Down);
+        if self.stream.as_ref().is_some_and(|stream| stream.login.is_ready()) {
+            self.gateway.stop(&mut self.actions);
+            self.act();
+        }
         let Some(stream) = &mut self.stream else { return };
         let closing = async {
             let up = stream.login.is_ready();
