@@ -210,7 +210,10 @@ impl Gateway {
             wall,
             uptime: now.saturating_duration_since(self.started),
         };
-        actions.extend(self.answers.answer(stanza, addresses, &circumstances)?.map(Action::Stanza));
+        match self.answers.answer(stanza, addresses, &circumstances)? {
+            Some(answer) => actions.push(Action::Stanza(answer)),
+            None => log::debug!("{} answers what the gateway has not asked", addresses.from),
+        }
         Ok(())
     }
 

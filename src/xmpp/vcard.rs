@@ -3,7 +3,7 @@
 use crate::xml::XmlWriter;
 use crate::xmpp::ns;
 
-/// `<vCard/>` of somebody with this name; empty where it is not known, which XEP-0054 §3.1 allows.
+/// `<vCard/>` of somebody with this name; empty where it is not known, which XEP-0054 §3.3 allows.
 pub fn to_xml(full_name: Option<&str>) -> String {
     let mut xml = XmlWriter::new();
     xml.open("vCard").attribute("xmlns", ns::VCARD);
