@@ -20,7 +20,6 @@ use std::time::SystemTime;
 use jid::Jid;
 
 use crate::address::Addresses;
-use crate::config::Backend;
 use crate::config::Config;
 use crate::sip;
 use crate::translate::failure;
@@ -69,11 +68,10 @@ impl Gateway {
     ///
     /// `seed` is any number that differs from start to start.
     pub fn new(config: &Config, now: Instant, seed: u64) -> Self {
-        let Backend::Component(component) = &config.backend;
         Self {
             addresses: config.addresses.clone(),
             answers: Answers::new(),
-            own_presence: OwnPresence::new(&component.domain),
+            own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
@@ -243,7 +241,9 @@ impl Gateway {
     ) -> Result<(), StanzaError> {
         let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
         if to.node().is_none() {
-            self.own_presence.received(from, kind, actions);
+            if self.addresses.is_sip_user(to) {
+                self.own_presence.received(from, to.domain().as_str(), kind, actions);
+            }
             return Ok(());
         }
         if kind == PresenceType::Error {

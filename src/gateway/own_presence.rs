@@ -18,39 +18,46 @@ pub const MAX_TOLD: usize = 10_000;
 /// Who was told that the gateway is there.
 #[derive(Debug)]
 pub(super) struct OwnPresence {
-    domain: String,
     /// Its capabilities, as an element.
     caps: String,
-    /// Bare JIDs.
-    told: BTreeSet<String>,
+    told: BTreeSet<Told>,
+}
+
+/// One who was told.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Told {
+    /// Bare JID.
+    user: String,
+    /// The domain of ours that the user asked.
+    domain: String,
 }
 
 impl OwnPresence {
-    /// That of this domain; nobody knows of it yet.
-    pub(super) fn new(domain: &str) -> Self {
-        Self { domain: domain.to_owned(), caps: Entity::Gateway.caps().to_xml(), told: BTreeSet::new() }
+    /// Nobody knows of it yet.
+    pub(super) fn new() -> Self {
+        Self { caps: Entity::Gateway.caps().to_xml(), told: BTreeSet::new() }
     }
 
-    /// Somebody sent the gateway a presence stanza.
-    pub(super) fn received(&mut self, from: &Jid, kind: PresenceType, actions: &mut Vec<Action>) {
-        let user = from.to_bare().into_inner();
+    /// Somebody sent a presence stanza to this domain of ours.
+    pub(super) fn received(&mut self, from: &Jid, domain: &str, kind: PresenceType, actions: &mut Vec<Action>) {
+        let asker = Told { user: from.to_bare().into_inner(), domain: domain.to_owned() };
         match kind {
             PresenceType::Subscribe => {
-                actions.push(presence_stanza(&self.domain, &user, "subscribed"));
-                actions.push(self.available(&user));
-                self.remember(user);
+                actions.push(presence_stanza(domain, &asker.user, "subscribed"));
+                actions.push(self.available(domain, &asker.user));
+                self.remember(asker);
             }
             PresenceType::Probe => {
-                actions.push(self.available(from.as_str()));
-                self.remember(user);
+                actions.push(self.available(domain, from.as_str()));
+                self.remember(asker);
             }
             PresenceType::Unsubscribe => {
-                self.told.remove(&user);
-                actions.push(presence_stanza(&self.domain, &user, "unavailable"));
-                actions.push(presence_stanza(&self.domain, &user, "unsubscribed"));
+                self.told.remove(&asker);
+                actions.push(presence_stanza(domain, &asker.user, "unavailable"));
+                actions.push(presence_stanza(domain, &asker.user, "unsubscribed"));
             }
             // What was said did not arrive.
-            PresenceType::Error => drop(self.told.remove(&user)),
+            PresenceType::Error => drop(self.told.remove(&asker)),
             // The gateway watches nobody.
             PresenceType::Available | PresenceType::Unavailable | PresenceType::Subscribed | PresenceType::Unsubscribed => {}
         }
@@ -58,24 +65,24 @@ impl OwnPresence {
 
     /// The stream stands again: the servers may have taken the gateway for gone.
     pub(super) fn stream_up(&self, actions: &mut Vec<Action>) {
-        actions.extend(self.told.iter().map(|user| self.available(user)));
+        actions.extend(self.told.iter().map(|told| self.available(&told.domain, &told.user)));
     }
 
     /// The gateway stops.
     pub(super) fn stop(&mut self, actions: &mut Vec<Action>) {
         let told = std::mem::take(&mut self.told);
-        actions.extend(told.into_iter().map(|user| presence_stanza(&self.domain, &user, "unavailable")));
+        actions.extend(told.iter().map(|told| presence_stanza(&told.domain, &told.user, "unavailable")));
     }
 
-    fn remember(&mut self, user: String) {
+    fn remember(&mut self, asker: Told) {
         if self.told.len() < MAX_TOLD {
-            self.told.insert(user);
+            self.told.insert(asker);
         }
     }
 
-    fn available(&self, to: &str) -> Action {
+    fn available(&self, domain: &str, to: &str) -> Action {
         let mut xml = XmlWriter::new();
-        xml.open("presence").attribute("from", &self.domain).attribute("to", to).element(&self.caps);
+        xml.open("presence").attribute("from", domain).attribute("to", to).element(&self.caps);
         Action::Stanza(xml.finish())
     }
 }

@@ -91,6 +91,15 @@ fn what_asks_for_nothing_is_not_answered() {
 }
 
 #[test]
+fn another_domain_is_not_spoken_for() {
+    let mut scene = Scene::new();
+    for kind in ["subscribe", "probe", "unsubscribe"] {
+        let stanza = format!("<presence from='{ROMEO}' to='elsewhere.example.com' type='{kind}'/>");
+        assert_eq!(scene.stanza(&stanza), NOTHING, "{kind}");
+    }
+}
+
+#[test]
 fn who_finds_no_place_is_answered_all_the_same() {
     let mut scene = Scene::new();
     for number in 0..MAX_TOLD {
