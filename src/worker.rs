@@ -7,6 +7,7 @@ use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::config::Config;
 use crate::gateway::action::Authorization;
+use crate::gateway::entity::Entity;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::link::SendError;
@@ -51,6 +52,8 @@ pub struct Worker {
     link: Sender,
     /// Who watches the watchers: From of presence.winfo subscriptions.
     winfo_watcher: sip::Uri,
+    /// What presence says of a SIP user's capabilities, as an element.
+    caps: String,
 }
 
 impl Worker {
@@ -58,7 +61,7 @@ impl Worker {
     pub fn new(config: &Config, link: Sender) -> Self {
         let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
         let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
-        Self { addresses: config.addresses.clone(), link, winfo_watcher }
+        Self { addresses: config.addresses.clone(), link, winfo_watcher, caps: Entity::User.caps().to_xml() }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
@@ -187,12 +190,13 @@ impl Worker {
         // We are the notifier's peer: From is who is watched, To is who watches.
         let presentity = self.addresses.sip_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
         let watcher = self.addresses.xmpp_user_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
-        let presences = if request.body.is_empty() {
-            Vec::new()
+        let (display_name, presences) = if request.body.is_empty() {
+            (None, Vec::new())
         } else {
             let document = pidf::Document::parse(&request.body).map_err(NotifyError::Pidf)?;
             let language = request.content_language.as_deref().and_then(header::content_language);
-            presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language)
+            let presences = presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language, Some(&self.caps));
+            (document.display_name, presences)
         };
         Ok(Event::Notify(Notify {
             watcher: watcher.into_inner(),
@@ -200,6 +204,7 @@ impl Worker {
             call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
             cseq: request.cseq,
             state,
+            display_name,
             presences,
         }))
     }

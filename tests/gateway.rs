@@ -15,12 +15,14 @@ mod support;
 mod admission;
 #[path = "gateway/messages.rs"]
 mod messages;
+#[path = "gateway/own_presence.rs"]
+mod own_presence;
 #[path = "gateway/publications.rs"]
 mod publications;
-#[path = "gateway/questions.rs"]
-mod questions;
 #[path = "gateway/refused.rs"]
 mod refused;
+#[path = "gateway/requests.rs"]
+mod requests;
 #[path = "gateway/subscriptions.rs"]
 mod subscriptions;
 #[path = "gateway/watchers.rs"]

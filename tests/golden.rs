@@ -164,7 +164,7 @@ fn pidf_to_presence(case: &Case<'_>) -> String {
     match pidf::Document::parse(case.input.as_bytes()) {
         Ok(document) => {
             let (from, to) = (case.argument("from").unwrap(), case.argument("to").unwrap());
-            let presences = presence::to_xmpp(&document, from, to, case.argument("language"));
+            let presences = presence::to_xmpp(&document, from, to, case.argument("language"), case.argument("caps"));
             presences.into_iter().map(|presence| presence.stanza).collect::<Vec<_>>().join("\n")
         }
         Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),

@@ -11,6 +11,7 @@
 )]
 
 use std::time::Instant;
+use std::time::SystemTime;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -61,7 +62,7 @@ fn gateway(scheme: u8) -> Gateway {
         1 => Parameters { gwmap: vec!["phones.example=sip.example.com".into()], ..base },
         _ => Parameters { domain_separator: Some("*".into()), gateway_domain: Some("gw.example".into()), ..base },
     };
-    Gateway::new(&Config::from_parameters(&parameters).unwrap(), 1)
+    Gateway::new(&Config::from_parameters(&parameters).unwrap(), Instant::now(), 1)
 }
 
 /// A request as tm writes it, one line after the other.
@@ -187,7 +188,7 @@ proptest! {
         xml.open("note").attribute("xml:lang", &language).text(&note);
         let Ok(document) = pidf::Document::parse(xml.finish().as_bytes()) else { return Ok(()) };
         let language = sip::header::content_language(&header);
-        for presence in presence::to_xmpp(&document, JULIET, "romeo@example.net", language) {
+        for presence in presence::to_xmpp(&document, JULIET, "romeo@example.net", language, None) {
             let element = Element::parse(&presence.stanza).unwrap();
             prop_assert!(element.children().all(|child| child.name() == "status" && child.children().next().is_none()), "{:?}", presence);
             prop_assert!(xmpp_gateway::xml::is_legal(&presence.stanza), "{presence:?}");
@@ -209,7 +210,7 @@ proptest! {
 /// Gives a stanza to a gateway and looks at all that it does.
 fn run(scheme: u8, stanza: &str) -> Result<(), TestCaseError> {
     let mut actions = Vec::new();
-    if gateway(scheme).stanza(Instant::now(), &Element::parse(stanza).unwrap(), &mut actions).is_ok() {
+    if gateway(scheme).stanza(Instant::now(), SystemTime::now(), &Element::parse(stanza).unwrap(), &mut actions).is_ok() {
         for action in actions {
             check(&request_lines(action))?;
         }
@@ -229,7 +230,7 @@ fn something_does_come_out() {
         let name = kind.split(' ').next().unwrap();
         let stanza = format!("<{kind} from='romeo@example.net/a' to='u*b.example@sip.example.com'>{inside}</{name}>");
         let mut actions = Vec::new();
-        gateway(scheme).stanza(Instant::now(), &Element::parse(&stanza).unwrap(), &mut actions).unwrap();
+        gateway(scheme).stanza(Instant::now(), SystemTime::now(), &Element::parse(&stanza).unwrap(), &mut actions).unwrap();
         let lines: Vec<String> = actions.into_iter().flat_map(request_lines).collect();
         assert!(lines.len() > 4, "{stanza}: {lines:?}");
         check(&lines).unwrap();

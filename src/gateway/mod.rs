@@ -5,21 +5,23 @@
 
 pub mod action;
 pub mod event;
+pub mod own_presence;
 pub mod publication;
 pub mod subscription;
 pub mod watcher;
 
 mod admission;
+pub(crate) mod entity;
 mod iq;
 mod rate;
 mod tally;
 
 use std::time::Instant;
+use std::time::SystemTime;
 
 use jid::Jid;
 
 use crate::address::Addresses;
-use crate::config::Backend;
 use crate::config::Config;
 use crate::process::host::HostError;
 use crate::sip;
@@ -42,6 +44,8 @@ use action::Authorization;
 use admission::Admission;
 use admission::Verdict;
 use event::Event;
+use iq::Answers;
+use own_presence::OwnPresence;
 use publication::Publications;
 use subscription::Pair;
 use subscription::Subscriptions;
@@ -53,12 +57,13 @@ use watcher::Watchers;
 #[derive(Debug)]
 pub struct Gateway {
     addresses: Addresses,
-    /// Our domain on the XMPP side.
-    domain: String,
     admission: Admission,
+    answers: Answers,
+    own_presence: OwnPresence,
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
+    started: Instant,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
     unique: u64,
     /// Stanzas beyond a limit so far.
@@ -69,15 +74,16 @@ impl Gateway {
     /// An empty one.
     ///
     /// `seed` is any number that differs from start to start.
-    pub fn new(config: &Config, seed: u64) -> Self {
-        let Backend::Component(component) = &config.backend;
+    pub fn new(config: &Config, now: Instant, seed: u64) -> Self {
         Self {
             addresses: config.addresses.clone(),
-            domain: component.domain.clone(),
             admission: Admission::new(config.rate_limit),
+            answers: Answers::new(),
+            own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
+            started: now,
             unique: seed,
             refused: 0,
         }
@@ -85,6 +91,7 @@ impl Gateway {
 
     /// The XMPP server accepted us.
     pub fn stream_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.own_presence.stream_up(actions);
         self.subscriptions.stream_up(actions);
         self.publications.stream_up(now, actions);
     }
@@ -96,19 +103,30 @@ impl Gateway {
         self.watchers.stream_down();
     }
 
+    /// The host stops, and the stream stands: what XMPP is to be told before it is closed.
+    pub fn stop(&mut self, actions: &mut Vec<Action>) {
+        self.own_presence.stop(actions);
+    }
+
     /// Time has passed: call it about once a second.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.subscriptions.tick(now, actions);
         self.publications.tick(now, actions);
     }
 
-    /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
-    pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
+    /// A stanza from the XMPP server; `wall` is the time of day. An error is one of the server's making, which ends the stream.
+    pub fn stanza(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        stanza: &Element,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), stream_error::Condition> {
         let done = match stanza::Addresses::of(stanza) {
             Ok(addresses) => match self.admission.check(now, stanza, &addresses, &self.addresses) {
                 Verdict::Admitted(account) => {
                     let before = actions.len();
-                    let done = self.addressed(now, stanza, &addresses, actions);
+                    let done = self.addressed(now, wall, stanza, &addresses, actions);
                     self.admission.charge(account, actions.get(before..).unwrap_or_default());
                     done
                 }
@@ -181,6 +199,7 @@ impl Gateway {
     fn addressed(
         &mut self,
         now: Instant,
+        wall: SystemTime,
         stanza: &Element,
         addresses: &stanza::Addresses,
         actions: &mut Vec<Action>,
@@ -188,9 +207,30 @@ impl Gateway {
         match Kind::of(stanza) {
             Some(Kind::Message) => self.message(stanza, addresses, actions),
             Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
-            Some(Kind::Iq) => iq::answer(&self.domain, stanza, actions),
+            Some(Kind::Iq) => self.iq(now, wall, stanza, addresses, actions),
             None => Ok(()),
         }
+    }
+
+    fn iq(
+        &self,
+        now: Instant,
+        wall: SystemTime,
+        stanza: &Element,
+        addresses: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        let circumstances = iq::Circumstances {
+            addresses: &self.addresses,
+            subscriptions: &self.subscriptions,
+            wall,
+            uptime: now.saturating_duration_since(self.started),
+        };
+        match self.answers.answer(stanza, addresses, &circumstances)? {
+            Some(answer) => actions.push(Action::Stanza(answer)),
+            None => log::debug!("{} answers what the gateway has not asked", addresses.from),
+        }
+        Ok(())
     }
 
     fn message(
@@ -218,8 +258,14 @@ impl Gateway {
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
-        if to.node().is_none() || kind == PresenceType::Error {
-            // The gateway itself has no presence; and what came back is sent again with the next change.
+        if to.node().is_none() {
+            if self.addresses.is_sip_user(to) {
+                self.own_presence.received(from, to.domain().as_str(), kind, actions);
+            }
+            return Ok(());
+        }
+        if kind == PresenceType::Error {
+            // What came back is sent again with the next change.
             return Ok(());
         }
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());

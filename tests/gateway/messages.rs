@@ -21,7 +21,7 @@ fn a_message_that_the_host_refuses_comes_back_as_an_error() {
     let mut scene = Scene::new();
     let mut actions = Vec::new();
     let stanza = Element::parse(&message("chat", "<body>Hi</body>")).unwrap();
-    scene.gateway.stanza(scene.now, &stanza, &mut actions).unwrap();
+    scene.gateway.stanza(scene.now, WALL, &stanza, &mut actions).unwrap();
     let Some(Action::Message(refused)) = actions.pop() else { panic!("no MESSAGE") };
     scene.gateway.message_refused(&refused, HostError::Refused(-1), &mut actions);
     let back = lines(actions);
@@ -47,7 +47,7 @@ fn a_malformed_recipient_is_an_error_and_a_missing_sender_ends_the_stream() {
     let back = scene.stanza(&format!("<message from='{ROMEO}' to='a b@sip.example.com' id='m1'><body>Hi</body></message>"));
     assert!(back[0].contains("<jid-malformed "), "{back:?}");
     let nobody = Element::parse(&format!("<message to='{JULIET}'><body>Hi</body></message>")).unwrap();
-    assert!(scene.gateway.stanza(scene.now, &nobody, &mut Vec::new()).is_err());
+    assert!(scene.gateway.stanza(scene.now, WALL, &nobody, &mut Vec::new()).is_err());
 }
 
 #[test]

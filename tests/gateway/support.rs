@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use xmpp_gateway::config::Config;
 use xmpp_gateway::config::Parameters;
@@ -17,6 +18,8 @@ use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Refused;
 
+/// The time of day: the beginning of 1970.
+pub const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 pub const ROMEO: &str = "romeo@example.net";
 pub const JULIET: &str = "juliet@sip.example.com";
 
@@ -41,7 +44,8 @@ impl Scene {
             ..parameters
         };
         let config = Config::from_parameters(&parameters).unwrap();
-        let mut scene = Self { gateway: Gateway::new(&config, 1), now: Instant::now(), cseq: 0 };
+        let now = Instant::now();
+        let mut scene = Self { gateway: Gateway::new(&config, now, 1), now, cseq: 0 };
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
     }
@@ -52,10 +56,17 @@ impl Scene {
         lines(actions)
     }
 
+    /// The host stops.
+    pub fn stop(&mut self) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.gateway.stop(&mut actions);
+        lines(actions)
+    }
+
     /// A stanza arrives from the XMPP server.
     pub fn stanza(&mut self, xml: &str) -> Vec<String> {
         let mut actions = Vec::new();
-        self.gateway.stanza(self.now, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        self.gateway.stanza(self.now, WALL, &Element::parse(xml).unwrap(), &mut actions).unwrap();
         lines(actions)
     }
 
@@ -104,6 +115,7 @@ impl Scene {
             call_id: call_id.into(),
             cseq,
             state,
+            display_name: Some("Juliet Capulet".into()),
             presences,
         }))
     }

@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 import uuid
+from xml.sax.saxutils import escape
 
 from .process import free_port
 from .process import wait_until
@@ -223,12 +224,15 @@ def answers_options(port, timeout=0.25):
             return False
 
 
-def pidf(entity, basic="open", note=None, show=None, activity=None, tuple_id="ID-desk", priority=None):
+def pidf(entity, basic="open", note=None, show=None, activity=None, tuple_id="ID-desk", priority=None,
+         name=None):
     """A PIDF (RFC 3863) with what is asked for."""
-    person = ""
-    if activity:
+    person = f"<r:activities><r:{activity}/></r:activities>" if activity else ""
+    if name:
+        person += f'<c:display-name xmlns:c="urn:ietf:params:xml:ns:pidf:cipid">{escape(name)}</c:display-name>'
+    if person:
         person = (f'<dm:person xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" id="p1">'
-                  f"<r:activities><r:{activity}/></r:activities></dm:person>")
+                  f"{person}</dm:person>")
     status = f"<basic>{basic}</basic>" + (f'<show xmlns="jabber:client">{show}</show>' if show else "")
     contact = f'<contact priority="{priority}">{entity}</contact>' if priority else ""
     return (f'<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="{entity}">'
