@@ -7,6 +7,7 @@
 #   make install [DESTDIR=...]  what is built: modules, documentation, examples
 #   make demo [KEEP=1]          a conversation between a SIP client and an XMPP client; installs what is missing
 #   make test                   all tests, on every host found; installs what is missing
+#   make fuzz [FUZZ_SECONDS=60] [FUZZ=...]   each parser, or those named, against inputs that coverage guides
 #   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options)
 #   make clean
 #
@@ -72,7 +73,7 @@ comma := ,
 
 # One build at a time: the hosts share cargo's folder.
 .NOTPARALLEL:
-.PHONY: all kamailio opensips install demo test bench clean
+.PHONY: all kamailio opensips install demo test fuzz bench clean
 
 all: $(HOSTS)
 ifeq ($(strip $(HOSTS)),)
@@ -142,6 +143,29 @@ test:
 	$(CARGO) test --quiet
 	$(MAKE) all
 	cd tests/e2e && $(PYTHON) -m pytest -q $(ARGS)
+
+# libFuzzer with the coverage that stable Rust can count. What is found stays in fuzz/artifacts, what was learnt in fuzz/corpus.
+FUZZ_SECONDS ?= 60
+FUZZ ?= framer stanza message pidf winfo sip_uri jid header datagram
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
+FUZZ_OPTIONS := -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
+
+fuzz:
+	@$(need_cargo)
+	rm -rf fuzz/seeds
+	XMPP_GATEWAY_SEEDS=$(CURDIR)/fuzz/seeds $(CARGO) test --quiet --test golden --test stream
+	@set -e; machine=$$($(CARGO) -vV | sed -n 's/^host: //p'); \
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --manifest-path fuzz/Cargo.toml --target-dir $(TARGET_DIR)/fuzz --target $$machine; \
+	found=; for target in $(FUZZ); do \
+		mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target fuzz/artifacts/$$target; \
+		case $$target in framer|stanza|pidf|winfo) words=xml;; *) words=sip;; esac; \
+		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+		$(TARGET_DIR)/fuzz/$$machine/release/$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_OPTIONS) -dict=fuzz/$$words.dict \
+			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target fuzz/seeds/$$target \
+			|| found="$$found $$target"; \
+	done; \
+	[ -z "$$found" ] || { echo "fuzz: faults in$$found; the inputs are in fuzz/artifacts" >&2; exit 1; }
 
 # The module with the entry points of the benchmark is never the one that is installed.
 bench:
