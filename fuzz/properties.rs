@@ -59,7 +59,7 @@ pub fn check_action(action: &Action) {
         Action::Message(message) => check_message(message),
         Action::Publish(publish) => {
             check_uri(&publish.presentity);
-            assert!(!publish.id.is_empty() && publish.id.len() < 100 && is_word(&publish.id), "{}", publish.id);
+            assert!(!publish.id.is_empty() && publish.id.len() < 50 && is_word(&publish.id), "{}", publish.id);
             if let Some(body) = &publish.body {
                 pidf::Document::parse(body).expect("a PIDF of ours can be read");
             }
