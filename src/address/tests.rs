@@ -40,6 +40,15 @@ fn a_component_speaks_for_one_domain() {
     }
 }
 
+#[test]
+fn a_user_of_characters_that_are_mapped_to_nothing_is_nobody() {
+    for addresses in [transparent(), mapped(), encoded()] {
+        for user in ["%C2%AD", "%E2%80%8B%C2%AD"] {
+            assert_eq!(addresses.sip_to_jid(format!("sip:{user}@any.example").as_bytes()), Err(AddressError::User));
+        }
+    }
+}
+
 /// The table of RFC 7247 §6.2 to §6.5 and what its algorithm leaves out.
 #[test]
 fn examples_of_rfc_7247_and_xep_0106() {
