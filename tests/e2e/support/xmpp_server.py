@@ -143,8 +143,9 @@ class XmppServer:
 
     def expect(self, connection, what, condition, timeout=10.0):
         """The first element on this connection for which condition(element) holds."""
+        # An element without children counts as false: it is looked for in a list.
         return wait_until(lambda: f"{what}; received: {connection.received[-3000:]!r}",
-                          lambda: next((e for e in list(connection.stanzas) if condition(e)), None), timeout)
+                          lambda: [e for e in list(connection.stanzas) if condition(e)], timeout)[0]
 
     def stop(self):
         self.kill()
