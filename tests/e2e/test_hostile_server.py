@@ -123,7 +123,7 @@ TAKEN = {
 
 
 @pytest.fixture(scope="module")
-def peer():
+def peer(pair):
     peer = StrictPeer()
     yield peer
     peer.close()

@@ -24,7 +24,7 @@ LONG = b"a" * 5000
 
 
 @pytest.fixture(scope="module")
-def peer():
+def peer(pair):
     peer = StrictPeer()
     yield peer
     peer.close()
@@ -42,7 +42,7 @@ def servers(pair, peer, tmp_path_factory):
         gateway.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def mallory(servers):
     agent = SipAgent("mallory", servers.sip_domain, servers.host.port)
     yield agent
@@ -274,7 +274,7 @@ def watcher(uri, status="pending"):
     return f'<watcher id="w" event="subscribe" status="{status}">{uri}</watcher>'
 
 
-def watcher_list(content, resource="sip:juliet@example.net"):
+def watcher_list(content, resource="sip:nurse@example.net"):
     return watchers(f'<watcher-list resource="{resource}" package="presence">{content}</watcher-list>')
 
 
@@ -293,9 +293,9 @@ WATCHERS = {
 
 @pytest.fixture(scope="module")
 def winfo(servers, peer):
-    """A SIP user watches juliet: the gateway's subscription to who waits."""
-    servers.sip_user("alice").subscribe("sip:juliet@example.net")
-    return peer.expect("SUBSCRIBE", "for watchers", lambda r: r.header("Event") == "presence.winfo" and "juliet@" in r.uri_of("To"))
+    """A SIP user watches nurse, whom no other test names: the gateway's subscription to who waits."""
+    servers.sip_user("alice").subscribe("sip:nurse@example.net")
+    return peer.expect("SUBSCRIBE", "for watchers", lambda r: r.header("Event") == "presence.winfo" and "nurse@" in r.uri_of("To"))
 
 
 @pytest.mark.parametrize("case", WATCHERS)

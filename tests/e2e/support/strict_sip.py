@@ -75,3 +75,4 @@ class StrictPeer(Notifier):
         """Every byte of every request so far."""
         wrong = [(request, found) for request in self.requests() if (found := faults(request.raw))]
         assert not wrong, wrong
+        assert not self.unreadable, self.unreadable
