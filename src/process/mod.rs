@@ -5,13 +5,14 @@
 
 pub mod host;
 
-mod backoff;
+pub(crate) mod backoff;
 #[cfg(feature = "bench")]
 mod bench;
 mod broken;
 mod connection;
 mod output;
 mod pace;
+mod stream;
 mod turn;
 
 use std::panic::AssertUnwindSafe;
