@@ -81,12 +81,12 @@ impl Addresses {
     pub fn sip_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
         let uri = uri::Parts::new(uri)?;
         let user = escape::percent_decode(uri.user).ok_or(AddressError::User)?;
-        if !user.is_ascii() {
+        let host = domain::from_sip(uri.host)?;
+        let (node, domain) = self.scheme.to_xmpp(&user, &host)?;
+        if matches!(node, Cow::Owned(_)) && !user.is_ascii() {
             // Characters that stringprep maps to nothing would leave a separator and a domain, which is nobody.
             node_of(&user)?;
         }
-        let host = domain::from_sip(uri.host)?;
-        let (node, domain) = self.scheme.to_xmpp(&user, &host)?;
         let domain = domain::to_xmpp(&domain)?;
         let bare = BareJid::from_parts(Some(&*node_of(&node)?), &domain);
         let Some(gr) = uri.gr else { return Ok(bare.into()) };
