@@ -113,6 +113,10 @@ impl Addresses {
         let user = escape::percent_decode(uri.user).ok_or(AddressError::User)?;
         let host = domain::from_sip(uri.host)?;
         let (node, domain) = self.scheme.to_xmpp(&user, &host)?;
+        if matches!(node, Cow::Owned(_)) && !user.is_ascii() {
+            // Characters that stringprep maps to nothing would leave a separator and a domain, which is nobody.
+            node_of(&user)?;
+        }
         let domain = domain::to_xmpp(&domain)?;
         let bare = BareJid::from_parts(Some(&*node_of(&node)?), &domain);
         let Some(gr) = uri.gr else { return Ok(bare.into()) };

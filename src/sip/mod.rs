@@ -89,7 +89,7 @@ pub struct Origin {
 pub struct Publish {
     /// Whose state: bare SIP URI.
     pub presentity: Uri,
-    /// Separates the publications of one presentity; under 100 bytes.
+    /// Separates the publications of one presentity; under 50 bytes.
     pub id: String,
     /// The PIDF; `None` takes the publication away (Expires: 0).
     pub body: Option<Vec<u8>>,

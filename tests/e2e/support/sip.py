@@ -84,7 +84,7 @@ class Subscription:
 
 class SipAgent:
     """sip:user@domain at a UDP port of its own, with `proxy_port` on loopback as its proxy. What comes in is kept in
-    `received`; requests are answered with `answers[method]` (200 by default, None: no answer)."""
+    `received`, and in `unreadable` if it is no SIP; requests are answered with `answers[method]` (200 by default, None: no answer)."""
 
     def __init__(self, user, domain, proxy_port):
         self.user = user
@@ -94,6 +94,7 @@ class SipAgent:
         self.port = free_port()
         self.answers = {}
         self.received = []
+        self.unreadable = []
         self.etag = None
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", self.port))
@@ -116,7 +117,11 @@ class SipAgent:
                 return
             if not datagram.strip(b"\r\n\0 "):
                 continue
-            message = Sip(datagram, source)
+            try:
+                message = Sip(datagram, source)
+            except (IndexError, ValueError):
+                self.unreadable.append(datagram)
+                continue
             seen = [m for m in self.received if not m.is_response and m.raw == datagram]
             if not message.is_response:
                 self._answer(message)
