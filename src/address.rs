@@ -18,6 +18,7 @@
 mod domain;
 mod escape;
 pub mod map;
+mod peers;
 mod scheme;
 mod uri;
 
@@ -32,6 +33,8 @@ use jid::ResourcePart;
 pub(crate) use self::escape::percent_decode;
 use self::map::Map;
 use self::map::Spelling;
+pub use self::peers::Domains;
+pub use self::peers::PeerDomains;
 pub use self::scheme::DomainPair;
 pub use self::scheme::Scheme;
 pub use self::scheme::SchemeError;
@@ -50,12 +53,14 @@ pub struct Addresses {
     own: Option<String>,
     /// Users whose address the operator chose.
     map: Option<Map>,
+    /// The XMPP domains that we speak with.
+    peers: PeerDomains,
 }
 
 impl Addresses {
     /// Checks the scheme and prepares it.
     pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
-        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None, map: None })
+        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None, map: None, peers: PeerDomains::default() })
     }
 
     /// The same for a component: all SIP users, and they alone, are in this XMPP domain.
@@ -78,6 +83,11 @@ impl Addresses {
         self.map.as_ref().map_or(0, Map::generation)
     }
 
+    /// The same for these XMPP domains alone.
+    pub fn with_peers(self, peers: PeerDomains) -> Self {
+        Self { peers, ..self }
+    }
+
     /// [`Self::sip_to_jid`] for the user in whose name a stanza is sent. An XMPP server ends the stream of a component that speaks for
     /// another domain (RFC 6120 §4.9.3.9), so no SIP user may bring us to that by what stands in From.
     pub fn sip_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
@@ -85,15 +95,35 @@ impl Addresses {
         if self.own.is_none() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
     }
 
-    /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us.
+    /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us; one of a domain that the
+    /// operator does not allow gets none.
     pub fn xmpp_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
         let jid = self.sip_to_jid(uri)?;
-        if self.is_sip_user(&jid) { Err(AddressError::Loop) } else { Ok(jid) }
+        if self.is_sip_user(&jid) {
+            return Err(AddressError::Loop);
+        }
+        if self.is_allowed_peer(&jid) { Ok(jid) } else { Err(AddressError::Denied) }
     }
 
     /// Whether this is the JID of a SIP user.
     pub fn is_sip_user(&self, jid: &Jid) -> bool {
-        self.own.is_some() && domain::from_xmpp(jid.domain().as_str()).ok().as_deref() == self.own.as_deref()
+        self.is_own(jid.domain().as_str())
+    }
+
+    /// The same for text that is no JID to us.
+    pub fn is_sip_address(&self, address: &str) -> bool {
+        let bare = address.split('/').next().unwrap_or_default();
+        self.is_own(bare.rsplit('@').next().unwrap_or_default())
+    }
+
+    /// Whether the operator lets us speak with the domain of this JID.
+    pub fn is_allowed_peer(&self, jid: &Jid) -> bool {
+        self.peers.is_all() || domain::from_xmpp(jid.domain().as_str()).is_ok_and(|domain| self.peers.has(&domain))
+    }
+
+    fn is_own(&self, domain: &str) -> bool {
+        let Some(own) = self.own.as_deref() else { return false };
+        domain == own || domain::from_xmpp(domain).is_ok_and(|form| form == own)
     }
 
     /// The JID of a SIP user (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter with a value.
@@ -117,6 +147,10 @@ impl Addresses {
             Some(map) => map.to_xmpp(&self.scheme, &user, &host, spelling)?,
             None => self.scheme.to_xmpp(&user, &host)?,
         };
+        if matches!(node, Cow::Owned(_)) && !user.is_ascii() {
+            // Characters that stringprep maps to nothing would leave a separator and a domain, which is nobody.
+            node_of(&user)?;
+        }
         let domain = domain::to_xmpp(&domain)?;
         let bare = BareJid::from_parts(Some(&*node_of(&node)?), &domain);
         let Some(gr) = uri.gr else { return Ok(bare.into()) };
@@ -187,6 +221,8 @@ pub enum AddressError {
     Ambiguous,
     /// Its domain is not the one that the component speaks for.
     Foreign,
+    /// Its domain is one that the operator does not allow.
+    Denied,
     /// It is that of a SIP user where an XMPP user's should stand.
     Loop,
 }
@@ -204,6 +240,7 @@ impl std::fmt::Display for AddressError {
             Self::TooLong => "the address is too long",
             Self::Ambiguous => "the address is not the canonical one under the configured scheme",
             Self::Foreign => "the domain is not the gateway's own in XMPP",
+            Self::Denied => "the domain is not allowed",
             Self::Loop => "the address is that of a SIP user",
         })
     }

@@ -130,7 +130,7 @@ impl Publications {
         let deadline = now.checked_add(CONFIRM).unwrap_or(now);
         let mut asked: BTreeMap<&str, &str> = BTreeMap::new();
         for (jid, known) in &mut self.known {
-            if today(jid).as_deref() == Some(known.publish.presentity.as_str()) {
+            if today(jid).as_deref() == Some(&*known.publish.presentity) {
                 continue;
             }
             known.trust = Trust::Doubtful;

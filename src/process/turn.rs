@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
@@ -56,7 +57,7 @@ impl<'a, H: Host> Turn<'a, H> {
         Self {
             host,
             receiver,
-            gateway: Gateway::new(config, dice()),
+            gateway: Gateway::new(config, Instant::now(), dice()),
             stream: ComponentStream::new(component, pause),
             pace: Pace::new(Instant::now()),
             actions: Vec::new(),
@@ -167,10 +168,12 @@ impl<'a, H: Host> Turn<'a, H> {
                 self.gateway.stream_up(now, &mut self.actions);
                 Ok(())
             }
-            Event::Stanza(stanza) => self.gateway.stanza(now, &stanza, &mut self.actions).map_err(|condition| {
-                self.stream.fail(&condition);
-                Broken::Fault(condition)
-            }),
+            Event::Stanza(stanza) => {
+                self.gateway.stanza(now, SystemTime::now(), &stanza, &mut self.actions).map_err(|condition| {
+                    self.stream.fail(&condition);
+                    Broken::Fault(condition)
+                })
+            }
             Event::Refused(refused) => {
                 self.gateway.refused(&refused, &mut self.actions);
                 Ok(())
@@ -257,9 +260,14 @@ impl<'a, H: Host> Turn<'a, H> {
         }
     }
 
-    /// Closes the stream when the host stops.
+    /// When the host stops: says farewell and closes the stream.
     async fn close(&mut self) {
+        let was_up = self.receiver.shared().stream_is_up();
         self.receiver.shared().set_stream(StreamState::Down);
+        if was_up {
+            self.gateway.stop(&mut self.actions);
+            self.act();
+        }
         self.stream.close().await;
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use xmpp_gateway::address::map::Map;
 use xmpp_gateway::address::map::Row;
+use xmpp_gateway::config::Parameters;
 use xmpp_gateway::link;
 use xmpp_gateway::link::Inbox;
 use xmpp_gateway::link::Receiver;
@@ -32,11 +33,11 @@ struct Mapped {
 impl Mapped {
     fn new(rows: &[(&str, &str)]) -> Self {
         let map = Map::over(Vec::leak((0..4096).map(|_| AtomicU64::new(0)).collect()));
-        let mut config = config();
+        let mut config = config(Parameters { rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() });
         config.addresses = config.addresses.with_map(map.clone());
         let (sender, receiver) = link::pair().unwrap();
         let worker = Worker::new(&config, sender);
-        let mapped = Self { scene: Scene::with(&config), worker, receiver, map, cseq: 0 };
+        let mapped = Self { scene: Scene::configured(&config), worker, receiver, map, cseq: 0 };
         mapped.reload(rows);
         mapped
     }
@@ -73,7 +74,7 @@ impl Mapped {
         let mut inbox = Inbox::new();
         self.receiver.receive(&mut inbox).unwrap();
         let events: Vec<_> = inbox.datagrams().map(|bytes| datagram::decode(bytes).unwrap()).collect();
-        events.into_iter().flat_map(|event| self.scene.event(event)).collect()
+        events.into_iter().flat_map(|event| self.scene.event(event)).map(|line| without_capabilities(&line)).collect()
     }
 
     /// Romeo watches Juliet and sees her.
@@ -82,6 +83,14 @@ impl Mapped {
         assert_eq!(asked, [format!("SUBSCRIBE {watcher} -> {presentity} for 3600")]);
         self.reply(watcher, presentity, 200);
         assert_eq!(self.notify(presentity, watcher), [presence(JULIET, "subscribed"), shown_as(JULIET)]);
+    }
+}
+
+/// What every available presence carries besides (XEP-0115) is not of interest here.
+fn without_capabilities(line: &str) -> String {
+    match line.split_once("><c ") {
+        Some((presence, capabilities)) if capabilities.ends_with("/></presence>") => format!("{presence}/>"),
+        Some(_) | None => line.to_owned(),
     }
 }
 
@@ -95,7 +104,7 @@ fn a_sip_user_who_gets_another_jid_is_shown_by_the_one_that_was_subscribed_to() 
     mapped.watch(ROMEO_URI, JULIET_URI);
     mapped.reload(&[(JULIET_URI, CAPULET)]);
     assert_eq!(mapped.notify(JULIET_URI, ROMEO_URI), [shown_as(JULIET)]);
-    assert_eq!(mapped.scene.romeo("probe"), [shown_as(JULIET)]);
+    assert_eq!(mapped.scene.romeo("probe").iter().map(|line| without_capabilities(line)).collect::<Vec<_>>(), [shown_as(JULIET)]);
 }
 
 #[test]

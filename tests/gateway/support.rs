@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use xmpp_gateway::config::Config;
 use xmpp_gateway::config::Parameters;
@@ -17,6 +18,8 @@ use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Refused;
 
+/// The time of day: the beginning of 1970.
+pub const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 pub const ROMEO: &str = "romeo@example.net";
 pub const JULIET: &str = "juliet@sip.example.com";
 
@@ -29,11 +32,17 @@ pub struct Scene {
 impl Scene {
     /// With the stream up and nothing remembered.
     pub fn new() -> Self {
-        Self::with(&config())
+        Self::with(Parameters { rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() })
     }
 
-    pub fn with(config: &Config) -> Self {
-        let mut scene = Self { gateway: Gateway::new(config, 1), now: Instant::now(), cseq: 0 };
+    /// The same with these parameters too.
+    pub fn with(parameters: Parameters) -> Self {
+        Self::configured(&config(parameters))
+    }
+
+    pub fn configured(config: &Config) -> Self {
+        let now = Instant::now();
+        let mut scene = Self { gateway: Gateway::new(config, now, 1), now, cseq: 0 };
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
     }
@@ -44,10 +53,17 @@ impl Scene {
         lines(actions)
     }
 
+    /// The host stops.
+    pub fn stop(&mut self) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.gateway.stop(&mut actions);
+        lines(actions)
+    }
+
     /// A stanza arrives from the XMPP server.
     pub fn stanza(&mut self, xml: &str) -> Vec<String> {
         let mut actions = Vec::new();
-        self.gateway.stanza(self.now, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        self.gateway.stanza(self.now, WALL, &Element::parse(xml).unwrap(), &mut actions).unwrap();
         lines(actions)
     }
 
@@ -96,6 +112,7 @@ impl Scene {
             call_id: call_id.into(),
             cseq,
             state,
+            display_name: Some("Juliet Capulet".into()),
             presences,
         }))
     }
@@ -120,12 +137,12 @@ impl Scene {
     }
 }
 
-pub fn config() -> Config {
+pub fn config(parameters: Parameters) -> Config {
     let parameters = Parameters {
         xmpp_domain: Some("sip.example.com".into()),
         xmpp_password: Some("secret".into()),
         server_address: Some("sip:gateway@sip.example.com".into()),
-        ..Parameters::default()
+        ..parameters
     };
     Config::from_parameters(&parameters).unwrap()
 }
