@@ -28,6 +28,7 @@ use jid::NodeRef;
 use jid::ResourcePart;
 
 pub(crate) use self::escape::percent_decode;
+pub(crate) use self::escape::percent_encode_iri_part;
 pub use self::scheme::DomainPair;
 pub use self::scheme::Scheme;
 pub use self::scheme::SchemeError;

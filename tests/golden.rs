@@ -135,7 +135,8 @@ fn translate(case: &Case<'_>) -> String {
         }),
         "status to stanza error" => each_line(case.input, |line| {
             let (status, contact) = line.split_once(' ').map_or((line, None), |(status, contact)| (status, Some(contact)));
-            let error = failure::to_xmpp(status.parse().unwrap(), "", contact);
+            let reply = sip::Reply { contact: contact.map(Into::into), ..sip::Reply::local(status.parse().ok()) };
+            let error = failure::of_reply(&reply, &case.addresses());
             error.map_or("none".into(), |error| [named(&error), error.address.unwrap_or_default()].join(" ").trim().to_owned())
         }),
         "stanza error to status" => each_line(case.input, |line| {
@@ -144,8 +145,42 @@ fn translate(case: &Case<'_>) -> String {
             let error = address.map_or(error.clone(), |address| error.clone().with_address(address));
             format!("{} {}", failure::to_sip(&error, failure::Source::Full), failure::to_sip(&error, failure::Source::Bare))
         }),
+        "reply to message error" => reply_to_message_error(case),
+        "error stanza to status" => each_line(case.input, |stanza| {
+            let stanza = Element::parse(stanza).unwrap();
+            let error = StanzaError::of(&stanza).expect("an error");
+            let full = stanza.attribute("from").is_some_and(|from| from.contains('/'));
+            let source = if full { failure::Source::Full } else { failure::Source::Bare };
+            format!("{} {}", failure::to_sip(&error, source), failure::reason_phrase(&error)).trim_end().to_owned()
+        }),
+        "stanza error to end of watching" => each_line(case.input, |line| {
+            let error = StanzaError::of(&Element::parse(line).unwrap()).expect("an error");
+            failure::end_of_watching(&error).map_or("none".into(), |reason| format!("{reason:?}").to_lowercase())
+        }),
+        "MESSAGE to refusal" => match message::to_xmpp(&request(case.input), &case.addresses(), StanzaType::Chat) {
+            Ok(stanza) => stanza,
+            Err(error) => {
+                let failure::Refusal { status, reason, header } = failure::Refusal::of_message(error);
+                assert!(header.is_empty() || header.ends_with("\r\n"), "{header:?}");
+                format!("{status} {reason}\n{}", header.trim_end())
+            }
+        },
         other => panic!("no translation is called `{other}`"),
     }
+}
+
+/// A reply as it is on the wire, or `no reply`.
+fn reply_to_message_error(case: &Case<'_>) -> String {
+    let reply = match case.input.split_once(' ') {
+        Some(("SIP/2.0", rest)) => {
+            let (status, reason) = rest.lines().next().and_then(|line| line.split_once(' ')).unwrap();
+            sip::Reply::received(status.parse().unwrap(), reason.as_bytes(), case.input.as_bytes())
+        }
+        _ => sip::Reply::local(None),
+    };
+    let [from, to] = ["from", "to"].map(|name| case.argument(name).unwrap().to_owned());
+    let origin = sip::Origin { from, to, id: case.argument("id").map(str::to_owned) };
+    message::failed(&origin, &reply, &case.addresses(), "sip.example.com").unwrap_or("nothing".into())
 }
 
 fn each_line(input: &str, translate: impl Fn(&str) -> String) -> String {

@@ -35,4 +35,6 @@ pub enum Authorization {
     Allowed,
     /// `unsubscribed`.
     Refused,
+    /// There is no such XMPP user (any more): it came back with an error.
+    NoResource,
 }

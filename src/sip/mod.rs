@@ -8,8 +8,11 @@ pub mod header;
 pub mod pidf;
 pub mod winfo;
 
+mod reply;
 mod xml_body;
 
+pub use self::reply::Reply;
+pub use self::reply::ReplySource;
 pub use self::xml_body::BodyError;
 
 /// A request that a script handed to the gateway, copied out of host memory. SIP text is bytes: it is not always UTF-8.

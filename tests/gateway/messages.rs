@@ -1,6 +1,7 @@
 //! Messages through the gateway, and what goes back when they fail.
 
 use xmpp_gateway::gateway::action::Action;
+use xmpp_gateway::process::host::HostError;
 use xmpp_gateway::xmpp::element::Element;
 
 use crate::support::*;
@@ -22,7 +23,7 @@ fn a_message_that_the_host_refuses_comes_back_as_an_error() {
     let stanza = Element::parse(&message("chat", "<body>Hi</body>")).unwrap();
     scene.gateway.stanza(scene.now, &stanza, &mut actions).unwrap();
     let Some(Action::Message(refused)) = actions.pop() else { panic!("no MESSAGE") };
-    scene.gateway.message_refused(&refused, &mut actions);
+    scene.gateway.message_refused(&refused, HostError::Refused(-1), &mut actions);
     let back = lines(actions);
     assert_eq!(back.len(), 1);
     let head = "<message type='error' from='juliet@sip.example.com' to='romeo@example.net/orchard' id='m1'>";
@@ -36,7 +37,9 @@ fn a_chat_state_without_text_sends_nothing() {
 }
 
 #[test]
-fn errors_are_not_answered() {
+fn an_error_is_not_answered_and_sends_nothing() {
+    let error = "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    assert_eq!(Scene::new().stanza(&message("error", error)), NOTHING);
     assert_eq!(Scene::new().stanza(&message("error", "<body>Hi</body>")), NOTHING);
 }
 
@@ -64,4 +67,14 @@ fn what_comes_from_the_gateways_own_domain_goes_nowhere() {
         assert_eq!(scene.stanza(&stanza), NOTHING);
     }
     assert_eq!(scene.stanza(&format!("<presence from='mallory@sip.example.com/x' to='{JULIET}'/>")), NOTHING);
+}
+
+#[test]
+fn an_error_of_the_gateway_names_the_gateway() {
+    let mut scene = Scene::new();
+    let long = format!("<body>{}</body>", "x".repeat(2000));
+    for (kind, body) in [("groupchat", "<body>Hi</body>"), ("chat", long.as_str())] {
+        let back = scene.stanza(&message(kind, body));
+        assert!(back[0].contains(" by='sip.example.com'") && back[0].contains(" id='m1'"), "{back:?}");
+    }
 }
