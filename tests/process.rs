@@ -221,7 +221,7 @@ fn a_sip_user_speaks_for_the_gateways_domain_only() {
     let scene = Scene::start();
     let mut peer = scene.accept();
     for from in ["sip:romeo@example.net", "sip:mallory@evil.example", "sip:mallory@sub.sip.example.com"] {
-        assert_eq!(scene.send_as(from, "sip:romeo@example.net", "spoofed"), ScriptResult::Failed, "{from}");
+        assert_eq!(scene.send_as(from, "sip:romeo@example.net", "spoofed").refusal().unwrap().status, 403, "{from}");
         let notify = sip::Request {
             from: from.into(),
             to: b"sip:romeo@example.net".to_vec(),
@@ -229,10 +229,10 @@ fn a_sip_user_speaks_for_the_gateways_domain_only() {
             subscription_state: Some(b"active".to_vec()),
             ..sip::Request::default()
         };
-        assert_eq!(scene.worker.notify(&notify), ScriptResult::Failed, "{from}");
+        assert_eq!(scene.worker.notify(&notify).refusal().unwrap().status, 400, "{from}");
     }
     // And what would come straight back is not sent.
-    assert_eq!(scene.send_as("sip:juliet@sip.example.com", "sip:nurse@sip.example.com", "loop"), ScriptResult::Failed);
+    assert_eq!(scene.send_as("sip:juliet@sip.example.com", "sip:nurse@sip.example.com", "loop").refusal().unwrap().status, 482);
     assert_eq!(scene.send("honest"), ScriptResult::Done);
     let before = peer.hear("<body>honest</body>");
     assert!(!before.contains("</message>") && !before.contains("<presence"), "{before}");
@@ -258,7 +258,7 @@ fn a_watcher_of_another_domain_is_not_asked_for() {
         ..sip::Request::default()
     };
     assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
-    assert_eq!(peer.hear(" to='romeo@example.net' type='subscribe'/>"), "<presence from='juliet@sip.example.com'");
+    assert_eq!(peer.hear(" to='romeo@example.net' type='subscribe' id='ask-1'/>"), "<presence from='juliet@sip.example.com'");
     scene.stop();
 }
 
