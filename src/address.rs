@@ -111,7 +111,7 @@ impl Addresses {
         let bare = self.bare(&user, &domain::from_sip(parts.host)?, change)?;
         let Some(gr) = parts.gr else { return Ok(bare.into()) };
         let resource = escape::percent_decode(gr).ok_or(AddressError::Resource)?;
-        let resource = ResourcePart::new(&resource).map_err(|error| of_part(&error, AddressError::Resource))?;
+        let resource = ResourcePart::new(&resource)?;
         settled_resource(resource.as_str())?;
         Ok(bare.with_resource(&resource).into())
     }
@@ -168,14 +168,13 @@ impl Addresses {
 pub fn read_jid(text: &str) -> Result<Jid, AddressError> {
     let bare = text.split_once('/').map_or(text, |(bare, _)| bare);
     let (node, domain) = bare.split_once('@').map_or((None, bare), |(node, domain)| (Some(node), domain));
-    let malformed = |error: jid::Error| of_part(&error, AddressError::Domain);
     if domain::is_canonical(domain) {
-        return Jid::new(text).map_err(malformed);
+        return Ok(Jid::new(text)?);
     }
     let domain = domain::canonical(domain)?;
     let domain = domain::to_xmpp(&domain)?;
-    let node = node.map(NodePart::new).transpose().map_err(malformed)?;
-    let resource = text.split_once('/').map(|(_, resource)| ResourcePart::new(resource)).transpose().map_err(malformed)?;
+    let node = node.map(NodePart::new).transpose()?;
+    let resource = text.split_once('/').map(|(_, resource)| ResourcePart::new(resource)).transpose()?;
     Ok(Jid::from_parts(node.as_deref(), &domain, resource.as_deref()))
 }
 
@@ -249,6 +248,21 @@ impl std::fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
+impl From<jid::Error> for AddressError {
+    fn from(error: jid::Error) -> Self {
+        match error {
+            jid::Error::NodeEmpty => Self::NoUser,
+            jid::Error::NodePrep => Self::User,
+            jid::Error::NodeTooLong | jid::Error::ResourceTooLong => Self::TooLong,
+            jid::Error::NamePrep | jid::Error::Idna | jid::Error::TooManyAts => Self::Domain,
+            jid::Error::ResourceEmpty
+            | jid::Error::ResourcePrep
+            | jid::Error::ResourceMissingInFullJid
+            | jid::Error::ResourceInBareJid => Self::Resource,
+        }
+    }
+}
+
 fn push_gr(uri: &mut String, jid: &Jid) -> Result<(), AddressError> {
     if let Some(resource) = jid.resource() {
         settled_resource(resource.as_str())?;
@@ -276,7 +290,7 @@ fn node_part(escaped: &str, change: Change) -> Result<Cow<'_, NodeRef>, AddressE
     if escaped.len() > MAX_PART {
         return Err(AddressError::TooLong);
     }
-    let node = NodePart::new(escaped).map_err(|error| of_part(&error, AddressError::User))?;
+    let node = NodePart::new(escaped)?;
     if !escaped.is_ascii() {
         // Compatibility forms (U+FF3C, say) become ASCII only now and can make an escape sequence that was not there.
         user_of(&node)?;
@@ -285,22 +299,6 @@ fn node_part(escaped: &str, change: Change) -> Result<Cow<'_, NodeRef>, AddressE
         }
     }
     Ok(node)
-}
-
-/// What is wrong with a part, unless it is only too long.
-fn of_part(error: &jid::Error, otherwise: AddressError) -> AddressError {
-    match error {
-        jid::Error::NodeTooLong | jid::Error::ResourceTooLong => AddressError::TooLong,
-        jid::Error::NodeEmpty
-        | jid::Error::ResourceEmpty
-        | jid::Error::NodePrep
-        | jid::Error::NamePrep
-        | jid::Error::ResourcePrep
-        | jid::Error::TooManyAts
-        | jid::Error::Idna
-        | jid::Error::ResourceMissingInFullJid
-        | jid::Error::ResourceInBareJid => otherwise,
-    }
 }
 
 /// The SIP user, not yet percent-encoded, for a localpart.
