@@ -7,6 +7,7 @@
 #   make install [DESTDIR=...]  what is built: modules, documentation, examples
 #   make demo [KEEP=1]          a conversation between a SIP client and an XMPP client; installs what is missing
 #   make test                   all tests, on every host found; installs what is missing
+#   make test-long              what holds for every address, over a million generated ones a property; minutes
 #   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options)
 #   make clean
 #
@@ -72,7 +73,7 @@ comma := ,
 
 # One build at a time: the hosts share cargo's folder.
 .NOTPARALLEL:
-.PHONY: all kamailio opensips install demo test bench clean
+.PHONY: all kamailio opensips install demo test test-long bench clean
 
 all: $(HOSTS)
 ifeq ($(strip $(HOSTS)),)
@@ -142,6 +143,9 @@ test:
 	$(CARGO) test --quiet
 	$(MAKE) all
 	cd tests/e2e && $(PYTHON) -m pytest -q $(ARGS)
+
+test-long:
+	XMPP_GATEWAY_CASES=1000000 $(CARGO) test --release --quiet --lib address::properties
 
 # The module with the entry points of the benchmark is never the one that is installed.
 bench:
