@@ -166,7 +166,8 @@ impl Addresses {
 /// The JID that a stanza names, with its domain in the one form that the same domain of a SIP URI gets: U-labels where they are safe, no
 /// root dot, IPv6 as RFC 5952 has it. Servers differ in what they normalise.
 pub fn read_jid(text: &str) -> Result<Jid, AddressError> {
-    let bare = text.split_once('/').map_or(text, |(bare, _)| bare);
+    let end = memchr::memchr(b'/', text.as_bytes()).unwrap_or(text.len());
+    let (bare, resource) = text.split_at_checked(end).unwrap_or((text, ""));
     let (node, domain) = bare.split_once('@').map_or((None, bare), |(node, domain)| (Some(node), domain));
     if domain::is_canonical(domain) {
         return Ok(Jid::new(text)?);
@@ -174,7 +175,7 @@ pub fn read_jid(text: &str) -> Result<Jid, AddressError> {
     let domain = domain::canonical(domain)?;
     let domain = domain::to_xmpp(&domain)?;
     let node = node.map(NodePart::new).transpose()?;
-    let resource = text.split_once('/').map(|(_, resource)| ResourcePart::new(resource)).transpose()?;
+    let resource = resource.strip_prefix('/').map(ResourcePart::new).transpose()?;
     Ok(Jid::from_parts(node.as_deref(), &domain, resource.as_deref()))
 }
 

@@ -57,25 +57,33 @@ pub(super) fn canonical(host: &str) -> Result<Cow<'_, str>, AddressError> {
 
 /// Whether this is an ASCII name or IPv4 address, without A-labels, that is written as in both networks.
 pub(super) fn is_canonical(host: &str) -> bool {
-    is_name(host) && host.bytes().all(|byte| !byte.is_ascii_uppercase()) && !host.contains("--")
+    is_name(host) && memchr::memmem::find(host.as_bytes(), b"--").is_none()
 }
 
-/// Letters, digits, hyphens and, as they are in use, underscores: nothing that could go on as a parameter or header.
+/// Small letters, digits, hyphens and, as they are in use, underscores: nothing that could go on as a parameter or header.
 ///
 /// The last label begins with a letter (RFC 3261 §25.1), or it is an IPv4 address.
 fn is_name(host: &str) -> bool {
-    host.len() <= MAX_NAME
-        && host.split('.').all(is_label)
-        && (host.rsplit('.').next().is_some_and(|top| top.starts_with(|c: char| c.is_ascii_alphabetic()))
-            || host.parse::<Ipv4Addr>().is_ok())
-}
-
-fn is_label(label: &str) -> bool {
-    !label.is_empty()
-        && label.len() <= MAX_LABEL
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    let mut length = 0_usize;
+    let mut previous = b'.';
+    let mut first = b'.';
+    for byte in host.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' if length == 0 => {
+                first = byte;
+                length = 1;
+            }
+            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => length = length.saturating_add(1),
+            b'.' if length > 0 && previous != b'-' => length = 0,
+            _ => return false,
+        }
+        if (byte == b'-' && length == 1) || length > MAX_LABEL {
+            return false;
+        }
+        previous = byte;
+    }
+    let ends_well = length > 0 && previous != b'-' && host.len() <= MAX_NAME;
+    ends_well && (first.is_ascii_lowercase() || host.parse::<Ipv4Addr>().is_ok())
 }
 
 #[cfg(test)]
