@@ -154,6 +154,14 @@ impl Worker {
         }
     }
 
+    /// The host's tm did not take a MESSAGE of the XMPP process.
+    pub fn message_refused(&self, message: &sip::Message, error: HostError) {
+        log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
+        let sip::Origin { from, to, id } = &message.origin;
+        let error = error.condition().into();
+        self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
+    }
+
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent; 408 where none came.
     pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], status: u16) {
         let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().into_inner());

@@ -18,6 +18,7 @@ use jid::Jid;
 use crate::address::Addresses;
 use crate::config::Backend;
 use crate::config::Config;
+use crate::process::host::HostError;
 use crate::sip;
 use crate::translate::failure;
 use crate::translate::message;
@@ -145,9 +146,9 @@ impl Gateway {
     }
 
     /// The host did not take a MESSAGE: its sender is told.
-    pub fn message_refused(&mut self, refused: &sip::Message, actions: &mut Vec<Action>) {
+    pub fn message_refused(&mut self, refused: &sip::Message, error: HostError, actions: &mut Vec<Action>) {
         let sip::Origin { from, to, id } = &refused.origin;
-        let error = Condition::InternalServerError.into();
+        let error = error.condition().into();
         actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
     }
 

@@ -25,6 +25,7 @@ pub(super) fn answer(host: &mut impl Host, stanza: &Element) -> Option<String> {
         to: wanted.attribute("to")?.to_owned(),
         from: FROM.to_owned(),
         call_id: None,
+        unique: 0,
         headers: "Content-Type: text/plain\r\n".to_owned(),
         body: BODY.into(),
         origin: sip::Origin { from: String::new(), to: String::new(), id: None },

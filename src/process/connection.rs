@@ -2,14 +2,17 @@
 //!
 //! Nothing here waits inside the main loop: connecting is a task of its own, reading and writing happen when the socket is ready.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tokio::time::sleep_until;
+use tokio::time::Sleep;
+use tokio::time::sleep;
 
 use crate::config::Component;
 use crate::net;
@@ -19,7 +22,7 @@ use crate::net::ConnectError;
 #[derive(Debug)]
 pub(super) enum Connection {
     /// Until then, nothing.
-    Waiting(Instant),
+    Waiting(Pin<Box<Sleep>>),
     /// A task connects.
     Connecting(JoinHandle<Result<TcpStream, ConnectError>>),
     /// It stands.
@@ -51,8 +54,7 @@ pub(super) enum Writing {
 impl Connection {
     /// To be connected after a pause.
     pub(super) fn after(pause: Duration) -> Self {
-        let now = Instant::now();
-        Self::Waiting(now.checked_add(pause).unwrap_or(now))
+        Self::Waiting(Box::pin(sleep(pause)))
     }
 
     /// Starts the task that connects.
@@ -61,27 +63,21 @@ impl Connection {
         Self::Connecting(tokio::spawn(async move { net::connect(&host, port).await }))
     }
 
-    /// The next change. May be dropped at any time: nothing is lost.
-    pub(super) async fn change(&mut self, writing: Writing) -> Change {
+    /// The next change. Nothing is lost if nobody asks again.
+    pub(super) fn poll_change(&mut self, context: &mut Context<'_>, writing: Writing) -> Poll<Change> {
         match self {
-            Self::Waiting(due) => {
-                sleep_until(*due).await;
-                Change::Due
-            }
-            Self::Connecting(task) => task.await.map_or(Change::Lost, Change::Connected),
+            Self::Waiting(pause) => pause.as_mut().poll(context).map(|()| Change::Due),
+            Self::Connecting(task) => Pin::new(task).poll(context).map(|done| done.map_or(Change::Lost, Change::Connected)),
             Self::Open(stream) => {
-                let interest = match writing {
-                    Writing::Wanted => Interest::READABLE | Interest::WRITABLE,
-                    Writing::Idle => Interest::READABLE,
-                };
                 // An error here is met again, and told apart, by the read that follows.
-                let _ = stream.ready(interest).await;
-                Change::Ready
+                let readable = stream.poll_read_ready(context).is_ready();
+                let writable = writing == Writing::Wanted && stream.poll_write_ready(context).is_ready();
+                if readable || writable { Poll::Ready(Change::Ready) } else { Poll::Pending }
             }
         }
     }
 
-    /// Until the kernel takes bytes again. Unlike [`Self::change`] it does not return at once, and again and again, for bytes that
+    /// Until the kernel takes bytes again. Unlike [`Self::poll_change`] it does not return at once, and again and again, for bytes that
     /// nobody reads any more.
     pub(super) async fn writable(&self) -> io::Result<()> {
         match self {

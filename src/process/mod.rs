@@ -12,6 +12,7 @@ mod broken;
 mod connection;
 mod output;
 mod pace;
+mod stream;
 mod turn;
 
 use std::panic::AssertUnwindSafe;

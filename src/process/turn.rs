@@ -1,5 +1,6 @@
 //! The main loop: wait for one of its sources, do what it brings without waiting again, write once.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -7,9 +8,8 @@ use std::time::Instant;
 
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
-use crate::config;
 use crate::config::Backend;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -20,26 +20,19 @@ use crate::link::Receiver;
 use crate::link::datagram;
 use crate::link::shared::StreamState;
 use crate::link::watch;
-use crate::process::backoff::Backoff;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
-use crate::process::broken::LOGIN_TIMEOUT;
-use crate::process::broken::WRITE_TIMEOUT;
 use crate::process::connection::Change;
-use crate::process::connection::Connection;
-use crate::process::connection::Writing;
 use crate::process::host::Flow;
 use crate::process::host::Host;
-use crate::process::output::Output;
 use crate::process::pace::Pace;
-use crate::xmpp::component::Component;
+use crate::process::stream::ComponentStream;
+use crate::process::stream::Next;
+use crate::process::stream::Was;
 use crate::xmpp::component::Event;
 
-/// After so long without a byte from us a space is sent (RFC 6120 §4.6.1): a dead peer shows by an error or by WRITE_TIMEOUT.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// How long a clean close may take when the host stops.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long no stream is read while the host is not ready.
+const HOST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Bytes read from the socket at once.
 const READ_BUFFER: usize = 64 * 1024;
@@ -49,27 +42,12 @@ const LINK_BATCHES: usize = 8;
 
 pub(super) struct Turn<'a, H> {
     host: &'a mut H,
-    component: &'a config::Component,
     receiver: &'a Receiver,
     gateway: Gateway,
-    connection: Connection,
-    stream: Option<Stream>,
-    output: Output,
-    backoff: Backoff,
+    stream: ComponentStream<'a>,
     pace: Pace,
     actions: Vec<Action>,
     buffer: Vec<u8>,
-    dropped: u64,
-}
-
-/// What is known of the stream over an open connection.
-struct Stream {
-    login: Component,
-    /// Bytes of the login, or of the close: they go before any stanza.
-    ahead: Vec<u8>,
-    opened: Instant,
-    /// When the server last took something, or had nothing to take.
-    wrote: Instant,
 }
 
 impl<'a, H: Host> Turn<'a, H> {
@@ -77,17 +55,12 @@ impl<'a, H: Host> Turn<'a, H> {
         let Backend::Component(component) = &config.backend;
         Self {
             host,
-            component,
             receiver,
             gateway: Gateway::new(config, dice()),
-            connection: Connection::after(pause),
-            stream: None,
-            output: Output::default(),
-            backoff: Backoff::default(),
+            stream: ComponentStream::new(component, pause),
             pace: Pace::new(Instant::now()),
             actions: Vec::new(),
             buffer: vec![0; READ_BUFFER],
-            dropped: 0,
         }
     }
 
@@ -106,13 +79,14 @@ impl<'a, H: Host> Turn<'a, H> {
                         break;
                     }
                 }
-                ready = link.readable(), if !self.output.has_enough() => {
+                ready = link.readable(), if !self.stream.has_enough() => {
                     // A short batch emptied the link; a full last one did not, and comes up again.
                     if self.take_from_link(&mut inbox)? < BATCH {
                         ready?.clear_ready();
                     }
                 }
-                change = self.connection.change(writing(&self.output, self.stream.as_ref())) => self.changed(change),
+                change = poll_fn(|context| self.stream.poll_change(context)), if self.host.is_ready() => self.changed(change),
+                () = sleep(HOST_PAUSE), if !self.host.is_ready() => {}
                 _ = ticks.tick() => self.tick(),
             }
             self.write();
@@ -138,7 +112,7 @@ impl<'a, H: Host> Turn<'a, H> {
                     None => self.event(bytes),
                 }
             }
-            if taken < BATCH || self.output.has_enough() {
+            if taken < BATCH || self.stream.has_enough() {
                 break;
             }
         }
@@ -156,46 +130,21 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     fn changed(&mut self, change: Change) {
-        match change {
-            Change::Due => self.connection = Connection::start(self.component),
-            Change::Connected(Ok(stream)) => {
-                self.connection = Connection::Open(stream);
-                self.opened();
-            }
-            Change::Connected(Err(error)) => {
-                let pause = self.pause();
-                let config::Component { host, port, .. } = self.component;
-                log::error!("no connection to the XMPP server {host}:{port}: {error}; next try in {:.1} s", pause.as_secs_f32());
-            }
-            Change::Lost => {
-                self.pause();
-            }
-            Change::Ready => {
-                if let Err(broken) = self.read() {
-                    self.broken(broken);
-                }
-            }
+        if self.stream.changed(change) == Next::Read
+            && let Err(broken) = self.read()
+        {
+            self.broken(&broken);
         }
-    }
-
-    fn opened(&mut self) {
-        let now = Instant::now();
-        let mut login = Component::new(&self.component.domain, self.component.secret.expose());
-        let ahead = login.start().into_bytes();
-        self.stream = Some(Stream { login, ahead, opened: now, wrote: now });
     }
 
     /// Reads once and does all that it brings.
     fn read(&mut self) -> Result<(), Broken> {
-        let Some(count) = self.connection.read(&mut self.buffer).map_err(Broken::Io)? else { return Ok(()) };
-        if count == 0 {
-            return Err(Broken::Closed);
-        }
+        let count = self.stream.read(&mut self.buffer)?;
         let buffer = std::mem::take(&mut self.buffer);
         let mut input = buffer.get(..count).unwrap_or_default();
         let mut done = Ok(());
         while done.is_ok() {
-            let Some(event) = self.stream.as_mut().and_then(|stream| stream.login.next(&mut input)) else { break };
+            let Some(event) = self.stream.event(&mut input) else { break };
             done = self.stream_event(event);
             self.act();
         }
@@ -214,16 +163,12 @@ impl<'a, H: Host> Turn<'a, H> {
         let now = Instant::now();
         match event {
             Event::Ready => {
-                log::info!("the XMPP server accepted {} as its component", self.component.domain);
-                self.backoff.up(now);
                 self.receiver.shared().set_stream(StreamState::Up);
                 self.gateway.stream_up(now, &mut self.actions);
                 Ok(())
             }
             Event::Stanza(stanza) => self.gateway.stanza(now, &stanza, &mut self.actions).map_err(|condition| {
-                if let Some(stream) = &mut self.stream {
-                    stream.login.fail(&condition);
-                }
+                self.stream.fail(&condition);
                 Broken::Fault(condition)
             }),
             Event::Refused(refused) => {
@@ -255,7 +200,7 @@ impl<'a, H: Host> Turn<'a, H> {
             Action::Message(message) => {
                 if let Err(error) = self.host.message(&message) {
                     log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
-                    self.gateway.message_refused(&message, &mut self.actions);
+                    self.gateway.message_refused(&message, error, &mut self.actions);
                 }
             }
             Action::Publish(publish) => {
@@ -285,116 +230,36 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     fn push(&mut self, stanza: &[u8]) {
-        if self.output.push(stanza).is_err() {
-            self.dropped = self.dropped.saturating_add(1);
-            if self.dropped.is_power_of_two() {
-                log::error!("the XMPP server does not read: {} stanzas dropped so far", self.dropped);
-            }
-        }
+        self.stream.push(stanza);
     }
 
     /// Writes what waits, as far as the kernel takes it.
     fn write(&mut self) {
-        if let Err(broken) = self.try_write() {
-            self.broken(broken);
+        if let Err(broken) = self.stream.write() {
+            self.broken(&broken);
         }
-    }
-
-    fn try_write(&mut self) -> Result<(), Broken> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        stream.login.take_output(&mut stream.ahead);
-        while !stream.ahead.is_empty() {
-            let Some(count) = self.connection.write(&stream.ahead).map_err(Broken::Io)? else { return Ok(()) };
-            stream.ahead.drain(..count.min(stream.ahead.len()));
-            stream.wrote = Instant::now();
-        }
-        while stream.login.is_ready() && !self.output.unwritten().is_empty() {
-            let Some(count) = self.connection.write(self.output.unwritten()).map_err(Broken::Io)? else { return Ok(()) };
-            self.output.advance(count);
-            stream.wrote = Instant::now();
-        }
-        Ok(())
     }
 
     fn tick(&mut self) {
         let now = Instant::now();
         self.gateway.tick(now, &mut self.actions);
         self.act();
-        let Some(stream) = &mut self.stream else { return };
-        let silent = now.saturating_duration_since(stream.wrote);
-        if !stream.login.is_ready() {
-            if now.saturating_duration_since(stream.opened) >= LOGIN_TIMEOUT {
-                self.broken(Broken::LoginTimeout);
-            }
-        } else if !self.output.is_empty() || !stream.ahead.is_empty() {
-            if silent >= WRITE_TIMEOUT {
-                self.broken(Broken::WriteTimeout);
-            }
-        } else if silent >= KEEPALIVE {
-            stream.ahead.push(b' ');
+        if let Err(broken) = self.stream.tick(now) {
+            self.broken(&broken);
         }
     }
 
-    /// The stream is over: one line, a pause, and from the start.
-    fn broken(&mut self, why: Broken) {
-        // A stream error of ours is said if the kernel takes it now; nobody waits for it.
-        if let Some(stream) = &mut self.stream {
-            stream.login.take_output(&mut stream.ahead);
-            let _ = self.connection.write(&stream.ahead);
-        }
-        let was_up = self.receiver.shared().stream_is_up();
-        self.stream = None;
+    /// The stream is over: the workers and the gateway are told, and a new one is on its way.
+    fn broken(&mut self, why: &Broken) {
         self.receiver.shared().set_stream(StreamState::Down);
-        self.output.rewind();
-        if was_up {
+        if self.stream.broken(why) == Was::Up {
             self.gateway.stream_down();
         }
-        let pause = self.pause();
-        let config::Component { domain, host, port, .. } = self.component;
-        let state = if was_up { "the stream" } else { "the login" };
-        log::error!("{state} of {domain} at {host}:{port} ended: {why}; next try in {:.1} s", pause.as_secs_f32());
     }
 
-    fn pause(&mut self) -> Duration {
-        let pause = self.backoff.pause(Instant::now(), dice());
-        self.connection = Connection::after(pause);
-        pause
-    }
-
-    /// Closes the stream when the host stops; what does not go out soon is lost with the process.
+    /// Closes the stream when the host stops.
     async fn close(&mut self) {
         self.receiver.shared().set_stream(StreamState::Down);
-        let Some(stream) = &mut self.stream else { return };
-        let closing = async {
-            let up = stream.login.is_ready();
-            while up && !self.output.is_empty() {
-                if let Some(count) = self.connection.write(self.output.unwritten())? {
-                    self.output.advance(count);
-                } else {
-                    self.connection.writable().await?;
-                }
-            }
-            let end = stream.login.close();
-            stream.ahead.extend_from_slice(end.as_bytes());
-            while !stream.ahead.is_empty() {
-                match self.connection.write(&stream.ahead)? {
-                    Some(count) => drop(stream.ahead.drain(..count.min(stream.ahead.len()))),
-                    None => self.connection.writable().await?,
-                }
-            }
-            io::Result::Ok(())
-        };
-        match timeout(CLOSE_TIMEOUT, closing).await {
-            Ok(Ok(())) => log::info!("the stream of {} is closed", self.component.domain),
-            Ok(Err(error)) => log::info!("the stream of {} broke while it was closed: {error}", self.component.domain),
-            Err(_) => log::warn!("the XMPP server did not take the end of the stream in time"),
-        }
-    }
-}
-
-fn writing(output: &Output, stream: Option<&Stream>) -> Writing {
-    match stream {
-        Some(stream) if !stream.ahead.is_empty() || (stream.login.is_ready() && !output.is_empty()) => Writing::Wanted,
-        _ => Writing::Idle,
+        self.stream.close().await;
     }
 }

@@ -54,8 +54,11 @@ pub struct Message {
     pub to: String,
     /// From.
     pub from: String,
-    /// Call-ID wanted (from `<thread/>`, RFC 7572 §4); the host makes one up if there is none.
+    /// Call-ID wanted (from `<thread/>`, RFC 7572 §4); without one it is made of `unique`.
     pub call_id: Option<String>,
+    /// A number that no other MESSAGE has, of this gateway or another: its From-tag, so that no peer takes the MESSAGE for an earlier
+    /// one that came round again (RFC 3261 §8.2.2.2, §19.3).
+    pub unique: u64,
     /// Further headers, each ended by CRLF: Content-Type, Content-Language, Subject, Contact. Free of any other CR or LF.
     pub headers: String,
     /// The body.

@@ -52,7 +52,7 @@ pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType
     Ok(xml.finish())
 }
 
-/// The MESSAGE for a stanza (RFC 7572 §4). `unique` is a number not used before: it keeps the Call-IDs of one thread apart.
+/// The MESSAGE for a stanza (RFC 7572 §4). `unique` is a number never used before, here or elsewhere: it keeps MESSAGEs apart.
 /// `limit` bounds what is made here: addresses, headers and body.
 pub fn to_sip(
     message: &Element,
@@ -83,6 +83,7 @@ pub fn to_sip(
         to: addresses.jid_to_recipient(to).map_err(ToSipError::To)?,
         from: addresses.jid_to_gruu(from).map_err(ToSipError::From)?,
         call_id: message.child("thread", ns::CLIENT).and_then(|thread| call_id::from_thread(&thread.text(), unique)),
+        unique,
         headers,
         body: text.into_owned().into_bytes(),
         origin: Origin {
