@@ -169,14 +169,18 @@ pub fn read_jid(text: &str) -> Result<Jid, AddressError> {
     let end = memchr::memchr(b'/', text.as_bytes()).unwrap_or(text.len());
     let (bare, resource) = text.split_at_checked(end).unwrap_or((text, ""));
     let (node, domain) = bare.split_once('@').map_or((None, bare), |(node, domain)| (Some(node), domain));
-    if domain::is_canonical(domain) {
-        return Ok(Jid::new(text)?);
-    }
-    let domain = domain::canonical(domain)?;
-    let domain = domain::to_xmpp(&domain)?;
-    let node = node.map(NodePart::new).transpose()?;
-    let resource = resource.strip_prefix('/').map(ResourcePart::new).transpose()?;
-    Ok(Jid::from_parts(node.as_deref(), &domain, resource.as_deref()))
+    let jid = if domain::is_canonical(domain) {
+        Jid::new(text)?
+    } else {
+        let domain = domain::canonical(domain)?;
+        let domain = domain::to_xmpp(&domain)?;
+        let node = node.map(NodePart::new).transpose()?;
+        let resource = resource.strip_prefix('/').map(ResourcePart::new).transpose()?;
+        Jid::from_parts(node.as_deref(), &domain, resource.as_deref())
+    };
+    // As in `user_of`: what stringprep would change once more is no JID yet.
+    let is_settled = text.is_ascii() || Jid::new(jid.as_str()).is_ok_and(|again| again == jid);
+    if is_settled { Ok(jid) } else { Err(AddressError::User) }
 }
 
 /// How far nodeprep may change a name.

@@ -197,7 +197,22 @@ fn a_jid_is_read_with_one_form_of_its_domain() {
         assert_eq!(read, Jid::new(jid).unwrap());
         assert_eq!(read.resource(), Jid::new(jid).unwrap().resource());
     }
-    for text in ["", "@h", "a@", "a@h/", "a@b@c", "a@.", "a@h..", "a@[::1", "a@::1", "a@h.1", "a@xn--a", "a\u{0}@h", "a@h./"] {
+    for text in [
+        "",
+        "@h",
+        "a@",
+        "a@h/",
+        "a@b@c",
+        "a@.",
+        "a@h..",
+        "a@[::1",
+        "a@::1",
+        "a@h.1",
+        "a@xn--a",
+        "a\u{0}@h",
+        "a@h./",
+        "\u{1CCD6}@h",
+    ] {
         assert!(read_jid(text).is_err(), "{text}");
     }
 }
