@@ -34,6 +34,7 @@ pub struct Parameters {
     pub domain_separator: Option<String>,
     /// Repeatable: one entry a `modparam` line.
     pub gwmap: Vec<String>,
+    pub tel_domain: Option<String>,
     pub outbound_proxy: Option<String>,
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
@@ -214,11 +215,19 @@ fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses
         }
     })?;
     let domain = &component.domain;
-    addresses.of_component(domain).map_err(|_| Error {
+    let addresses = addresses.of_component(domain).map_err(|_| Error {
         parameter: "xmpp_domain",
         value: Some(domain.clone()),
         takes: TAKES_DOMAIN,
-    })
+    })?;
+    match &parameters.tel_domain {
+        None => Ok(addresses),
+        Some(tel) => addresses.with_tel_domain(tel).map_err(|_| Error {
+            parameter: "tel_domain",
+            value: Some(tel.clone()),
+            takes: TAKES_DOMAIN,
+        }),
+    }
 }
 
 fn pairs(parameters: &Parameters, component: &Component) -> Result<Vec<DomainPair>, Error> {
@@ -341,6 +350,18 @@ mod tests {
         let jid = config.addresses.sip_to_jid(b"sip:juliet@example.com").unwrap();
         assert_eq!(jid.as_str(), "juliet@sip.example.com");
         assert_eq!(config.addresses.jid_to_sip(&jid).unwrap(), "sip:juliet@example.com");
+    }
+
+    #[test]
+    fn tel_domain_is_the_domain_of_telephone_numbers() {
+        let parameters = Parameters { tel_domain: Some("Sip.Example.com".into()), ..minimal() };
+        let addresses = Config::from_parameters(&parameters).unwrap().addresses;
+        assert_eq!(addresses.sip_to_jid(b"tel:+1-201-555-0123").unwrap().as_str(), "+12015550123@sip.example.com");
+        let parameters = Parameters { tel_domain: Some("not a domain".into()), ..minimal() };
+        assert_eq!(
+            refusal(&parameters),
+            "parameter tel_domain is \"not a domain\"; it takes a domain name, as in \"sip.example.com\""
+        );
     }
 
     #[test]

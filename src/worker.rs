@@ -165,8 +165,8 @@ impl Worker {
         if !self.link.shared().answers_for(presentity.as_str()) {
             return None;
         }
-        // A watcher without a JID can never be let in by the XMPP user.
-        let watcher = self.addresses.sip_to_jid(watcher).ok().map(jid::Jid::into_bare);
+        // A watcher without a JID of its own can never be let in by the XMPP user: whose JID it would have may see more.
+        let watcher = self.addresses.sip_user_to_jid(watcher).ok().map(jid::Jid::into_bare);
         Some(
             watcher.map_or(Authorization::Pending, |watcher| {
                 self.link.shared().authorization(watcher.as_str(), presentity.as_str())
@@ -329,6 +329,29 @@ mod tests {
     use crate::config::Parameters;
     use crate::link;
     use crate::link::shared::StreamState;
+
+    #[test]
+    fn nobody_is_let_in_under_a_name_that_xmpp_would_change() {
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@sip.example.com".into()),
+            ..Parameters::default()
+        };
+        let (sender, receiver) = link::pair().unwrap();
+        let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
+        receiver.shared().answer_for("juliet@example.net");
+        receiver.shared().authorize("admin@sip.example.com", "juliet@example.net", Authorization::Allowed);
+        for (watcher, answer) in [
+            ("sip:admin@sip.example.com", Authorization::Allowed),
+            ("sip:Admin@sip.example.com", Authorization::Allowed),
+            ("sip:ad%C2%ADmin@sip.example.com", Authorization::Pending), // U+00AD is shown as nothing
+            ("sip:%EF%BD%81dmin@sip.example.com", Authorization::Pending), // U+FF41, a wide letter
+            ("sip:admin@other.example.com", Authorization::Pending),
+        ] {
+            assert_eq!(worker.authorization(watcher.as_bytes(), b"sip:juliet@example.net"), Some(answer), "{watcher}");
+        }
+    }
 
     #[test]
     fn nothing_is_sent_to_a_domain_that_is_not_allowed_and_its_subscriptions_end() {

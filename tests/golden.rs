@@ -15,9 +15,11 @@ use std::path::Path;
 
 use jid::Jid;
 
+use xmpp_gateway::address::AddressError;
 use xmpp_gateway::address::Addresses;
 use xmpp_gateway::address::DomainPair;
 use xmpp_gateway::address::Scheme;
+use xmpp_gateway::address::read_jid;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
@@ -86,7 +88,11 @@ impl<'a> Case<'a> {
             (None, Some(pairs)) => Scheme::Mapped(pairs),
             (None, None) => Scheme::Transparent,
         };
-        Addresses::new(scheme).unwrap()
+        let addresses = Addresses::new(scheme).unwrap();
+        match self.argument("tel_domain") {
+            Some(domain) => addresses.with_tel_domain(domain).unwrap(),
+            None => addresses,
+        }
     }
 }
 
@@ -135,10 +141,16 @@ fn translate(case: &Case<'_>) -> String {
             Ok(jid) => jid.to_string(),
             Err(error) => format!("refused: {error:?} {}", failure::address_status(error)),
         }),
-        "JID to SIP URI" => each_line(case.input, |jid| match case.addresses().jid_to_gruu(&Jid::new(jid).unwrap()) {
-            Ok(uri) => uri,
-            Err(error) => format!("refused: {error:?} {}", named(&failure::address_error(error))),
+        "sender of a MESSAGE to JID" => each_line(case.input, |uri| match case.addresses().sip_user_to_jid(uri.as_bytes()) {
+            Ok(jid) => jid.to_string(),
+            Err(error) => format!("refused: {error:?} {}", failure::message_status(message::ToXmppError::From(error))),
         }),
+        "JID to SIP URI" => {
+            each_line(case.input, |jid| uri_or_error(read_jid(jid).and_then(|jid| case.addresses().jid_to_gruu(&jid))))
+        }
+        "JID to Request-URI" => {
+            each_line(case.input, |jid| uri_or_error(read_jid(jid).and_then(|jid| case.addresses().jid_to_recipient(&jid))))
+        }
         "status to stanza error" => each_line(case.input, |line| {
             let (status, contact) = line.split_once(' ').map_or((line, None), |(status, contact)| (status, Some(contact)));
             let reply = sip::Reply { contact: contact.map(Into::into), ..sip::Reply::local(status.parse().ok()) };
@@ -248,6 +260,10 @@ fn reply_to_message_error(case: &Case<'_>) -> String {
     let [from, to] = ["from", "to"].map(|name| case.argument(name).unwrap().to_owned());
     let origin = sip::Origin { from, to, id: case.argument("id").map(str::to_owned) };
     message::failed(&origin, &reply, &case.addresses(), "sip.example.com").unwrap_or("nothing".into())
+}
+
+fn uri_or_error(uri: Result<String, AddressError>) -> String {
+    uri.unwrap_or_else(|error| format!("refused: {error:?} {}", named(&failure::address_error(error))))
 }
 
 fn each_line(input: &str, translate: impl Fn(&str) -> String) -> String {

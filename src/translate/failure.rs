@@ -248,7 +248,7 @@ fn address_reason(error: AddressError) -> &'static str {
         AddressError::Scheme | AddressError::Sips | AddressError::Tel => "Unsupported URI Scheme",
         AddressError::NoUser => "Address Incomplete",
         AddressError::TooLong => "Request-URI Too Long",
-        AddressError::Ambiguous => "Not Found",
+        AddressError::Ambiguous | AddressError::TemporaryGruu => "Not Found",
         AddressError::Foreign | AddressError::Denied => "Forbidden",
         AddressError::Loop => "Loop Detected",
         AddressError::User | AddressError::Resource | AddressError::Domain => "Address Cannot Be Translated",
@@ -260,6 +260,8 @@ pub fn message_status(error: ToXmppError) -> u16 {
     match error {
         ToXmppError::To(error) => address_status(error),
         ToXmppError::From(AddressError::Foreign) => 403,
+        // RFC 5079: the sender wants to be unknown, and cannot be.
+        ToXmppError::From(AddressError::TemporaryGruu) => 433,
         ToXmppError::From(_) | ToXmppError::Encoding | ToXmppError::NoBody => 400,
         ToXmppError::UnsupportedType => 415,
     }
@@ -305,7 +307,7 @@ pub fn address_status(error: AddressError) -> u16 {
         AddressError::Scheme | AddressError::Sips | AddressError::Tel => 416,
         AddressError::NoUser => 484,
         AddressError::TooLong => 414,
-        AddressError::Ambiguous => 404,
+        AddressError::Ambiguous | AddressError::TemporaryGruu => 404,
         AddressError::Denied | AddressError::Foreign => 403,
         AddressError::Loop => 482,
         AddressError::User | AddressError::Resource | AddressError::Domain => 400,
@@ -320,6 +322,7 @@ pub fn address_error(error: AddressError) -> StanzaError {
         AddressError::Scheme
         | AddressError::Sips
         | AddressError::Tel
+        | AddressError::TemporaryGruu
         | AddressError::User
         | AddressError::Resource
         | AddressError::Domain

@@ -14,7 +14,6 @@ use crate::sip::Origin;
 use crate::sip::Reply;
 use crate::sip::ReplySource;
 use crate::sip::Request;
-use crate::sip::Uri;
 use crate::sip::header;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
@@ -87,7 +86,7 @@ pub fn to_sip(
         headers.push(HeaderName::Subject, &subject.text());
     }
     let sip = Message {
-        to: recipient(to, addresses)?,
+        to: uri(addresses.jid_to_recipient(to)).map_err(ToSipError::To)?,
         from: uri(addresses.jid_to_gruu(from)).map_err(ToSipError::From)?,
         call_id: message.child("thread", ns::CLIENT).and_then(|thread| call_id::from_thread(&thread.text(), unique)),
         unique,
@@ -210,13 +209,6 @@ fn sender(request: &Request, addresses: &Addresses) -> Result<Jid, ToXmppError> 
         Ok(contact) if contact.to_bare() == from.to_bare() => Ok(contact),
         Ok(_) | Err(_) => Ok(from),
     }
-}
-
-/// To and Request-URI: the device only where the resource can have been made from a GRUU (RFC 5627 §5.1 binds it to an instance,
-/// a URN). Any other resource came from a tuple id or a From, and a registrar asked for it would find nobody.
-fn recipient(to: &Jid, addresses: &Addresses) -> Result<Uri, ToSipError> {
-    let instance = to.resource().is_some_and(|resource| resource.as_str().starts_with("urn:"));
-    uri(if instance { addresses.jid_to_gruu(to) } else { addresses.jid_to_sip(to) }).map_err(ToSipError::To)
 }
 
 /// Of several children that differ in language: the one without, else the first.

@@ -4,6 +4,7 @@
 
 use jid::Jid;
 
+use crate::address::read_jid;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
@@ -162,8 +163,8 @@ impl Addresses {
     /// Reads `from` and `to`.
     pub fn of(stanza: &Element) -> Result<Self, AddressError> {
         let from = stanza.attribute("from").filter(|from| !from.is_empty()).ok_or(AddressError::NoFrom)?;
-        let from = Jid::new(from).map_err(|_| AddressError::From)?;
-        let to = Jid::new(stanza.attribute("to").ok_or(AddressError::NoTo)?).map_err(|_| AddressError::To)?;
+        let from = read_jid(from).map_err(|_| AddressError::From)?;
+        let to = read_jid(stanza.attribute("to").ok_or(AddressError::NoTo)?).map_err(|_| AddressError::To)?;
         Ok(Self { from, to })
     }
 

@@ -129,7 +129,7 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-const NAMES: usize = 17;
+const NAMES: usize = 18;
 
 const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
@@ -142,6 +142,7 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"sip_domain", set: Set::Text(|all, value| all.sip_domain = Some(value)) },
     Parameter { name: c"domain_separator", set: Set::Text(|all, value| all.domain_separator = Some(value)) },
     Parameter { name: c"gwmap", set: Set::Text(|all, value| all.gwmap.push(value)) },
+    Parameter { name: c"tel_domain", set: Set::Text(|all, value| all.tel_domain = Some(value)) },
     Parameter { name: c"outbound_proxy", set: Set::Text(|all, value| all.outbound_proxy = Some(value)) },
     Parameter { name: c"server_address", set: Set::Text(|all, value| all.server_address = Some(value)) },
     Parameter { name: c"presence_server", set: Set::Text(|all, value| all.presence_server = Some(value)) },
@@ -170,6 +171,7 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
     parameter::<14>(),
     parameter::<15>(),
     parameter::<16>(),
+    parameter::<17>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

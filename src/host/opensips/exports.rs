@@ -104,6 +104,7 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<14>(),
     parameter::<15>(),
     parameter::<16>(),
+    parameter::<17>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

@@ -33,7 +33,7 @@ enum Set {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 17;
+pub(super) const COUNT: usize = 18;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -47,6 +47,7 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"sip_domain", |parameters, value| parameters.sip_domain = Some(value)),
     text(c"domain_separator", |parameters, value| parameters.domain_separator = Some(value)),
     text(c"gwmap", |parameters, value| parameters.gwmap.push(value)),
+    text(c"tel_domain", |parameters, value| parameters.tel_domain = Some(value)),
     text(c"outbound_proxy", |parameters, value| parameters.outbound_proxy = Some(value)),
     text(c"server_address", |parameters, value| parameters.server_address = Some(value)),
     text(c"presence_server", |parameters, value| parameters.presence_server = Some(value)),
