@@ -79,6 +79,7 @@ impl Gateway {
     pub fn stream_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.subscriptions.stream_up(actions);
         self.publications.stream_up(now, actions);
+        self.watchers.stream_up(actions);
     }
 
     /// The stream broke.

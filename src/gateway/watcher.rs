@@ -1,13 +1,15 @@
 //! SIP users who want to see XMPP users: who was asked, and what was decided (RFC 8048 §5.3, RFC 3857).
 //!
 //! The presence server lets its watchers wait; presence.winfo tells us of them, and each becomes one `subscribe`. The answer of the
-//! XMPP user, or of a server that knows the answer already, goes back as an [`Authorization`].
+//! XMPP user, or of a server that knows the answer already, goes back as an [`Authorization`]. While the stream is down, who waits is
+//! remembered here, and asked about when it stands again.
 
 use std::collections::HashSet;
 
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::presence_stanza;
+use crate::gateway::subscription::Stream;
 
 /// Questions that may wait for an answer; a further one is asked when the next NOTIFY (presence.winfo) names it again.
 pub const MAX_QUESTIONS: usize = 100_000;
@@ -16,6 +18,7 @@ pub const MAX_QUESTIONS: usize = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     asked: HashSet<(String, String)>,
+    stream: Stream,
 }
 
 impl Watchers {
@@ -26,7 +29,9 @@ impl Watchers {
             if self.asked.len() >= MAX_QUESTIONS || self.asked.contains(&question) {
                 continue;
             }
-            actions.push(presence_stanza(&question.0, presentity, "subscribe"));
+            if self.stream == Stream::Up {
+                actions.push(presence_stanza(&question.0, presentity, "subscribe"));
+            }
             self.asked.insert(question);
         }
     }
@@ -46,8 +51,15 @@ impl Watchers {
         actions.push(Action::Authorize { watcher, presentity, presentity_uri, decision });
     }
 
+    /// The stream stands: asks what came up while it did not.
+    pub(super) fn stream_up(&mut self, actions: &mut Vec<Action>) {
+        self.stream = Stream::Up;
+        actions.extend(self.asked.iter().map(|(watcher, presentity)| presence_stanza(watcher, presentity, "subscribe")));
+    }
+
     /// The stream broke: questions may not have arrived, so they may be asked again.
     pub(super) fn stream_down(&mut self) {
+        self.stream = Stream::Down;
         self.asked.clear();
     }
 }
