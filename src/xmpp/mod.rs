@@ -12,6 +12,7 @@ pub mod component;
 pub mod element;
 pub mod fault;
 pub mod framer;
+pub mod head;
 pub mod ns;
 pub mod stanza;
 pub mod stanza_error;
