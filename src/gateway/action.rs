@@ -26,6 +26,16 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The stanza, if that is what is to be written.
+    pub(crate) fn stanza(&self) -> Option<&str> {
+        match self {
+            Self::Stanza(stanza) => Some(stanza),
+            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Authorize { .. } => None,
+        }
+    }
+}
+
 /// The decision of an XMPP user on one SIP watcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authorization {

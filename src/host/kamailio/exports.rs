@@ -126,7 +126,7 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-const NAMES: usize = 12;
+const NAMES: usize = 14;
 
 const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
@@ -141,6 +141,8 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"outbound_proxy", set: Set::Text(|all, value| all.outbound_proxy = Some(value)) },
     Parameter { name: c"server_address", set: Set::Text(|all, value| all.server_address = Some(value)) },
     Parameter { name: c"presence_server", set: Set::Text(|all, value| all.presence_server = Some(value)) },
+    Parameter { name: c"queue_size", set: Set::Number(|all, value| all.queue_size = Some(value)) },
+    Parameter { name: c"queue_ttl", set: Set::Number(|all, value| all.queue_ttl = Some(value)) },
 ];
 
 /// Each parameter twice, for both types that a script can write: the wrong one is refused with a sentence of ours.
@@ -157,6 +159,8 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
     parameter::<9>(),
     parameter::<10>(),
     parameter::<11>(),
+    parameter::<12>(),
+    parameter::<13>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

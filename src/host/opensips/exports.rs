@@ -99,6 +99,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<9>(),
     parameter::<10>(),
     parameter::<11>(),
+    parameter::<12>(),
+    parameter::<13>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

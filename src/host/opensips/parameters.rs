@@ -30,7 +30,7 @@ enum Set {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 12;
+pub(super) const COUNT: usize = 14;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -46,6 +46,8 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"outbound_proxy", |parameters, value| parameters.outbound_proxy = Some(value)),
     text(c"server_address", |parameters, value| parameters.server_address = Some(value)),
     text(c"presence_server", |parameters, value| parameters.presence_server = Some(value)),
+    number(c"queue_size", |parameters, value| parameters.queue_size = Some(value)),
+    number(c"queue_ttl", |parameters, value| parameters.queue_ttl = Some(value)),
 ];
 
 /// What the parser has delivered so far. The parser runs alone, before any fork.
