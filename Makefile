@@ -7,7 +7,8 @@
 #   make install [DESTDIR=...]  what is built: modules, documentation, examples
 #   make demo [KEEP=1]          a conversation between a SIP client and an XMPP client; installs what is missing
 #   make test                   all tests, on every host found; installs what is missing
-#   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options)
+#   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options); without ARGS, of the
+#                               XML parser too
 #   make clean
 #
 # Variables, all optional:
@@ -147,6 +148,7 @@ test:
 bench:
 	tests/e2e/install.sh
 	$(MAKE) all BUILD=build/bench FEATURES=bench
+	$(if $(ARGS),,$(CARGO) bench --bench parse)
 	$(CARGO) bench --bench gateway -- $(ARGS)
 
 clean:
