@@ -16,6 +16,7 @@
 
 mod domain;
 mod escape;
+mod peers;
 mod scheme;
 mod uri;
 
@@ -28,6 +29,8 @@ use jid::NodeRef;
 use jid::ResourcePart;
 
 pub(crate) use self::escape::percent_decode;
+pub use self::peers::Domains;
+pub use self::peers::PeerDomains;
 pub use self::scheme::DomainPair;
 pub use self::scheme::Scheme;
 pub use self::scheme::SchemeError;
@@ -44,17 +47,24 @@ pub struct Addresses {
     scheme: scheme::Compiled,
     /// The XMPP domain that we speak for, in its canonical SIP form; `None`: any.
     own: Option<String>,
+    /// The XMPP domains that we speak with.
+    peers: PeerDomains,
 }
 
 impl Addresses {
     /// Checks the scheme and prepares it.
     pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
-        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None })
+        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None, peers: PeerDomains::default() })
     }
 
     /// The same for a component: all SIP users, and they alone, are in this XMPP domain.
     pub fn of_component(self, domain: &str) -> Result<Self, AddressError> {
         Ok(Self { own: Some(domain::canonical(domain)?.into_owned()), ..self })
+    }
+
+    /// The same for these XMPP domains alone.
+    pub fn with_peers(self, peers: PeerDomains) -> Self {
+        Self { peers, ..self }
     }
 
     /// [`Self::sip_to_jid`] for the user in whose name a stanza is sent. An XMPP server ends the stream of a component that speaks for
@@ -64,15 +74,35 @@ impl Addresses {
         if self.own.is_none() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
     }
 
-    /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us.
+    /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us; one of a domain that the
+    /// operator does not allow gets none.
     pub fn xmpp_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
         let jid = self.sip_to_jid(uri)?;
-        if self.is_sip_user(&jid) { Err(AddressError::Loop) } else { Ok(jid) }
+        if self.is_sip_user(&jid) {
+            return Err(AddressError::Loop);
+        }
+        if self.is_allowed_peer(&jid) { Ok(jid) } else { Err(AddressError::Denied) }
     }
 
     /// Whether this is the JID of a SIP user.
     pub fn is_sip_user(&self, jid: &Jid) -> bool {
-        self.own.is_some() && domain::from_xmpp(jid.domain().as_str()).ok().as_deref() == self.own.as_deref()
+        self.is_own(jid.domain().as_str())
+    }
+
+    /// The same for text that is no JID to us.
+    pub fn is_sip_address(&self, address: &str) -> bool {
+        let bare = address.split('/').next().unwrap_or_default();
+        self.is_own(bare.rsplit('@').next().unwrap_or_default())
+    }
+
+    /// Whether the operator lets us speak with the domain of this JID.
+    pub fn is_allowed_peer(&self, jid: &Jid) -> bool {
+        self.peers.is_all() || domain::from_xmpp(jid.domain().as_str()).is_ok_and(|domain| self.peers.has(&domain))
+    }
+
+    fn is_own(&self, domain: &str) -> bool {
+        let Some(own) = self.own.as_deref() else { return false };
+        domain == own || domain::from_xmpp(domain).is_ok_and(|form| form == own)
     }
 
     /// The JID of a SIP user (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter with a value.
@@ -141,6 +171,8 @@ pub enum AddressError {
     Ambiguous,
     /// Its domain is not the one that the component speaks for.
     Foreign,
+    /// Its domain is one that the operator does not allow.
+    Denied,
     /// It is that of a SIP user where an XMPP user's should stand.
     Loop,
 }
@@ -158,6 +190,7 @@ impl std::fmt::Display for AddressError {
             Self::TooLong => "the address is too long",
             Self::Ambiguous => "the address is not the canonical one under the configured scheme",
             Self::Foreign => "the domain is not the gateway's own in XMPP",
+            Self::Denied => "the domain is not allowed",
             Self::Loop => "the address is that of a SIP user",
         })
     }

@@ -3,6 +3,9 @@
 //! The host layer fills [`Parameters`] as its parser meets each `modparam`; [`Config::from_parameters`] in mod_init either
 //! accepts all of them or names the parameter, what it held and what it takes.
 
+mod peers;
+mod secret;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -14,6 +17,9 @@ use crate::address::Addresses;
 use crate::address::DomainPair;
 use crate::address::Scheme;
 use crate::address::SchemeError;
+use crate::sip::Uri;
+
+pub use self::peers::RateLimit;
 
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
@@ -23,7 +29,8 @@ pub struct Parameters {
     pub xmpp_domain: Option<String>,
     pub xmpp_host: Option<String>,
     pub xmpp_port: Option<i64>,
-    pub xmpp_password: Option<String>,
+    pub xmpp_password: Option<Secret>,
+    pub xmpp_password_file: Option<String>,
     pub gateway_domain: Option<String>,
     pub sip_domain: Option<String>,
     pub domain_separator: Option<String>,
@@ -32,6 +39,12 @@ pub struct Parameters {
     pub outbound_proxy: Option<String>,
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
+    /// Repeatable, as `gwmap`.
+    pub allow_domain: Vec<String>,
+    /// Repeatable, as `gwmap`.
+    pub deny_domain: Vec<String>,
+    pub rate_limit: Option<i64>,
+    pub rate_limit_domain: Option<i64>,
     pub queue_size: Option<i64>,
     pub queue_ttl: Option<i64>,
 }
@@ -44,11 +57,13 @@ pub struct Config {
     /// How addresses of one side are written on the other.
     pub addresses: Addresses,
     /// Next hop of MESSAGE, SUBSCRIBE and PUBLISH; a SIP URI.
-    pub outbound_proxy: Option<String>,
+    pub outbound_proxy: Option<Uri>,
     /// Contact of our SUBSCRIBEs: where NOTIFYs come back to; a SIP URI.
-    pub server_address: String,
+    pub server_address: Uri,
     /// Next hop of SUBSCRIBE and PUBLISH, and the watcher of presence.winfo; a SIP URI.
-    pub presence_server: Option<String>,
+    pub presence_server: Option<Uri>,
+    /// How much SIP traffic XMPP users may cause.
+    pub rate_limit: RateLimit,
     /// What waits while the XMPP server is not connected.
     pub queue: Queue,
 }
@@ -78,7 +93,7 @@ pub struct Component {
     pub host: String,
     /// Its component port (`xmpp_port`).
     pub port: u16,
-    /// The shared secret (`xmpp_password`).
+    /// The shared secret (`xmpp_password` or what `xmpp_password_file` holds).
     pub secret: Secret,
 }
 
@@ -95,6 +110,12 @@ impl Secret {
     /// The password itself, for the digest.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.to_owned())
     }
 }
 
@@ -157,7 +178,8 @@ impl Config {
         let backend = backend(parameters)?;
         let Backend::Component(component) = &backend;
         Ok(Self {
-            addresses: addresses(parameters, component)?,
+            addresses: addresses(parameters, component)?.with_peers(peers::domains(parameters)?),
+            rate_limit: peers::rate_limit(parameters)?,
             outbound_proxy: optional_uri("outbound_proxy", parameters.outbound_proxy.as_deref())?,
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
@@ -185,13 +207,8 @@ fn backend(parameters: &Parameters) -> Result<Backend, Error> {
         domain: sip_domain.unwrap_or(xmpp_domain),
         host: if host.parse::<IpAddr>().is_ok() { host.to_owned() } else { domain("xmpp_host", host)? },
         port: port(parameters.xmpp_port)?,
-        secret: secret(parameters.xmpp_password.as_deref())?,
+        secret: secret::secret(parameters)?,
     }))
-}
-
-fn secret(password: Option<&str>) -> Result<Secret, Error> {
-    let takes = "the secret that the XMPP server holds for this component";
-    required("xmpp_password", password, takes).map(|password| Secret::new(password.to_owned()))
 }
 
 fn port(port: Option<i64>) -> Result<u16, Error> {
@@ -290,24 +307,20 @@ fn domain(parameter: &'static str, value: &str) -> Result<String, Error> {
     Ok(jid.domain().as_str().to_owned())
 }
 
-fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<String>, Error> {
+fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<Uri>, Error> {
     value.map(|value| uri(parameter, value)).transpose()
 }
 
 /// A cheap check: the host parses it for real. It keeps what would break a header out of every header.
-fn uri(parameter: &'static str, value: &str) -> Result<String, Error> {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"');
-    match value.strip_prefix("sip:") {
-        Some(rest) if !rest.is_empty() && rest.chars().all(plain) => Ok(value.to_owned()),
-        _ => Err(Error { parameter, value: Some(value.to_owned()), takes: TAKES_URI }),
-    }
+fn uri(parameter: &'static str, value: &str) -> Result<Uri, Error> {
+    Uri::new(value.to_owned()).ok_or_else(|| Error { parameter, value: Some(value.to_owned()), takes: TAKES_URI })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn minimal() -> Parameters {
+    pub(super) fn minimal() -> Parameters {
         Parameters {
             xmpp_domain: Some("sip.example.com".into()),
             xmpp_password: Some("s3cret".into()),
@@ -316,7 +329,7 @@ mod tests {
         }
     }
 
-    fn refusal(parameters: &Parameters) -> String {
+    pub(super) fn refusal(parameters: &Parameters) -> String {
         Config::from_parameters(parameters).unwrap_err().to_string()
     }
 
@@ -333,7 +346,8 @@ mod tests {
         let parameters = Parameters { xmpp_password: None, ..minimal() };
         assert_eq!(
             refusal(&parameters),
-            "parameter xmpp_password is not set; it takes the secret that the XMPP server holds for this component"
+            "parameter xmpp_password is not set; it takes the secret that the XMPP server holds for this component, or \
+             xmpp_password_file names a file that holds it"
         );
     }
 
@@ -421,6 +435,6 @@ mod tests {
     #[test]
     fn no_debug_output_shows_the_password() {
         let config = Config::from_parameters(&minimal()).unwrap();
-        assert!(!format!("{config:?}").contains("s3cret"));
+        assert!(!format!("{config:?}{:?}", minimal()).contains("s3cret"));
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here waits, and nothing is remembered from one request to the next; what needs memory is said to the XMPP process as an
 //! [`Event`].
 
+use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::config::Config;
 use crate::gateway::action::Authorization;
@@ -17,6 +18,7 @@ use crate::sip::BodyError;
 use crate::sip::header;
 use crate::sip::pidf;
 use crate::sip::winfo;
+use crate::translate;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::message::StanzaType;
@@ -51,14 +53,15 @@ pub struct Worker {
     /// Stanzas that may wait for one peer domain.
     queue_size: u32,
     /// Who watches the watchers: From of presence.winfo subscriptions.
-    winfo_watcher: String,
+    winfo_watcher: sip::Uri,
 }
 
 impl Worker {
     /// Takes the workers' end of the link.
     pub fn new(config: &Config, link: Sender) -> Self {
-        let winfo_watcher = address_of_record(config.presence_server.as_ref().unwrap_or(&config.server_address));
-        Self { addresses: config.addresses.clone(), link, queue_size: config.queue.size, winfo_watcher: winfo_watcher.to_owned() }
+        let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
+        let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
+        Self { addresses: config.addresses.clone(), link, queue_size: config.queue.size, winfo_watcher }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5). While the stream is down it is done as well if the stanza
@@ -89,6 +92,11 @@ impl Worker {
         };
         match event {
             Ok(event) => self.send_event(&event),
+            // It may be from before the operator's change: nobody here wants the next one either.
+            Err(error @ NotifyError::Address(AddressError::Denied)) => {
+                log::warn!("NOTIFY {} is not sent to XMPP, and its subscription ends: {error}", shown(&request.call_id));
+                ScriptResult::UnknownDialog
+            }
             Err(error) => {
                 log::warn!("NOTIFY {} is not sent to XMPP: {error}", shown(&request.call_id));
                 ScriptResult::Failed
@@ -113,7 +121,7 @@ impl Worker {
                 return None;
             }
         };
-        let presentity = self.addresses.jid_to_sip(&jid.clone().into()).ok()?;
+        let presentity = translate::uri(self.addresses.jid_to_sip(&jid.clone().into())).ok()?;
         let expires = match std::str::from_utf8(expires).map(str::trim) {
             Ok("") => WINFO_EXPIRES,
             Ok(number) => number.parse().ok().or_else(|| {
@@ -268,7 +276,7 @@ enum NotifyError {
     Event,
     /// There is no Subscription-State, or none that RFC 6665 knows.
     SubscriptionState,
-    Address(crate::address::AddressError),
+    Address(AddressError),
     Pidf(BodyError),
     Winfo(BodyError),
 }
@@ -303,6 +311,45 @@ fn shown(bytes: &[u8]) -> impl std::fmt::Display + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Parameters;
+    use crate::link;
+    use crate::link::shared::StreamState;
+
+    #[test]
+    fn nothing_is_sent_to_a_domain_that_is_not_allowed_and_its_subscriptions_end() {
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@sip.example.com".into()),
+            deny_domain: vec!["*.evil.example".into()],
+            ..Parameters::default()
+        };
+        let (sender, receiver) = link::pair().unwrap();
+        let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
+        receiver.shared().set_stream(StreamState::Up);
+        for (domain, [sent, notified]) in [
+            ("a.evil.example", [ScriptResult::Failed, ScriptResult::UnknownDialog]),
+            ("evil.example", [ScriptResult::Done, ScriptResult::Done]),
+        ] {
+            let message = sip::Request {
+                request_uri: format!("sip:romeo@{domain}").into_bytes(),
+                from: b"sip:juliet@sip.example.com".to_vec(),
+                body: b"Hi".to_vec(),
+                ..sip::Request::default()
+            };
+            assert_eq!(worker.send_message(&message), sent, "{domain}");
+            let notify = sip::Request {
+                to: message.request_uri.clone(),
+                event: Some(b"presence".to_vec()),
+                subscription_state: Some(b"active".to_vec()),
+                body: Vec::new(),
+                ..message
+            };
+            assert_eq!(worker.notify(&notify), notified, "{domain}");
+            let asked = worker.winfo_subscription(format!("sip:romeo@{domain}").as_bytes(), b"");
+            assert_eq!(asked.is_some(), sent == ScriptResult::Done, "{domain}");
+        }
+    }
 
     #[test]
     fn an_address_of_record_has_neither_port_nor_parameters() {

@@ -63,13 +63,17 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
-        self.calls.send(Call::Publish(publish.presentity.clone())).unwrap();
+        self.calls.send(Call::Publish(publish.presentity.to_string())).unwrap();
         Ok(())
     }
 
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
-        self.calls.send(Call::Subscribe(subscribe.presentity.clone())).unwrap();
+        self.calls.send(Call::Subscribe(subscribe.presentity.to_string())).unwrap();
         Ok(())
     }
 

@@ -102,6 +102,10 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
     let server = format!("sip:gw@{}", settings.address);
     let _ =
         write!(text, "loadmodule \"{}\"\nmodparam(\"xmpp_gateway\", \"xmpp_port\", {})\n", module.display(), settings.xmpp_port);
+    // A few users send all that there is.
+    for name in ["rate_limit", "rate_limit_domain"] {
+        let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"{name}\", 0)");
+    }
     let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"queue_size\", {QUEUE_SIZE})");
     for (name, value) in [
         ("xmpp_domain", COMPONENT),

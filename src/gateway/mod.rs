@@ -9,7 +9,10 @@ pub mod publication;
 pub mod subscription;
 pub mod watcher;
 
+mod admission;
 mod iq;
+mod rate;
+mod tally;
 
 use std::time::Instant;
 
@@ -20,6 +23,7 @@ use crate::config::Backend;
 use crate::config::Config;
 use crate::process::host::HostError;
 use crate::sip;
+use crate::translate;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::presence;
@@ -35,6 +39,8 @@ use crate::xmpp::stanza_error::StanzaError;
 use crate::xmpp::stream_error;
 use action::Action;
 use action::Authorization;
+use admission::Admission;
+use admission::Verdict;
 use event::Event;
 use publication::Publications;
 use subscription::Pair;
@@ -49,6 +55,7 @@ pub struct Gateway {
     addresses: Addresses,
     /// Our domain on the XMPP side.
     domain: String,
+    admission: Admission,
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
@@ -67,6 +74,7 @@ impl Gateway {
         Self {
             addresses: config.addresses.clone(),
             domain: component.domain.clone(),
+            admission: Admission::new(config.rate_limit),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
@@ -98,12 +106,19 @@ impl Gateway {
     /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
     pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
         let done = match stanza::Addresses::of(stanza) {
-            // The server takes care of that; answering would only keep the loop alive.
-            Ok(addresses) if self.addresses.is_sip_user(&addresses.from) => {
-                log::debug!("a stanza from {}, one of our own, is dropped", addresses.from);
+            Ok(addresses) => match self.admission.check(now, stanza, &addresses, &self.addresses) {
+                Verdict::Admitted(account) => {
+                    let before = actions.len();
+                    let done = self.addressed(now, stanza, &addresses, actions);
+                    self.admission.charge(account, actions.get(before..).unwrap_or_default());
+                    done
+                }
+                Verdict::Dropped => return Ok(()),
+                Verdict::Refused(error) => Err(error),
+            },
+            Err(AddressError::From | AddressError::To) if !self.admission.may_be_answered(now, stanza, &self.addresses) => {
                 return Ok(());
             }
-            Ok(addresses) => self.addressed(now, stanza, &addresses, actions),
             Err(AddressError::From | AddressError::To) => Err(Condition::JidMalformed.into()),
             // RFC 6120 §8.1.2: the server stamps and routes by both.
             Err(AddressError::NoFrom | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
@@ -124,7 +139,10 @@ impl Gateway {
         // Any user can make these: the log is not to be filled by one.
         let level = if self.refused.is_power_of_two() { log::Level::Warn } else { log::Level::Debug };
         log::log!(level, "a stanza of {from} is refused: {fault}; {} refused so far", self.refused);
-        if let Some((stanza, _)) = addressed {
+        if let Some((stanza, from)) = addressed
+            && !self.addresses.is_sip_user(&from)
+            && self.addresses.is_sip_address(stanza.attribute("to").unwrap_or_default())
+        {
             let error =
                 StanzaError::new(Condition::PolicyViolation).with_text(&format!("beyond a limit of the gateway: {fault}"));
             actions.extend(stanza::error_reply(stanza, &error).map(Action::Stanza));
@@ -233,13 +251,13 @@ impl Gateway {
         self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
     }
 
-    fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
-        self.addresses.jid_to_sip(jid).map_err(failure::address_error)
+    fn to_sip(&self, jid: &Jid) -> Result<sip::Uri, StanzaError> {
+        translate::uri(self.addresses.jid_to_sip(jid)).map_err(failure::address_error)
     }
 }
 
 fn uris(addresses: &Addresses, (watcher, presentity): &Pair) -> Option<Uris> {
-    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| addresses.jid_to_sip(&jid).ok());
+    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| translate::uri(addresses.jid_to_sip(&jid)).ok());
     Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
 }
 

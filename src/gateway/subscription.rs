@@ -56,8 +56,8 @@ pub(super) type Pair = (String, String);
 /// The same two users as bare SIP URIs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Uris {
-    pub(super) watcher: String,
-    pub(super) presentity: String,
+    pub(super) watcher: sip::Uri,
+    pub(super) presentity: sip::Uri,
 }
 
 /// All subscriptions of XMPP users.

@@ -24,8 +24,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::link::mapping;
+use crate::sip::CallId;
+use crate::sip::Headers;
 use crate::sip::Message;
 use crate::sip::Origin;
+use crate::sip::Uri;
 
 /// How many workers may send at the same time.
 const LANES: usize = 4;
@@ -306,13 +309,13 @@ fn message_of(record: &[u8]) -> Option<Message> {
         Some(field.map(<[u8]>::to_vec))
     };
     let text = |field: Vec<u8>| String::from_utf8(field).ok();
-    let (to, from) = (text(field()??)?, text(field()??)?);
-    let call_id = field()?.map(text);
-    let (headers, body) = (text(field()??)?, field()??);
+    let (to, from) = (Uri::new(text(field()??)?)?, Uri::new(text(field()??)?)?);
+    let call_id = field()?.and_then(text).and_then(CallId::new);
+    let (headers, body) = (Headers::of(text(field()??)?)?, field()??);
     let (origin_from, origin_to) = (text(field()??)?, text(field()??)?);
     let id = field()?.map(text);
     let origin = Origin { from: origin_from, to: origin_to, id: id.flatten() };
-    Some(Message { to, from, call_id: call_id.flatten(), unique: u64::from_ne_bytes(*unique), headers, body, origin })
+    Some(Message { to, from, call_id, unique: u64::from_ne_bytes(*unique), headers, body, origin })
 }
 
 #[cfg(test)]
@@ -323,6 +326,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::sip::HeaderName;
 
     /// Sends into a list, and keeps the jobs for later.
     #[derive(Default)]
@@ -353,12 +357,14 @@ mod tests {
     }
 
     fn message(conversation: u64, number: u64) -> Message {
+        let mut headers = Headers::default();
+        headers.push(HeaderName::ContentType, "text/plain");
         Message {
-            to: format!("sip:juliet{conversation}@s"),
-            from: "sip:romeo@x".to_owned(),
-            call_id: number.is_multiple_of(2).then(|| format!("call-{number}")),
+            to: Uri::new(format!("sip:juliet{conversation}@s")).unwrap(),
+            from: Uri::new("sip:romeo@x".to_owned()).unwrap(),
+            call_id: number.is_multiple_of(2).then(|| CallId::new(format!("call-{number}")).unwrap()),
             unique: number,
-            headers: "Content-Type: text/plain\r\n".to_owned(),
+            headers,
             body: vec![b'b'; usize::try_from(number % 1300).unwrap()],
             origin: Origin {
                 from: "romeo@x/y".to_owned(),
@@ -449,7 +455,7 @@ mod tests {
 
     impl Jobs for Workers {
         fn send(&self, message: &Message) {
-            self.sent.lock().unwrap().entry(message.to.clone()).or_default().push(message.unique);
+            self.sent.lock().unwrap().entry(message.to.to_string()).or_default().push(message.unique);
         }
 
         fn make(&self, lane: usize) -> bool {

@@ -8,6 +8,7 @@ use jid::Jid;
 use jid::ResourcePart;
 
 use super::tuple_id;
+use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::sip::Publish;
@@ -65,7 +66,7 @@ pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>
 pub fn to_sip(presence: &Element, from: &Jid, addresses: &Addresses, expires: u32) -> Result<Publish, PresenceError> {
     let availability = availability_of(presence)?;
     let id = tuple_id::tuple_id(resource_text(from));
-    let presentity = addresses.jid_to_sip(from).map_err(PresenceError::From)?;
+    let presentity = uri(addresses.jid_to_sip(from)).map_err(PresenceError::From)?;
     Ok(match availability {
         Availability::Available => {
             Publish { presentity, id, body: Some(to_pidf(presence, from, addresses)?.into_bytes()), expires }

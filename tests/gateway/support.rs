@@ -29,11 +29,16 @@ pub struct Scene {
 impl Scene {
     /// With the stream up and nothing remembered.
     pub fn new() -> Self {
+        Self::with(Parameters { rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() })
+    }
+
+    /// The same with these parameters too.
+    pub fn with(parameters: Parameters) -> Self {
         let parameters = Parameters {
             xmpp_domain: Some("sip.example.com".into()),
             xmpp_password: Some("secret".into()),
             server_address: Some("sip:gateway@sip.example.com".into()),
-            ..Parameters::default()
+            ..parameters
         };
         let config = Config::from_parameters(&parameters).unwrap();
         let mut scene = Self { gateway: Gateway::new(&config, 1), now: Instant::now(), cseq: 0 };
