@@ -10,7 +10,8 @@
 #   make test-asan              end-to-end tests against modules that AddressSanitizer watches: Kamailio, and one OpenSIPS
 #   make fuzz [FUZZ_SECONDS=60] [FUZZ=...]   each parser, or those named, against inputs that coverage guides
 #   make test-long              what holds for every address, over a million generated ones a property; minutes
-#   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options)
+#   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options); without ARGS, of the
+#                               XML parser too
 #   make clean
 #
 # Variables, all optional:
@@ -197,6 +198,7 @@ fuzz:
 bench:
 	tests/e2e/install.sh
 	$(MAKE) all BUILD=build/bench FEATURES=bench
+	$(if $(ARGS),,$(CARGO) bench --bench parse)
 	$(CARGO) bench --bench gateway -- $(ARGS)
 
 clean:

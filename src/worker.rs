@@ -28,6 +28,7 @@ use crate::translate::message;
 use crate::translate::message::StanzaType;
 use crate::translate::presence;
 use crate::translate::watchers;
+use crate::xmpp::head::Head;
 use crate::xmpp::stanza;
 use crate::xmpp::stanza_error::StanzaError;
 
@@ -43,9 +44,9 @@ pub enum ScriptResult {
     Refused(Refusal),
     /// A function of the host or of ours failed: -1. The cause is in the log.
     Failed,
-    /// The XMPP server is not connected: -2. Nothing was sent.
+    /// The XMPP server is not connected, and nothing waits for it (`queue_size` 0): -2. Nothing was sent.
     XmppDown,
-    /// The link to the XMPP process is full: -3. Nothing was sent.
+    /// The link to the XMPP process is full, or the XMPP server is not connected and the queue for it is full: -3. Nothing was sent.
     Busy,
     /// A NOTIFY of no subscription of ours: -4. The notifier is to be told (481, RFC 6665 §4.1.3), and nobody else.
     UnknownDialog,
@@ -70,6 +71,8 @@ impl ScriptResult {
 pub struct Worker {
     addresses: Addresses,
     link: Sender,
+    /// Stanzas that may wait for one peer domain.
+    queue_size: u32,
     /// Who watches the watchers: From of presence.winfo subscriptions.
     winfo_watcher: sip::Uri,
     /// What presence says of a SIP user's capabilities, as an element.
@@ -81,16 +84,20 @@ impl Worker {
     pub fn new(config: &Config, link: Sender) -> Self {
         let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
         let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
-        Self { addresses: config.addresses.clone(), link, winfo_watcher, caps: Entity::User.caps().to_xml() }
+        let (addresses, queue_size) = (config.addresses.clone(), config.queue.size);
+        Self { addresses, link, queue_size, winfo_watcher, caps: Entity::User.caps().to_xml() }
     }
 
-    /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
+    /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5). While the stream is down it is done as well if the stanza
+    /// can wait for it.
     pub fn send_message(&self, request: &sip::Request) -> ScriptResult {
-        if !self.link.shared().stream_is_up() {
+        let stream_is_up = self.link.shared().stream_is_up();
+        if !stream_is_up && self.queue_size == 0 {
             return ScriptResult::XmppDown;
         }
         match message::to_xmpp(request, &self.addresses, StanzaType::Chat) {
-            Ok(stanza) => self.send_stanza(&stanza),
+            Ok(stanza) if stream_is_up => self.send_stanza(&stanza),
+            Ok(stanza) => self.queue_stanza(&stanza),
             Err(error) => {
                 log::warn!("MESSAGE {} is not sent to XMPP: {error}", shown(&request.call_id));
                 ScriptResult::Refused(Refusal::of_message(error))
@@ -240,6 +247,27 @@ impl Worker {
 
     fn send_stanza(&self, stanza: &str) -> ScriptResult {
         self.send(stanza.as_bytes())
+    }
+
+    /// Sends a stanza that has to wait, if there is a place for it: the answer is needed now.
+    fn queue_stanza(&self, stanza: &str) -> ScriptResult {
+        let head = Head::of(stanza.as_bytes());
+        let peer = head.as_ref().map_or("", Head::peer);
+        let shared = self.link.shared();
+        let Some(place) = shared.take_place(peer, stanza.len(), self.queue_size) else {
+            if let Some(total) = shared.counters().refused.add(1) {
+                log::warn!("the queue for {peer} is full while the XMPP server is away: {total} messages refused so far");
+            }
+            return ScriptResult::Busy;
+        };
+        let mut bytes = Vec::new();
+        datagram::encode_reserved(stanza, &mut bytes);
+        let result = self.send(&bytes);
+        if result == ScriptResult::Done {
+            // The XMPP process gives it back.
+            place.keep();
+        }
+        result
     }
 
     fn send_event(&self, event: &Event) -> ScriptResult {

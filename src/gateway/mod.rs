@@ -99,6 +99,7 @@ impl Gateway {
         self.own_presence.stream_up(actions);
         self.subscriptions.stream_up(actions);
         self.publications.stream_up(now, actions);
+        self.watchers.stream_up(actions);
     }
 
     /// The stream broke.

@@ -78,7 +78,7 @@ pub(super) struct Subscriptions {
 
 /// Whether XMPP can be told. While it cannot, states are kept and told afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Stream {
+pub(super) enum Stream {
     Up,
     #[default]
     Down,

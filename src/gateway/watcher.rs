@@ -2,7 +2,7 @@
 //!
 //! The presence server lets its watchers wait; presence.winfo tells us of them, and each becomes one `subscribe`. The answer of the
 //! XMPP user, or of a server that knows the answer already, goes back as an [`Authorization`]. So does an error: the watcher learns that
-//! there is nothing to wait for, and may ask again later.
+//! there is nothing to wait for, and may ask again later. While the stream is down, who waits is remembered here, and asked about when it stands again.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
+use crate::gateway::subscription::Stream;
 use crate::sip;
 use crate::sip::Reason;
 use crate::xml::XmlWriter;
@@ -34,6 +35,7 @@ pub(super) struct Watchers {
     ended: HashMap<(String, String), Instant>,
     /// The same in the order of time, with the URI of the presentity. An entry is valid as long as `ended` says the same time.
     due: VecDeque<(Instant, (String, String), sip::Uri)>,
+    stream: Stream,
 }
 
 impl Watchers {
@@ -45,10 +47,9 @@ impl Watchers {
                 continue;
             }
             self.questions = self.questions.wrapping_add(1);
-            let mut xml = XmlWriter::new();
-            xml.open("presence").attribute("from", &question.0).attribute("to", presentity).attribute("type", "subscribe");
-            xml.attribute("id", &id(self.questions));
-            actions.push(Action::Stanza(xml.finish()));
+            if self.stream == Stream::Up {
+                actions.push(ask(&question, self.questions));
+            }
             self.asked.insert(question, self.questions);
         }
     }
@@ -107,8 +108,15 @@ impl Watchers {
         }
     }
 
+    /// The stream stands: asks what came up while it did not.
+    pub(super) fn stream_up(&mut self, actions: &mut Vec<Action>) {
+        self.stream = Stream::Up;
+        actions.extend(self.asked.iter().map(|(question, number)| ask(question, *number)));
+    }
+
     /// The stream broke: questions may not have arrived, so they may be asked again.
     pub(super) fn stream_down(&mut self) {
+        self.stream = Stream::Down;
         self.asked.clear();
     }
 }
@@ -118,6 +126,13 @@ fn authorize((watcher, presentity): (String, String), presentity_uri: sip::Uri, 
 }
 
 /// By it an error is known to answer a question, and not a presence.
+fn ask((watcher, presentity): &(String, String), question: u64) -> Action {
+    let mut xml = XmlWriter::new();
+    xml.open("presence").attribute("from", watcher).attribute("to", presentity).attribute("type", "subscribe");
+    xml.attribute("id", &id(question));
+    Action::Stanza(xml.finish())
+}
+
 fn id(question: u64) -> String {
     format!("ask-{question:x}")
 }

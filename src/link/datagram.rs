@@ -1,6 +1,6 @@
 //! The form of a [`gateway::event::Event`](crate::gateway::event::Event) on the link.
 //!
-//! A finished stanza is a datagram as it stands: it begins with `<`. Any other event is one tag byte and then fields, each a
+//! A finished stanza is a datagram as it stands: it begins with `<`, or with `+` where a place in the queue was taken for it. Any other event is one tag byte and then fields, each a
 //! little-endian `u32` length and that many bytes; numbers are fields of their own fixed width. Both ends are the same binary, so
 //! there is no version; what does not decode is a bug of ours and is dropped with a log line.
 
@@ -27,6 +27,8 @@ pub enum DecodeError {
 
 /// The first byte of a stanza, and of no other event.
 const STANZA: u8 = b'<';
+/// Before a stanza that has a place in the queue.
+const RESERVED: u8 = b'+';
 const NOTIFY: u8 = 2;
 const WATCHERS: u8 = 3;
 const SUBSCRIBE_REPLY: u8 = 4;
@@ -107,9 +109,29 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
     if fields.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
 }
 
+/// Whether a place in the queue was taken for a stanza ([`super::fill`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// It was: the stream was down.
+    Yes,
+    /// It was not: the stream was up.
+    No,
+}
+
+/// Writes a stanza that has a place in the queue as one datagram into `out`, which is cleared first.
+pub fn encode_reserved(stanza: &str, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(RESERVED);
+    out.extend_from_slice(stanza.as_bytes());
+}
+
 /// The stanza of a datagram that is one, without copying it: the path of every MESSAGE.
-pub fn stanza_of(datagram: &[u8]) -> Option<&[u8]> {
-    (datagram.first() == Some(&STANZA)).then_some(datagram)
+pub fn stanza_of(datagram: &[u8]) -> Option<(Reserved, &[u8])> {
+    match datagram.split_first()? {
+        (&STANZA, _) => Some((Reserved::No, datagram)),
+        (&RESERVED, stanza) => Some((Reserved::Yes, stanza)),
+        (_, _) => None,
+    }
 }
 
 struct Fields<'a> {
@@ -231,6 +253,18 @@ mod tests {
         for event in examples() {
             encode(&event, &mut datagram);
             assert_eq!(decode(&datagram), Ok(event));
+        }
+    }
+
+    #[test]
+    fn a_stanza_is_told_apart_from_other_events() {
+        let mut datagram = Vec::new();
+        encode_reserved("<presence/>", &mut datagram);
+        assert_eq!(stanza_of(&datagram), Some((Reserved::Yes, &b"<presence/>"[..])));
+        for event in examples() {
+            encode(&event, &mut datagram);
+            let stanza = matches!(event, Event::Stanza(_));
+            assert_eq!(stanza_of(&datagram), stanza.then_some((Reserved::No, datagram.as_slice())));
         }
     }
 

@@ -95,7 +95,12 @@ pub enum PresenceType {
 impl PresenceType {
     /// The type of a presence; `None` if it is not defined: the answer is `bad-request`.
     pub fn of(presence: &Element) -> Option<Self> {
-        Some(match presence.attribute("type") {
+        Self::from_attribute(presence.attribute("type"))
+    }
+
+    /// The type that an attribute `type` says.
+    pub(super) fn from_attribute(attribute: Option<&str>) -> Option<Self> {
+        Some(match attribute {
             None => Self::Available,
             Some("error") => Self::Error,
             Some("probe") => Self::Probe,

@@ -111,3 +111,23 @@ fn a_user_who_vanishes_is_shown_to_the_watcher_no_more() {
     assert_eq!(came_back(&mut scene, ROMEO, "", "gone"), ended);
     assert_eq!(came_back(&mut scene, ROMEO, "", "gone"), NOTHING);
 }
+
+/// It may be asked again and again while nobody hears it: once is enough.
+#[test]
+fn what_is_asked_while_the_stream_is_down_is_asked_once_when_it_stands() {
+    let mut scene = Scene::new();
+    scene.gateway.stream_down();
+    assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
+    assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
+    assert_eq!(scene.stream_up(), [presence(JULIET, "subscribe")]);
+    assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
+}
+
+#[test]
+fn a_question_that_was_answered_is_not_asked_when_the_stream_stands_again() {
+    let mut scene = Scene::new();
+    waiting(&mut scene, &[JULIET]);
+    scene.romeo("subscribed");
+    scene.gateway.stream_down();
+    assert_eq!(scene.stream_up(), NOTHING);
+}

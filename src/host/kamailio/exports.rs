@@ -129,7 +129,7 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-const NAMES: usize = 18;
+const NAMES: usize = 20;
 
 const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
@@ -150,6 +150,8 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"deny_domain", set: Set::Text(|all, value| all.deny_domain.push(value)) },
     Parameter { name: c"rate_limit", set: Set::Number(|all, value| all.rate_limit = Some(value)) },
     Parameter { name: c"rate_limit_domain", set: Set::Number(|all, value| all.rate_limit_domain = Some(value)) },
+    Parameter { name: c"queue_size", set: Set::Number(|all, value| all.queue_size = Some(value)) },
+    Parameter { name: c"queue_ttl", set: Set::Number(|all, value| all.queue_ttl = Some(value)) },
 ];
 
 /// Each parameter twice, for both types that a script can write: the wrong one is refused with a sentence of ours.
@@ -172,6 +174,8 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
     parameter::<15>(),
     parameter::<16>(),
     parameter::<17>(),
+    parameter::<18>(),
+    parameter::<19>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

@@ -105,6 +105,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<15>(),
     parameter::<16>(),
     parameter::<17>(),
+    parameter::<18>(),
+    parameter::<19>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

@@ -33,7 +33,7 @@ enum Set {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 18;
+pub(super) const COUNT: usize = 20;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -55,6 +55,8 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"deny_domain", |parameters, value| parameters.deny_domain.push(value)),
     number(c"rate_limit", |parameters, value| parameters.rate_limit = Some(value)),
     number(c"rate_limit_domain", |parameters, value| parameters.rate_limit_domain = Some(value)),
+    number(c"queue_size", |parameters, value| parameters.queue_size = Some(value)),
+    number(c"queue_ttl", |parameters, value| parameters.queue_ttl = Some(value)),
 ];
 
 /// What the parser has delivered so far. The parser runs alone, before any fork.

@@ -109,11 +109,8 @@ class Gateway:
         return self.login(self.account(name), **options)
 
     def wait_connected(self, timeout=15.0):
-        """Until a message from the SIP side gets through."""
-        probe = self.sip_user("probe")
-        target = self.account("probe")
-        wait_until("the gateway to be connected to the XMPP server",
-                   lambda: probe.message(self.uri_of(target), "are you there?").status == 202, timeout, 0.1)
+        """Until the XMPP server has accepted the gateway: before that, what is sent to it waits."""
+        self.host.process.wait_for_log("as its component", timeout)
         return self
 
     def sip_watches(self, watcher, contact):
