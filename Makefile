@@ -9,7 +9,9 @@
 #   make test                   all tests, on every host found; installs what is missing
 #   make test-asan              end-to-end tests against modules that AddressSanitizer watches: Kamailio, and one OpenSIPS
 #   make fuzz [FUZZ_SECONDS=60] [FUZZ=...]   each parser, or those named, against inputs that coverage guides
-#   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options)
+#   make test-long              what holds for every address, over a million generated ones a property; minutes
+#   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options); without ARGS, of the
+#                               XML parser too
 #   make clean
 #
 # Variables, all optional:
@@ -75,7 +77,7 @@ comma := ,
 
 # One build at a time: the hosts share cargo's folder.
 .NOTPARALLEL:
-.PHONY: all kamailio opensips install demo test test-asan fuzz bench clean
+.PHONY: all kamailio opensips install demo test test-long test-asan fuzz bench clean
 
 all: $(HOSTS)
 ifeq ($(strip $(HOSTS)),)
@@ -147,9 +149,12 @@ demo:
 # Without a host first: what fails there needs no server to be understood.
 test:
 	tests/e2e/install.sh
-	$(CARGO) test --quiet
+	XMPP_GATEWAY_CASES=3500 $(CARGO) test --quiet
 	$(MAKE) all
 	cd tests/e2e && $(PYTHON) -m pytest -q $(ARGS)
+
+test-long:
+	XMPP_GATEWAY_CASES=1000000 $(CARGO) test --release --quiet --lib address::properties
 
 # Rust of any channel knows AddressSanitizer; RUSTC_BOOTSTRAP lets a stable one be asked for it. The hosts are not built with it, so its
 # runtime (that of gcc, which is the same) is loaded ahead of them. It sees the module's heap, stack and statics, and each call of the C
@@ -199,6 +204,7 @@ fuzz:
 bench:
 	tests/e2e/install.sh
 	$(MAKE) all BUILD=build/bench FEATURES=bench
+	$(if $(ARGS),,$(CARGO) bench --bench parse)
 	$(CARGO) bench --bench gateway -- $(ARGS)
 
 clean:

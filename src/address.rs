@@ -1,9 +1,10 @@
 //! SIP URI to JID and back (RFC 7247 §6, XEP-0106).
 //!
 //! Every address that [`Addresses`] hands out is canonical, and translating a canonical address there and back gives it again.
-//! What could not come back, because two addresses would become one, is refused. A `sips:` URI is refused (RFC 7247 §8); a
-//! password, a port, headers and all URI parameters but `gr` are dropped. Telephone numbers (`tel:`) are not mapped.
-//! Where the operator keeps a [`map`] of users, it goes before the scheme, and the promise holds with it.
+//! What could not come back, because two addresses would become one, is refused. So are a `sips:` URI (RFC 7247 §8) and a temporary
+//! GRUU; a password, a port, headers and all URI parameters but `gr` and `user=phone` are dropped. A `tel:` URI names a user only
+//! where the operator named the domain of telephone numbers. Where the operator keeps a [`map`] of users, it goes before the scheme,
+//! and the promise holds with it.
 //!
 //! ```
 //! use xmpp_gateway::address::{Addresses, Scheme};
@@ -19,6 +20,7 @@ mod domain;
 mod escape;
 pub mod map;
 mod peers;
+mod phone;
 mod scheme;
 mod uri;
 
@@ -31,6 +33,7 @@ use jid::NodeRef;
 use jid::ResourcePart;
 
 pub(crate) use self::escape::percent_decode;
+pub(crate) use self::escape::percent_encode_iri_part;
 use self::map::Map;
 use self::map::Spelling;
 pub use self::peers::Domains;
@@ -55,12 +58,14 @@ pub struct Addresses {
     map: Option<Map>,
     /// The XMPP domains that we speak with.
     peers: PeerDomains,
+    /// The SIP domain whose users are telephone numbers, in its canonical form.
+    tel: Option<String>,
 }
 
 impl Addresses {
     /// Checks the scheme and prepares it.
     pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
-        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None, map: None, peers: PeerDomains::default() })
+        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None, map: None, peers: PeerDomains::default(), tel: None })
     }
 
     /// The same for a component: all SIP users, and they alone, are in this XMPP domain.
@@ -88,10 +93,16 @@ impl Addresses {
         Self { peers, ..self }
     }
 
+    /// The same where telephone numbers are users of this SIP domain: `tel:` URIs are theirs too.
+    pub fn with_tel_domain(self, domain: &str) -> Result<Self, AddressError> {
+        Ok(Self { tel: Some(domain::canonical(domain)?.into_owned()), ..self })
+    }
+
     /// [`Self::sip_to_jid`] for the user in whose name a stanza is sent. An XMPP server ends the stream of a component that speaks for
-    /// another domain (RFC 6120 §4.9.3.9), so no SIP user may bring us to that by what stands in From.
+    /// another domain (RFC 6120 §4.9.3.9), so no SIP user may bring us to that by what stands in From. A name that nodeprep makes
+    /// another one of is refused: what XMPP sends back to it would reach somebody else.
     pub fn sip_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
-        let jid = self.sip_to_jid(uri)?;
+        let jid = self.prepared(uri, Change::CaseOnly, Spelling::Canonical)?;
         if self.own.is_none() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
     }
 
@@ -126,51 +137,69 @@ impl Addresses {
         domain == own || domain::from_xmpp(domain).is_ok_and(|form| form == own)
     }
 
-    /// The JID of a SIP user (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter with a value.
+    /// The JID of a user that a URI names (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter.
     ///
-    /// A temporary GRUU (RFC 5627 §3.1.2) has a `gr` without one: it hides the device, and so does its JID.
+    /// A temporary GRUU (RFC 5627 §3.1.2), whose `gr` has no value, is refused: it was made so that nobody knows whose it is, and it
+    /// ends with a registration, while a JID is kept in rosters.
     pub fn sip_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
-        self.to_jid(uri, Spelling::Canonical)
+        self.prepared(uri, Change::Any, Spelling::Canonical)
     }
 
     /// [`Self::sip_to_jid`] for an address of a dialog, which has the names of the time when it began: the map may have given this user
-    /// another since. Who asks has to look for the names that the dialog was known by.
+    /// another since. Who asks has to look for the names that the dialog was known by. A dialog of ours has canonical names, so one
+    /// that nodeprep makes another name of is refused.
     pub(crate) fn sip_to_jid_loosely(&self, uri: &[u8]) -> Result<Jid, AddressError> {
-        self.to_jid(uri, Spelling::Any)
+        self.prepared(uri, Change::CaseOnly, Spelling::Any)
     }
 
-    fn to_jid(&self, uri: &[u8], spelling: Spelling) -> Result<Jid, AddressError> {
-        let uri = uri::Parts::new(uri)?;
-        let user = escape::percent_decode(uri.user).ok_or(AddressError::User)?;
-        let host = domain::from_sip(uri.host)?;
-        let (node, domain) = match &self.map {
-            Some(map) => map.to_xmpp(&self.scheme, &user, &host, spelling)?,
-            None => self.scheme.to_xmpp(&user, &host)?,
+    fn prepared(&self, uri: &[u8], change: Change, spelling: Spelling) -> Result<Jid, AddressError> {
+        let parts = match uri::Uri::new(uri)? {
+            uri::Uri::User(parts) => parts,
+            uri::Uri::Number(number) => {
+                let number = escape::percent_decode(number).ok_or(AddressError::User)?;
+                let host = self.tel.as_deref().ok_or(AddressError::Tel)?;
+                let number = phone::global(&number).ok_or(AddressError::Tel)?;
+                return self.bare(&number, host, change, spelling).map(Jid::from);
+            }
         };
-        if matches!(node, Cow::Owned(_)) && !user.is_ascii() {
-            // Characters that stringprep maps to nothing would leave a separator and a domain, which is nobody.
-            node_of(&user)?;
+        let mut user = escape::percent_decode(parts.user).ok_or(AddressError::User)?;
+        if parts.is_phone
+            && let Some(Cow::Owned(number)) = phone::global(&user)
+        {
+            user = Cow::Owned(number);
         }
-        let domain = domain::to_xmpp(&domain)?;
-        let bare = BareJid::from_parts(Some(&*node_of(&node)?), &domain);
-        let Some(gr) = uri.gr else { return Ok(bare.into()) };
+        let bare = self.bare(&user, &domain::from_sip(parts.host)?, change, spelling)?;
+        let Some(gr) = parts.gr else { return Ok(bare.into()) };
         let resource = escape::percent_decode(gr).ok_or(AddressError::Resource)?;
-        let resource = ResourcePart::new(&resource).map_err(|_| AddressError::Resource)?;
+        let resource = ResourcePart::new(&resource)?;
         settled_resource(resource.as_str())?;
         Ok(bare.with_resource(&resource).into())
     }
 
+    fn bare(&self, user: &str, host: &str, change: Change, spelling: Spelling) -> Result<BareJid, AddressError> {
+        let (node, domain) = match &self.map {
+            Some(map) => map.to_xmpp(&self.scheme, user, host, spelling)?,
+            None => self.scheme.to_xmpp(user, host)?,
+        };
+        if matches!(node, Cow::Owned(_)) && !user.is_ascii() {
+            // Characters that stringprep maps to nothing would leave a separator and a domain, which is nobody.
+            node_of(user, change)?;
+        }
+        let domain = domain::to_xmpp(&domain)?;
+        Ok(BareJid::from_parts(Some(&*node_of(&node, change)?), &domain))
+    }
+
     /// The SIP URI of the user a JID names (RFC 7247 §6.4), without the resource.
     pub fn jid_to_sip(&self, jid: &Jid) -> Result<String, AddressError> {
-        self.to_uri(jid, Spelling::Canonical)
+        self.uri_of(jid, Phone::Unsaid, Spelling::Canonical)
     }
 
     /// [`Self::jid_to_sip`] for a JID that somebody may still hold from before the map gave its user another.
     pub(crate) fn jid_to_sip_loosely(&self, jid: &Jid) -> Result<String, AddressError> {
-        self.to_uri(jid, Spelling::Any)
+        self.uri_of(jid, Phone::Unsaid, Spelling::Any)
     }
 
-    fn to_uri(&self, jid: &Jid, spelling: Spelling) -> Result<String, AddressError> {
+    fn uri_of(&self, jid: &Jid, phone: Phone, spelling: Spelling) -> Result<String, AddressError> {
         let node = jid.node().ok_or(AddressError::NoUser)?;
         let user = user_of(node)?;
         let domain = domain::from_xmpp(jid.domain().as_str())?;
@@ -183,19 +212,68 @@ impl Addresses {
         escape::percent_encode(&user, escape::USER, &mut uri);
         uri.push('@');
         uri.push_str(&host);
+        if phone == Phone::Said && self.tel.as_deref() == Some(&*host) && phone::is_global(&user) {
+            uri.push_str(";user=phone");
+        }
         Ok(uri)
     }
 
     /// The SIP URI of a JID with its resource, if it has one, as `gr` (RFC 7247 §6.4 step 8).
     pub fn jid_to_gruu(&self, jid: &Jid) -> Result<String, AddressError> {
         let mut uri = self.jid_to_sip(jid)?;
-        if let Some(resource) = jid.resource() {
-            settled_resource(resource.as_str())?;
-            uri.push_str(";gr=");
-            escape::percent_encode(resource.as_str(), escape::PARAMETER, &mut uri);
+        push_gr(&mut uri, jid)?;
+        Ok(uri)
+    }
+
+    /// The SIP URI that a request to a user is sent to: a telephone number is marked as one, which gateways to telephones need.
+    ///
+    /// The device is named only where the resource can have been made from a GRUU (RFC 5627 §5.1 binds it to an instance, a URN).
+    /// Any other resource came from a tuple id or a From, and a registrar asked for it would find nobody.
+    pub fn jid_to_recipient(&self, jid: &Jid) -> Result<String, AddressError> {
+        let mut uri = self.uri_of(jid, Phone::Said, Spelling::Canonical)?;
+        if jid.resource().is_some_and(|resource| resource.as_str().starts_with("urn:")) {
+            push_gr(&mut uri, jid)?;
         }
         Ok(uri)
     }
+}
+
+/// The JID that a stanza names, with its domain in the one form that the same domain of a SIP URI gets: U-labels where they are safe, no
+/// root dot, IPv6 as RFC 5952 has it. Servers differ in what they normalise.
+pub fn read_jid(text: &str) -> Result<Jid, AddressError> {
+    let end = memchr::memchr(b'/', text.as_bytes()).unwrap_or(text.len());
+    let (bare, resource) = text.split_at_checked(end).unwrap_or((text, ""));
+    let (node, domain) = bare.split_once('@').map_or((None, bare), |(node, domain)| (Some(node), domain));
+    let jid = if domain::is_canonical(domain) {
+        Jid::new(text)?
+    } else {
+        let domain = domain::canonical(domain)?;
+        let domain = domain::to_xmpp(&domain)?;
+        let node = node.map(NodePart::new).transpose()?;
+        let resource = resource.strip_prefix('/').map(ResourcePart::new).transpose()?;
+        Jid::from_parts(node.as_deref(), &domain, resource.as_deref())
+    };
+    // As in `user_of`: what stringprep would change once more is no JID yet.
+    let is_settled = text.is_ascii() || Jid::new(jid.as_str()).is_ok_and(|again| again == jid);
+    if is_settled { Ok(jid) } else { Err(AddressError::User) }
+}
+
+/// How far nodeprep may change a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// As all servers do: lower case, compatibility forms, characters that nobody sees.
+    Any,
+    /// To lower case alone.
+    CaseOnly,
+}
+
+/// Whether a telephone number is marked as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phone {
+    /// It is not: the host's pua finds a dialog only by the URI that presence servers write, and they write no parameters.
+    Unsaid,
+    /// With `user=phone` (RFC 3261 §19.1.1).
+    Said,
 }
 
 /// Why an address has no counterpart. All but [`Self::Sips`] and [`Self::Tel`] are the fault of whoever wrote the address.
@@ -205,8 +283,10 @@ pub enum AddressError {
     Scheme,
     /// A `sips:` URI: XMPP cannot keep its promise, so it must not be translated (RFC 7247 §8).
     Sips,
-    /// A telephone number: it has no domain, so it is no address of XMPP.
+    /// A `tel:` URI that is no global number, or no domain is known for telephone numbers.
     Tel,
+    /// A temporary GRUU, which tells nobody whose it is.
+    TemporaryGruu,
     /// It names a domain, not a user.
     NoUser,
     /// The user is no valid UTF-8 once decoded, has a character that no localpart may have, or begins or ends with a space.
@@ -217,7 +297,7 @@ pub enum AddressError {
     Domain,
     /// Longer than RFC 7622 allows.
     TooLong,
-    /// It is another spelling of an address that has a canonical one under the configured scheme: it would not come back.
+    /// It is another spelling of an address that has a canonical one in XMPP or under the configured scheme: it would not come back.
     Ambiguous,
     /// Its domain is not the one that the component speaks for.
     Foreign,
@@ -230,15 +310,18 @@ pub enum AddressError {
 impl std::fmt::Display for AddressError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "not a sip: URI",
-            Self::Sips => "a sips: URI must not be translated",
-            Self::Tel => "a tel: URI has no XMPP address",
+            Self::Scheme => "not a sip:, im: or pres: URI",
+            Self::Sips => "a sips: URI must not be translated, as XMPP cannot promise TLS on every hop",
+            Self::Tel => "a tel: URI has an XMPP address only as a global number, and only if tel_domain is set",
+            Self::TemporaryGruu => "a temporary GRUU stands for a user who is not to be known",
             Self::NoUser => "the address names no user",
             Self::User => "the user part has a character that cannot be translated",
             Self::Resource => "the resource cannot be translated",
             Self::Domain => "the domain is not valid",
             Self::TooLong => "the address is too long",
-            Self::Ambiguous => "the address is not the canonical one under the configured scheme",
+            Self::Ambiguous => {
+                "the address has another spelling in XMPP, or under the configured scheme, and would not come back"
+            }
             Self::Foreign => "the domain is not the gateway's own in XMPP",
             Self::Denied => "the domain is not allowed",
             Self::Loop => "the address is that of a SIP user",
@@ -248,8 +331,32 @@ impl std::fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
+impl From<jid::Error> for AddressError {
+    fn from(error: jid::Error) -> Self {
+        match error {
+            jid::Error::NodeEmpty => Self::NoUser,
+            jid::Error::NodePrep => Self::User,
+            jid::Error::NodeTooLong | jid::Error::ResourceTooLong => Self::TooLong,
+            jid::Error::NamePrep | jid::Error::Idna | jid::Error::TooManyAts => Self::Domain,
+            jid::Error::ResourceEmpty
+            | jid::Error::ResourcePrep
+            | jid::Error::ResourceMissingInFullJid
+            | jid::Error::ResourceInBareJid => Self::Resource,
+        }
+    }
+}
+
+fn push_gr(uri: &mut String, jid: &Jid) -> Result<(), AddressError> {
+    if let Some(resource) = jid.resource() {
+        settled_resource(resource.as_str())?;
+        uri.push_str(";gr=");
+        escape::percent_encode(resource.as_str(), escape::PARAMETER, uri);
+    }
+    Ok(())
+}
+
 /// The localpart for a decoded SIP user.
-fn node_of(user: &str) -> Result<Cow<'_, NodeRef>, AddressError> {
+fn node_of(user: &str, change: Change) -> Result<Cow<'_, NodeRef>, AddressError> {
     if user.is_empty() {
         return Err(AddressError::NoUser);
     }
@@ -257,19 +364,22 @@ fn node_of(user: &str) -> Result<Cow<'_, NodeRef>, AddressError> {
         return Err(AddressError::User);
     }
     match escape::escape(user) {
-        Cow::Borrowed(plain) => node_part(plain),
-        Cow::Owned(escaped) => Ok(Cow::Owned(node_part(&escaped)?.into_owned())),
+        Cow::Borrowed(plain) => node_part(plain, change),
+        Cow::Owned(escaped) => Ok(Cow::Owned(node_part(&escaped, change)?.into_owned())),
     }
 }
 
-fn node_part(escaped: &str) -> Result<Cow<'_, NodeRef>, AddressError> {
+fn node_part(escaped: &str, change: Change) -> Result<Cow<'_, NodeRef>, AddressError> {
     if escaped.len() > MAX_PART {
         return Err(AddressError::TooLong);
     }
-    let node = NodePart::new(escaped).map_err(|_| AddressError::User)?;
-    // Compatibility forms (U+FF3C, say) become ASCII only now and can make an escape sequence that was not there.
+    let node = NodePart::new(escaped)?;
     if !escaped.is_ascii() {
+        // Compatibility forms (U+FF3C, say) become ASCII only now and can make an escape sequence that was not there.
         user_of(&node)?;
+        if change == Change::CaseOnly && escaped.to_lowercase() != node.as_str() {
+            return Err(AddressError::Ambiguous);
+        }
     }
     Ok(node)
 }
@@ -302,5 +412,7 @@ fn settled_resource(resource: &str) -> Result<(), AddressError> {
     Err(AddressError::Resource)
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

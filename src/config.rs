@@ -8,6 +8,8 @@ mod secret;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use jid::BareJid;
 
@@ -34,6 +36,7 @@ pub struct Parameters {
     pub domain_separator: Option<String>,
     /// Repeatable: one entry a `modparam` line.
     pub gwmap: Vec<String>,
+    pub tel_domain: Option<String>,
     pub outbound_proxy: Option<String>,
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
@@ -43,6 +46,8 @@ pub struct Parameters {
     pub deny_domain: Vec<String>,
     pub rate_limit: Option<i64>,
     pub rate_limit_domain: Option<i64>,
+    pub queue_size: Option<i64>,
+    pub queue_ttl: Option<i64>,
     pub db_url: Option<Secret>,
     pub address_table: Option<String>,
 }
@@ -62,8 +67,19 @@ pub struct Config {
     pub presence_server: Option<Uri>,
     /// How much SIP traffic XMPP users may cause.
     pub rate_limit: RateLimit,
+    /// What waits while the XMPP server is not connected.
+    pub queue: Queue,
     /// Where users stand whose address the operator chose (`db_url`, `address_table`); `None`: the scheme is for all.
     pub address_table: Option<AddressTable>,
+}
+
+/// How much waits for the XMPP server, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// Stanzas a peer domain (`queue_size`); 0: none waits, what cannot be sent at once is refused.
+    pub size: u32,
+    /// How long one waits (`queue_ttl`).
+    pub ttl: Duration,
 }
 
 /// A table of the host's database.
@@ -156,8 +172,22 @@ const DEFAULT_ADDRESS_TABLE: &str = "xmpp_address";
 /// The longest name of a table in the databases that there are.
 const MAX_TABLE_NAME: usize = 63;
 
+/// Stanzas that wait for one peer domain, unless the operator says otherwise.
+pub const DEFAULT_QUEUE_SIZE: u32 = 1000;
+
+/// Seconds that one waits, unless the operator says otherwise: longer than the longest pause between two tries to connect.
+pub const DEFAULT_QUEUE_TTL: u32 = 300;
+
+/// The most that `queue_size` takes, and that waits for all peer domains together.
+pub const MOST_QUEUED: u32 = 65_536;
+
+/// The most that `queue_ttl` takes: a day. The sender of a message has been told "accepted".
+const LONGEST_QUEUE_TTL: u32 = 86_400;
+
 const TAKES_DOMAIN: &str = "a domain name, as in \"sip.example.com\"";
 const TAKES_URI: &str = "a SIP URI, as in \"sip:gateway@sip.example.com:5060\"";
+const TAKES_QUEUE_SIZE: &str = "the number of stanzas that may wait for one XMPP domain, from 0 (none waits) to 65536";
+const TAKES_QUEUE_TTL: &str = "the seconds that a stanza may wait, from 1 to 86400";
 const TAKES_SEPARATOR: &str = "one to eight ASCII characters that no domain has, as in \"*\"";
 const TAKES_MAP: &str = "pairs of domains, as in \"sip.example.com=xmpp.example.com;sip.example.org=example.org\", \
                          each domain once on its side";
@@ -174,6 +204,7 @@ impl Config {
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
+            queue: queue(parameters)?,
             address_table: address_table(parameters)?,
             backend,
         })
@@ -209,6 +240,24 @@ fn port(port: Option<i64>) -> Result<u16, Error> {
     }
 }
 
+fn queue(parameters: &Parameters) -> Result<Queue, Error> {
+    let size = number("queue_size", parameters.queue_size, 0..=MOST_QUEUED, DEFAULT_QUEUE_SIZE, TAKES_QUEUE_SIZE)?;
+    let ttl = number("queue_ttl", parameters.queue_ttl, 1..=LONGEST_QUEUE_TTL, DEFAULT_QUEUE_TTL, TAKES_QUEUE_TTL)?;
+    Ok(Queue { size, ttl: Duration::from_secs(ttl.into()) })
+}
+
+fn number(
+    parameter: &'static str,
+    given: Option<i64>,
+    range: RangeInclusive<u32>,
+    default: u32,
+    takes: &'static str,
+) -> Result<u32, Error> {
+    let Some(given) = given else { return Ok(default) };
+    let wrong = Error { parameter, value: Some(given.to_string()), takes };
+    u32::try_from(given).ok().filter(|number| range.contains(number)).ok_or(wrong)
+}
+
 /// Which of the schemes the parameters ask for.
 fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses, Error> {
     let gateway_domain = parameters.gateway_domain.as_deref().map(|value| domain("gateway_domain", value)).transpose()?;
@@ -234,11 +283,19 @@ fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses
         }
     })?;
     let domain = &component.domain;
-    addresses.of_component(domain).map_err(|_| Error {
+    let addresses = addresses.of_component(domain).map_err(|_| Error {
         parameter: "xmpp_domain",
         value: Some(domain.clone()),
         takes: TAKES_DOMAIN,
-    })
+    })?;
+    match &parameters.tel_domain {
+        None => Ok(addresses),
+        Some(tel) => addresses.with_tel_domain(tel).map_err(|_| Error {
+            parameter: "tel_domain",
+            value: Some(tel.clone()),
+            takes: TAKES_DOMAIN,
+        }),
+    }
 }
 
 fn pairs(parameters: &Parameters, component: &Component) -> Result<Vec<DomainPair>, Error> {
@@ -356,6 +413,23 @@ mod tests {
     }
 
     #[test]
+    fn the_queue_has_bounds_that_are_named() {
+        let queue = |size, ttl| Parameters { queue_size: size, queue_ttl: ttl, ..minimal() };
+        let given = Config::from_parameters(&queue(Some(0), Some(86_400))).unwrap().queue;
+        assert_eq!(given, Queue { size: 0, ttl: Duration::from_secs(86_400) });
+        let default = Config::from_parameters(&queue(None, None)).unwrap().queue;
+        assert_eq!(default, Queue { size: 1000, ttl: Duration::from_secs(300) });
+        for (size, ttl, wanted) in [
+            (Some(-1), None, "parameter queue_size is \"-1\"; it takes the number of stanzas"),
+            (Some(65_537), None, "parameter queue_size is \"65537\"; it takes the number of stanzas"),
+            (None, Some(0), "parameter queue_ttl is \"0\"; it takes the seconds"),
+            (None, Some(86_401), "parameter queue_ttl is \"86401\"; it takes the seconds"),
+        ] {
+            assert!(refusal(&queue(size, ttl)).starts_with(wanted));
+        }
+    }
+
+    #[test]
     fn a_map_with_a_domain_twice_is_refused() {
         let parameters = Parameters { gwmap: vec!["a.x=b.y;a.x=c.z".into()], ..minimal() };
         assert!(refusal(&parameters).starts_with("parameter gwmap is \"a.x\"; it takes pairs of domains"));
@@ -381,6 +455,18 @@ mod tests {
         let jid = config.addresses.sip_to_jid(b"sip:juliet@example.com").unwrap();
         assert_eq!(jid.as_str(), "juliet@sip.example.com");
         assert_eq!(config.addresses.jid_to_sip(&jid).unwrap(), "sip:juliet@example.com");
+    }
+
+    #[test]
+    fn tel_domain_is_the_domain_of_telephone_numbers() {
+        let parameters = Parameters { tel_domain: Some("Sip.Example.com".into()), ..minimal() };
+        let addresses = Config::from_parameters(&parameters).unwrap().addresses;
+        assert_eq!(addresses.sip_to_jid(b"tel:+1-201-555-0123").unwrap().as_str(), "+12015550123@sip.example.com");
+        let parameters = Parameters { tel_domain: Some("not a domain".into()), ..minimal() };
+        assert_eq!(
+            refusal(&parameters),
+            "parameter tel_domain is \"not a domain\"; it takes a domain name, as in \"sip.example.com\""
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::gateway::action::Authorization;
 use crate::gateway::entity::Entity;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
+use crate::gateway::event::SubscribeReply;
 use crate::link::SendError;
 use crate::link::Sender;
 use crate::link::datagram;
@@ -23,11 +24,15 @@ use crate::sip::pidf;
 use crate::sip::winfo;
 use crate::translate;
 use crate::translate::failure;
+use crate::translate::failure::Named;
+use crate::translate::failure::Refusal;
 use crate::translate::message;
 use crate::translate::message::StanzaType;
 use crate::translate::presence;
 use crate::translate::watchers;
+use crate::xmpp::head::Head;
 use crate::xmpp::stanza;
+use crate::xmpp::stanza_error::StanzaError;
 
 /// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
 const WINFO_EXPIRES: u32 = 3600;
@@ -37,14 +42,30 @@ const WINFO_EXPIRES: u32 = 3600;
 pub enum ScriptResult {
     /// Done: 1.
     Done,
-    /// The request cannot be translated, or a host function failed: -1. The cause is in the log.
+    /// The request cannot be translated: -1. The cause is in the log, and what to reply is in it.
+    Refused(Refusal),
+    /// A function of the host or of ours failed: -1. The cause is in the log.
     Failed,
-    /// The XMPP server is not connected: -2. Nothing was sent.
+    /// The XMPP server is not connected, and nothing waits for it (`queue_size` 0): -2. Nothing was sent.
     XmppDown,
-    /// The link to the XMPP process is full: -3. Nothing was sent.
+    /// The link to the XMPP process is full, or the XMPP server is not connected and the queue for it is full: -3. Nothing was sent.
     Busy,
     /// A NOTIFY of no subscription of ours: -4. The notifier is to be told (481, RFC 6665 §4.1.3), and nobody else.
     UnknownDialog,
+}
+
+impl ScriptResult {
+    /// What the script can reply; `None` where nothing is wrong.
+    pub fn refusal(self) -> Option<Refusal> {
+        Some(match self {
+            Self::Done => return None,
+            Self::Refused(refusal) => refusal,
+            Self::Failed => Refusal::BROKEN,
+            Self::XmppDown => Refusal::XMPP_DOWN,
+            Self::Busy => Refusal::BUSY,
+            Self::UnknownDialog => Refusal::UNKNOWN_DIALOG,
+        })
+    }
 }
 
 /// The worker's side of the gateway: made in mod_init, before the host forks, and never changed after it.
@@ -52,6 +73,8 @@ pub enum ScriptResult {
 pub struct Worker {
     addresses: Addresses,
     link: Sender,
+    /// Stanzas that may wait for one peer domain.
+    queue_size: u32,
     /// Who watches the watchers: From of presence.winfo subscriptions.
     winfo_watcher: sip::Uri,
     /// What presence says of a SIP user's capabilities, as an element.
@@ -63,19 +86,23 @@ impl Worker {
     pub fn new(config: &Config, link: Sender) -> Self {
         let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
         let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
-        Self { addresses: config.addresses.clone(), link, winfo_watcher, caps: Entity::User.caps().to_xml() }
+        let (addresses, queue_size) = (config.addresses.clone(), config.queue.size);
+        Self { addresses, link, queue_size, winfo_watcher, caps: Entity::User.caps().to_xml() }
     }
 
-    /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
+    /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5). While the stream is down it is done as well if the stanza
+    /// can wait for it.
     pub fn send_message(&self, request: &sip::Request) -> ScriptResult {
-        if !self.link.shared().stream_is_up() {
+        let stream_is_up = self.link.shared().stream_is_up();
+        if !stream_is_up && self.queue_size == 0 {
             return ScriptResult::XmppDown;
         }
         match message::to_xmpp(request, &self.addresses, StanzaType::Chat) {
-            Ok(stanza) => self.send_stanza(&stanza),
+            Ok(stanza) if stream_is_up => self.send_stanza(&stanza),
+            Ok(stanza) => self.queue_stanza(&stanza),
             Err(error) => {
                 log::warn!("MESSAGE {} is not sent to XMPP: {error}", shown(&request.call_id));
-                ScriptResult::Failed
+                ScriptResult::Refused(Refusal::of_message(error))
             }
         }
     }
@@ -98,7 +125,7 @@ impl Worker {
             }
             Err(error) => {
                 log::warn!("NOTIFY {} is not sent to XMPP: {error}", shown(&request.call_id));
-                ScriptResult::Failed
+                ScriptResult::Refused(error.refusal(request))
             }
         }
     }
@@ -111,26 +138,23 @@ impl Worker {
     }
 
     /// `pua_xmpp_req_winfo(request_uri, expires)`: the subscription that tells who watches an XMPP user; the host's pua sends it.
-    /// From now on the gateway answers for who may see this user. `None`: the log says why.
-    pub fn winfo_subscription(&self, request_uri: &[u8], expires: &[u8]) -> Option<sip::Subscribe> {
-        let jid = match self.addresses.xmpp_user_to_jid(request_uri) {
-            Ok(jid) => jid.into_bare(),
-            Err(error) => {
-                log::warn!("no watchers of {}: {error}", shown(request_uri));
-                return None;
-            }
+    /// From now on the gateway answers for who may see this user. What else it gives is the result: the log says why.
+    pub fn winfo_subscription(&self, request_uri: &[u8], expires: &[u8]) -> Result<sip::Subscribe, ScriptResult> {
+        let refused = |error| {
+            log::warn!("no watchers of {}: {error}", shown(request_uri));
+            ScriptResult::Refused(Refusal::of_address(error))
         };
-        let presentity = translate::uri(self.addresses.jid_to_sip(&jid.clone().into())).ok()?;
+        let jid = self.addresses.xmpp_user_to_jid(request_uri).map_err(refused)?.into_bare();
+        let presentity = translate::uri(self.addresses.jid_to_sip(&jid.clone().into())).map_err(refused)?;
         let expires = match std::str::from_utf8(expires).map(str::trim) {
             Ok("") => WINFO_EXPIRES,
-            Ok(number) => number.parse().ok().or_else(|| {
-                log::warn!("no watchers of {presentity}: expires is \"{}\"; it takes seconds", number.escape_debug());
-                None
+            number => number.ok().and_then(|number| number.parse().ok()).ok_or_else(|| {
+                log::warn!("no watchers of {presentity}: expires is \"{}\"; it takes seconds", shown(expires));
+                ScriptResult::Failed
             })?,
-            Err(_) => return None,
         };
         self.link.shared().answer_for(jid.as_str());
-        Some(sip::Subscribe { event: sip::Event::PresenceWinfo, presentity, watcher: self.winfo_watcher.clone(), expires })
+        Ok(sip::Subscribe { event: sip::Event::PresenceWinfo, presentity, watcher: self.winfo_watcher.clone(), expires })
     }
 
     /// What became of a subscription of [`Self::winfo_subscription`].
@@ -150,8 +174,8 @@ impl Worker {
         if !self.link.shared().answers_for(presentity.as_str()) {
             return None;
         }
-        // A watcher without a JID can never be let in by the XMPP user.
-        let watcher = self.addresses.sip_to_jid(watcher).ok().map(Jid::into_bare);
+        // A watcher without a JID of its own can never be let in by the XMPP user: whose JID it would have may see more.
+        let watcher = self.addresses.sip_user_to_jid(watcher).ok().map(Jid::into_bare);
         Some(
             watcher.map_or(Authorization::Pending, |watcher| {
                 self.link.shared().authorization(watcher.as_str(), presentity.as_str())
@@ -159,11 +183,10 @@ impl Worker {
         )
     }
 
-    /// The final reply to a MESSAGE that the XMPP process sent; 408 where none came.
-    pub fn message_reply(&self, origin: &sip::Origin, status: u16, reason: &str) {
-        if let Some(error) = failure::to_xmpp(status, reason, None) {
-            let sip::Origin { from, to, id } = origin;
-            self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
+    /// The final reply to a MESSAGE that the XMPP process sent, or what stands for one where none came.
+    pub fn message_reply(&self, origin: &sip::Origin, reply: &sip::Reply) {
+        if let Some(stanza) = message::failed(origin, reply, &self.addresses, stanza::domain_of(&origin.to)) {
+            self.send_stanza(&stanza);
         }
     }
 
@@ -171,16 +194,20 @@ impl Worker {
     pub fn message_refused(&self, message: &sip::Message, error: HostError) {
         log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
         let sip::Origin { from, to, id } = &message.origin;
-        let error = error.condition().into();
+        let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
     }
 
-    /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent; 408 where none came.
-    pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], status: u16) {
+    /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent, or what stands for one where none came.
+    pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], reply: &sip::Reply) {
         let jid = |uri: &[u8]| self.addresses.sip_to_jid_loosely(uri).map(|jid| jid.into_bare().into_inner());
         match (jid(watcher), jid(presentity)) {
             (Ok(watcher), Ok(presentity)) => {
-                self.send_event(&Event::SubscribeReply { watcher, presentity, status });
+                let error = failure::of_reply(reply, &self.addresses);
+                let (text, address) = error.map_or((None, None), |error| (error.text, error.address));
+                let (status, retry_after) = (reply.status, reply.retry_after);
+                let reply = SubscribeReply { watcher, presentity, status, text, address, retry_after };
+                self.send_event(&Event::SubscribeReply(reply));
             }
             (Err(error), _) | (_, Err(error)) => log::error!("a reply to SUBSCRIBE names no XMPP user: {error}"),
         }
@@ -239,6 +266,27 @@ impl Worker {
         self.send(stanza.as_bytes())
     }
 
+    /// Sends a stanza that has to wait, if there is a place for it: the answer is needed now.
+    fn queue_stanza(&self, stanza: &str) -> ScriptResult {
+        let head = Head::of(stanza.as_bytes());
+        let peer = head.as_ref().map_or("", Head::peer);
+        let shared = self.link.shared();
+        let Some(place) = shared.take_place(peer, stanza.len(), self.queue_size) else {
+            if let Some(total) = shared.counters().refused.add(1) {
+                log::warn!("the queue for {peer} is full while the XMPP server is away: {total} messages refused so far");
+            }
+            return ScriptResult::Busy;
+        };
+        let mut bytes = Vec::new();
+        datagram::encode_reserved(stanza, &mut bytes);
+        let result = self.send(&bytes);
+        if result == ScriptResult::Done {
+            // The XMPP process gives it back.
+            place.keep();
+        }
+        result
+    }
+
     fn send_event(&self, event: &Event) -> ScriptResult {
         let mut bytes = Vec::new();
         datagram::encode(event, &mut bytes);
@@ -254,7 +302,7 @@ impl Worker {
             }
             Err(SendError::TooLarge) => {
                 log::warn!("a stanza of {} bytes is too large for the link", bytes.len());
-                ScriptResult::Failed
+                ScriptResult::Refused(Refusal::TOO_LARGE)
             }
             Err(SendError::Socket(errno)) => {
                 log::error!("the link to the XMPP process failed: errno {errno}");
@@ -274,6 +322,23 @@ enum NotifyError {
     Address(AddressError),
     Pidf(BodyError),
     Winfo(BodyError),
+}
+
+impl NotifyError {
+    fn refusal(&self, request: &sip::Request) -> Refusal {
+        let named = |media_type| match &request.content_type {
+            Some(content_type) if !header::is_media_type(content_type, media_type) => Named::Otherwise,
+            Some(_) | None => Named::AsSuch,
+        };
+        match self {
+            Self::Event => Refusal::EVENT,
+            Self::SubscriptionState => Refusal::SUBSCRIPTION_STATE,
+            // From and To: a NOTIFY has no user to be found, so the request itself is wrong.
+            Self::Address(_) => Refusal::MALFORMED,
+            Self::Pidf(error) => Refusal::of_pidf(*error, named("application/pidf+xml")),
+            Self::Winfo(error) => Refusal::of_winfo(*error, named("application/watcherinfo+xml")),
+        }
+    }
 }
 
 impl std::fmt::Display for NotifyError {
@@ -311,6 +376,29 @@ mod tests {
     use crate::link::shared::StreamState;
 
     #[test]
+    fn nobody_is_let_in_under_a_name_that_xmpp_would_change() {
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@sip.example.com".into()),
+            ..Parameters::default()
+        };
+        let (sender, receiver) = link::pair().unwrap();
+        let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
+        receiver.shared().answer_for("juliet@example.net");
+        receiver.shared().authorize("admin@sip.example.com", "juliet@example.net", Authorization::Allowed);
+        for (watcher, answer) in [
+            ("sip:admin@sip.example.com", Authorization::Allowed),
+            ("sip:Admin@sip.example.com", Authorization::Allowed),
+            ("sip:ad%C2%ADmin@sip.example.com", Authorization::Pending), // U+00AD is shown as nothing
+            ("sip:%EF%BD%81dmin@sip.example.com", Authorization::Pending), // U+FF41, a wide letter
+            ("sip:admin@other.example.com", Authorization::Pending),
+        ] {
+            assert_eq!(worker.authorization(watcher.as_bytes(), b"sip:juliet@example.net"), Some(answer), "{watcher}");
+        }
+    }
+
+    #[test]
     fn nothing_is_sent_to_a_domain_that_is_not_allowed_and_its_subscriptions_end() {
         let parameters = Parameters {
             xmpp_domain: Some("sip.example.com".into()),
@@ -323,7 +411,7 @@ mod tests {
         let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
         receiver.shared().set_stream(StreamState::Up);
         for (domain, [sent, notified]) in [
-            ("a.evil.example", [ScriptResult::Failed, ScriptResult::UnknownDialog]),
+            ("a.evil.example", [ScriptResult::Refused(Refusal::of_address(AddressError::Denied)), ScriptResult::UnknownDialog]),
             ("evil.example", [ScriptResult::Done, ScriptResult::Done]),
         ] {
             let message = sip::Request {
@@ -342,7 +430,7 @@ mod tests {
             };
             assert_eq!(worker.notify(&notify), notified, "{domain}");
             let asked = worker.winfo_subscription(format!("sip:romeo@{domain}").as_bytes(), b"");
-            assert_eq!(asked.is_some(), sent == ScriptResult::Done, "{domain}");
+            assert_eq!(asked.is_ok(), sent == ScriptResult::Done, "{domain}");
         }
     }
 

@@ -15,9 +15,11 @@ use std::path::Path;
 
 use jid::Jid;
 
+use xmpp_gateway::address::AddressError;
 use xmpp_gateway::address::Addresses;
 use xmpp_gateway::address::DomainPair;
 use xmpp_gateway::address::Scheme;
+use xmpp_gateway::address::read_jid;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
@@ -86,7 +88,11 @@ impl<'a> Case<'a> {
             (None, Some(pairs)) => Scheme::Mapped(pairs),
             (None, None) => Scheme::Transparent,
         };
-        Addresses::new(scheme).unwrap()
+        let addresses = Addresses::new(scheme).unwrap();
+        match self.argument("tel_domain") {
+            Some(domain) => addresses.with_tel_domain(domain).unwrap(),
+            None => addresses,
+        }
     }
 }
 
@@ -135,13 +141,20 @@ fn translate(case: &Case<'_>) -> String {
             Ok(jid) => jid.to_string(),
             Err(error) => format!("refused: {error:?} {}", failure::address_status(error)),
         }),
-        "JID to SIP URI" => each_line(case.input, |jid| match case.addresses().jid_to_gruu(&Jid::new(jid).unwrap()) {
-            Ok(uri) => uri,
-            Err(error) => format!("refused: {error:?} {}", named(&failure::address_error(error))),
+        "sender of a MESSAGE to JID" => each_line(case.input, |uri| match case.addresses().sip_user_to_jid(uri.as_bytes()) {
+            Ok(jid) => jid.to_string(),
+            Err(error) => format!("refused: {error:?} {}", failure::message_status(message::ToXmppError::From(error))),
         }),
+        "JID to SIP URI" => {
+            each_line(case.input, |jid| uri_or_error(read_jid(jid).and_then(|jid| case.addresses().jid_to_gruu(&jid))))
+        }
+        "JID to Request-URI" => {
+            each_line(case.input, |jid| uri_or_error(read_jid(jid).and_then(|jid| case.addresses().jid_to_recipient(&jid))))
+        }
         "status to stanza error" => each_line(case.input, |line| {
             let (status, contact) = line.split_once(' ').map_or((line, None), |(status, contact)| (status, Some(contact)));
-            let error = failure::to_xmpp(status.parse().unwrap(), "", contact);
+            let reply = sip::Reply { contact: contact.map(Into::into), ..sip::Reply::local(status.parse().ok()) };
+            let error = failure::of_reply(&reply, &case.addresses());
             error.map_or("none".into(), |error| [named(&error), error.address.unwrap_or_default()].join(" ").trim().to_owned())
         }),
         "stanza error to status" => each_line(case.input, |line| {
@@ -150,6 +163,26 @@ fn translate(case: &Case<'_>) -> String {
             let error = address.map_or(error.clone(), |address| error.clone().with_address(address));
             format!("{} {}", failure::to_sip(&error, failure::Source::Full), failure::to_sip(&error, failure::Source::Bare))
         }),
+        "reply to message error" => reply_to_message_error(case),
+        "error stanza to status" => each_line(case.input, |stanza| {
+            let stanza = Element::parse(stanza).unwrap();
+            let error = StanzaError::of(&stanza).expect("an error");
+            let full = stanza.attribute("from").is_some_and(|from| from.contains('/'));
+            let source = if full { failure::Source::Full } else { failure::Source::Bare };
+            format!("{} {}", failure::to_sip(&error, source), failure::reason_phrase(&error)).trim_end().to_owned()
+        }),
+        "stanza error to end of watching" => each_line(case.input, |line| {
+            let error = StanzaError::of(&Element::parse(line).unwrap()).expect("an error");
+            failure::end_of_watching(&error).map_or("none".into(), |reason| format!("{reason:?}").to_lowercase())
+        }),
+        "MESSAGE to refusal" => match message::to_xmpp(&request(case.input), &case.addresses(), StanzaType::Chat) {
+            Ok(stanza) => stanza,
+            Err(error) => {
+                let failure::Refusal { status, reason, header } = failure::Refusal::of_message(error);
+                assert!(header.is_empty() || header.ends_with("\r\n"), "{header:?}");
+                format!("{status} {reason}\n{}", header.trim_end())
+            }
+        },
         other => panic!("no translation is called `{other}`"),
     }
 }
@@ -195,10 +228,17 @@ fn keep_as_seed(case: &Case<'_>) {
 fn events(case: &Case<'_>) -> Vec<Event> {
     if let Ok(document) = pidf::Document::parse(case.input.as_bytes()) {
         let (watcher, presentity) = ("juliet@example.net", "romeo@sip.example.com");
-        let presences = presence::to_xmpp(&document, presentity, watcher, None);
+        let presences = presence::to_xmpp(&document, presentity, watcher, None, None);
         let state = sip::header::subscription_state(b"active").unwrap();
-        let notify =
-            Notify { watcher: watcher.into(), presentity: presentity.into(), call_id: "1".into(), cseq: 7, state, presences };
+        let notify = Notify {
+            watcher: watcher.into(),
+            presentity: presentity.into(),
+            call_id: "1".into(),
+            cseq: 7,
+            state,
+            presences,
+            display_name: None,
+        };
         return vec![Event::Notify(notify)];
     }
     if let Ok(document) = winfo::Document::parse(case.input.as_bytes()) {
@@ -206,6 +246,24 @@ fn events(case: &Case<'_>) -> Vec<Event> {
         return vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting }];
     }
     Vec::new()
+}
+
+/// A reply as it is on the wire, or `no reply`.
+fn reply_to_message_error(case: &Case<'_>) -> String {
+    let reply = match case.input.split_once(' ') {
+        Some(("SIP/2.0", rest)) => {
+            let (status, reason) = rest.lines().next().and_then(|line| line.split_once(' ')).unwrap();
+            sip::Reply::received(status.parse().unwrap(), reason.as_bytes(), case.input.as_bytes())
+        }
+        _ => sip::Reply::local(None),
+    };
+    let [from, to] = ["from", "to"].map(|name| case.argument(name).unwrap().to_owned());
+    let origin = sip::Origin { from, to, id: case.argument("id").map(str::to_owned) };
+    message::failed(&origin, &reply, &case.addresses(), "sip.example.com").unwrap_or("nothing".into())
+}
+
+fn uri_or_error(uri: Result<String, AddressError>) -> String {
+    uri.unwrap_or_else(|error| format!("refused: {error:?} {}", named(&failure::address_error(error))))
 }
 
 fn each_line(input: &str, translate: impl Fn(&str) -> String) -> String {

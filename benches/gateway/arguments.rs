@@ -14,7 +14,8 @@ under /usr/src and /usr/local/src that have a module. Modules are looked for in 
 without one is measured bare.
 --allocator: fm, qm or tlsf for Kamailio, F_MALLOC ... for OpenSIPS; what they take by themselves (qm, F_MALLOC) if not given.
 --rounds: pairs of rounds for each direction, 12; --seconds: length of a round, 0.5; --window: requests in flight, 128.
---only: message, notify, publish, send (XMPP message to SIP), latency, memory or bare.
+--only: message, notify, publish, send (XMPP message to SIP), latency, queue (MESSAGEs that wait for the XMPP
+server), full (memory with a full queue), memory or bare.
 --soak: 100 000 messages each way and the host's memory before and after, instead of rounds.";
 
 /// What the user asked for.

@@ -18,6 +18,9 @@ pub(crate) const PKG_MB: &str = "16";
 /// User of the Request-URI whose requests the script answers itself.
 pub(crate) const BARE_USER: &str = "bare";
 
+/// Stanzas that may wait for one XMPP domain.
+pub(crate) const QUEUE_SIZE: usize = 10_000;
+
 /// Name of the socket in the host's folder that tells its memory.
 pub(crate) const CONTROL_SOCKET: &str = "control";
 
@@ -103,6 +106,7 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
     for name in ["rate_limit", "rate_limit_domain"] {
         let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"{name}\", 0)");
     }
+    let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"queue_size\", {QUEUE_SIZE})");
     for (name, value) in [
         ("xmpp_domain", COMPONENT),
         ("xmpp_host", "127.0.0.1"),

@@ -35,6 +35,23 @@ impl SipRequest {
         Self { template: Template::new(message("romeo", port)), awaited: &[Kind::Stanza, Kind::Reply] }
     }
 
+    /// A MESSAGE that has to wait for the XMPP server: only its reply comes at once.
+    pub(crate) fn queued_message(port: u16) -> Self {
+        Self::bare(Template::new(message("romeo", port)))
+    }
+
+    /// The same with a long body, to an XMPP user of another domain.
+    pub(crate) fn long_queued_message(domain: &str, port: u16) -> Self {
+        let body = format!("{} #m{HOLE}#", TEXT.repeat(120));
+        Self::bare(Template::new(
+            format!("{}{}", head("MESSAGE", "romeo", &format!("sip:romeo@{domain}"), "", port), text_body(&body)).replacen(
+                XMPP_DOMAIN,
+                domain,
+                1,
+            ),
+        ))
+    }
+
     /// The same MESSAGE, answered by the script.
     pub(crate) fn bare_message(port: u16) -> Self {
         Self::bare(Template::new(bare_message(port)))
@@ -195,11 +212,11 @@ pub(crate) fn bare_message(port: u16) -> String {
 
 fn message(user: &str, port: u16) -> String {
     let body = format!("{TEXT} #m{HOLE}#");
-    format!(
-        "{}CSeq: {HOLE} MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
-        head("MESSAGE", user, "sip:romeo@xmpp.bench", "", port),
-        body.len()
-    )
+    head("MESSAGE", user, "sip:romeo@xmpp.bench", "", port) + &text_body(&body)
+}
+
+fn text_body(body: &str) -> String {
+    format!("CSeq: {HOLE} MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 /// The headers that all requests outside the gateway's dialogs have.

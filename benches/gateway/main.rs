@@ -28,6 +28,7 @@ mod interrupt;
 mod load;
 mod marker;
 mod memory;
+mod outage;
 mod report;
 mod rig;
 mod rounds;

@@ -18,6 +18,7 @@ use crate::load::Limits;
 use crate::load::Load;
 use crate::load::Round;
 use crate::load::drive;
+use crate::outage;
 use crate::report;
 use crate::report::Series;
 use crate::report::Verdict;
@@ -40,12 +41,14 @@ const SINGLE_REQUESTS: usize = 500;
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
-const DIRECTIONS: [Direction; 6] = [
+const DIRECTIONS: [Direction; 8] = [
     ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
     ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
     ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
     ("send", "XMPP message -> SIP MESSAGE, a burst, at least 0.90 of a loop of t_request", Runner::send),
     ("latency", "added latency of an unloaded NOTIFY under 150 us at p50", Runner::unloaded),
+    ("queue", "10 000 MESSAGEs queued in an outage: all arrive once and in order, further ones are refused", Runner::queue),
+    ("full", "XMPP process under 48 MiB resident with a full queue and while it drains", Runner::full_queue),
     ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
 ];
 
@@ -163,6 +166,14 @@ impl Runner {
         let added = gateway[0].saturating_sub(bare[0]);
         let whole = !gateway[0].is_zero();
         Ok((whole && added < Duration::from_micros(150), micros(added)))
+    }
+
+    fn queue(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        outage::drain(rig, &self.limits, &mut self.history)
+    }
+
+    fn full_queue(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        outage::fill(rig, &self.limits, &mut self.history)
     }
 
     fn idle_memory(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {

@@ -27,7 +27,10 @@ use crate::marker::Template;
 
 /// The server, with its component once that is logged in.
 pub(crate) struct XmppServer {
-    listener: TcpListener,
+    /// None while it is away.
+    listener: Option<TcpListener>,
+    /// The port it will come back to.
+    away: Option<u16>,
     stream: Option<TcpStream>,
     markers: Markers,
     iq: Finder<'static>,
@@ -57,16 +60,16 @@ pub(crate) const SECRET: &str = "bench-secret";
 pub(crate) const COMPONENT: &str = "sip.bench";
 
 const STREAM_ID: &str = "bench-stream";
-const LOGIN_TIME: Duration = Duration::from_secs(10);
+/// Longer than the gateway pauses between its tries after a short outage.
+const LOGIN_TIME: Duration = Duration::from_secs(20);
 const READ_SIZE: usize = 64 << 10;
 
 impl XmppServer {
     /// Listens on a free port of loopback.
     pub(crate) fn open() -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        listener.set_nonblocking(true)?;
         Ok(Self {
-            listener,
+            listener: Some(listen(0)?),
+            away: None,
             stream: None,
             markers: Markers::new(),
             iq: Finder::new("<iq"),
@@ -81,7 +84,11 @@ impl XmppServer {
 
     /// Where the component has to connect to.
     pub(crate) fn port(&self) -> io::Result<u16> {
-        Ok(self.listener.local_addr()?.port())
+        Ok(self.listener()?.local_addr()?.port())
+    }
+
+    fn listener(&self) -> io::Result<&TcpListener> {
+        self.listener.as_ref().ok_or(io::ErrorKind::NotConnected.into())
     }
 
     /// What to poll, once the component is there.
@@ -89,11 +96,11 @@ impl XmppServer {
         self.stream.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Waits for the component and checks its handshake.
-    pub(crate) fn log_in(&mut self) -> io::Result<()> {
+    /// Waits for the component and checks its handshake; when it was accepted.
+    pub(crate) fn log_in(&mut self) -> io::Result<Instant> {
         let deadline = Instant::now() + LOGIN_TIME;
         let mut stream = loop {
-            match self.listener.accept() {
+            match self.listener()?.accept() {
                 Ok((stream, _)) => break stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(5));
@@ -115,10 +122,27 @@ impl XmppServer {
         if !handshake.contains(&format!(">{expected}<")) {
             return Err(io::Error::other(format!("wrong handshake: {handshake}")));
         }
+        let accepted = Instant::now();
         stream.write_all(b"<handshake/>")?;
         stream.set_nonblocking(true)?;
         self.stream = Some(stream);
+        Ok(accepted)
+    }
+
+    /// Goes away: the stream ends, and nobody listens until [`Self::come_back`].
+    pub(crate) fn go_away(&mut self) -> io::Result<()> {
+        self.stream = None;
+        self.incoming.clear();
+        self.away = Some(self.port()?);
+        self.listener = None;
         Ok(())
+    }
+
+    /// Listens again where it did, and waits for the login; when that was accepted.
+    pub(crate) fn come_back(&mut self) -> io::Result<Instant> {
+        let port = self.away.take().ok_or(io::ErrorKind::AlreadyExists)?;
+        self.listener = Some(listen(port)?);
+        self.log_in()
     }
 
     /// Queues a stanza.
@@ -184,6 +208,12 @@ impl XmppServer {
         self.incoming.drain(..=end);
         Ok(())
     }
+}
+
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// Looks at one tag for what is in an `<iq/>`.

@@ -7,7 +7,7 @@ use xmpp_gateway::translate::presence;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(document) = Document::parse(data) else { return };
-    for presence in presence::to_xmpp(&document, "romeo@sip.example.com", "juliet@example.net", Some("en")) {
+    for presence in presence::to_xmpp(&document, "romeo@sip.example.com", "juliet@example.net", Some("en"), None) {
         properties::check_stanza(&presence.stanza);
         assert!(!presence.resource.contains(char::is_control), "{:?}", presence.resource);
         if !presence.resource.is_empty() {

@@ -1,6 +1,7 @@
 //! Domains: A-labels in SIP, U-labels in XMPP (RFC 7247 §6.1), IP addresses in both.
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 
 use jid::DomainPart;
@@ -47,23 +48,42 @@ pub(super) fn canonical(host: &str) -> Result<Cow<'_, str>, AddressError> {
         return Ok(Cow::Owned(format!("[{address}]")));
     }
     let host = host.strip_suffix('.').unwrap_or(host);
-    if is_name(host) && host.bytes().all(|byte| !byte.is_ascii_uppercase()) && !host.contains("--") {
+    if is_canonical(host) {
         return Ok(Cow::Borrowed(host));
     }
     let ascii = idna::domain_to_ascii(host).map_err(|_| AddressError::Domain)?;
     if is_name(&ascii) { Ok(Cow::Owned(ascii)) } else { Err(AddressError::Domain) }
 }
 
-/// Letters, digits, hyphens and, as they are in use, underscores: nothing that could go on as a parameter or header.
+/// Whether this is an ASCII name or IPv4 address, without A-labels, that is written as in both networks.
+pub(super) fn is_canonical(host: &str) -> bool {
+    is_name(host) && memchr::memmem::find(host.as_bytes(), b"--").is_none()
+}
+
+/// Small letters, digits, hyphens and, as they are in use, underscores: nothing that could go on as a parameter or header.
+///
+/// The last label begins with a letter (RFC 3261 §25.1), or it is an IPv4 address.
 fn is_name(host: &str) -> bool {
-    host.len() <= MAX_NAME
-        && host.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= MAX_LABEL
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        })
+    let mut length = 0_usize;
+    let mut previous = b'.';
+    let mut first = b'.';
+    for byte in host.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' if length == 0 => {
+                first = byte;
+                length = 1;
+            }
+            b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => length = length.saturating_add(1),
+            b'.' if length > 0 && previous != b'-' => length = 0,
+            _ => return false,
+        }
+        if (byte == b'-' && length == 1) || length > MAX_LABEL {
+            return false;
+        }
+        previous = byte;
+    }
+    let ends_well = length > 0 && previous != b'-' && host.len() <= MAX_NAME;
+    ends_well && (first.is_ascii_lowercase() || host.parse::<Ipv4Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -88,9 +108,26 @@ mod tests {
     fn a_host_cannot_carry_anything_else() {
         let long_label = "a".repeat(64);
         let long_name = ["a"; 128].join(".");
-        for host in
-            ["", ".", "a..b", "-a", "a-", "a;lr", "a b", "a\r\nb", "a@b", "[::1", "[x]", "a=b", "a/b", &long_label, &long_name]
-        {
+        for host in [
+            "",
+            ".",
+            "a.1",
+            "1.2.3",
+            "192.0.2.256",
+            "a..b",
+            "-a",
+            "a-",
+            "a;lr",
+            "a b",
+            "a\r\nb",
+            "a@b",
+            "[::1",
+            "[x]",
+            "a=b",
+            "a/b",
+            &long_label,
+            &long_name,
+        ] {
             assert_eq!(canonical(host), Err(AddressError::Domain), "{host:?}");
         }
     }

@@ -38,6 +38,7 @@ use std::sync::atomic::Ordering;
 use std::sync::atomic::fence;
 
 use super::AddressError;
+use super::Change;
 use super::escape;
 use super::node_of;
 use super::scheme::Compiled;
@@ -285,7 +286,7 @@ fn fold(user: &str) -> Result<Cow<'_, str>, AddressError> {
             Cow::Borrowed(user)
         });
     }
-    let node = node_of(user)?;
+    let node = node_of(user, Change::Any)?;
     Ok(match (escape::unescape(node.as_str()), node.as_str() == user) {
         (Cow::Borrowed(_), true) => Cow::Borrowed(user),
         (folded, _) => Cow::Owned(folded.into_owned()),

@@ -109,7 +109,8 @@ impl Compiled {
             Self::Transparent => Ok((Cow::Borrowed(user), Cow::Borrowed(host))),
             Self::Mapped(table) => Ok((Cow::Borrowed(user), Cow::Borrowed(table.to_xmpp(host)?))),
             Self::Encoded { separator, gateway_domain, xmpp_domain, table } if host == gateway_domain => {
-                let (user, domain) = decode(user, separator)?;
+                let (user, written) = decode(user, separator)?;
+                let domain = domain::canonical(written)?;
                 if domain == *xmpp_domain || table.xmpp_to_sip.contains_key(domain.as_ref()) {
                     return Err(AddressError::Ambiguous);
                 }
@@ -128,8 +129,10 @@ impl Compiled {
             Self::Transparent => Ok((Cow::Borrowed(user), Cow::Borrowed(domain))),
             Self::Mapped(table) => Ok((Cow::Borrowed(user), Cow::Borrowed(table.to_sip(domain)?))),
             Self::Encoded { separator, gateway_domain, xmpp_domain, table } if domain == xmpp_domain => {
-                let (user, host) = decode(user, separator)?;
-                if host == *gateway_domain || table.sip_to_xmpp.contains_key(host.as_ref()) {
+                let (user, written) = decode(user, separator)?;
+                let host = domain::canonical(written)?;
+                // A JID has one spelling, other than the host of a URI.
+                if host != written || host == *gateway_domain || table.sip_to_xmpp.contains_key(host.as_ref()) {
                     return Err(AddressError::Ambiguous);
                 }
                 Ok((Cow::Borrowed(user), host))
@@ -187,14 +190,10 @@ fn look_up<'a>(
     }
 }
 
-/// The last separator counts: a user may contain it, a domain cannot.
-fn decode<'a>(user: &'a str, separator: &str) -> Result<(&'a str, Cow<'a, str>), AddressError> {
-    let (user, written) = user.rsplit_once(separator).ok_or(AddressError::NoUser)?;
-    if user.is_empty() {
-        return Err(AddressError::NoUser);
-    }
-    let domain = domain::canonical(written)?;
-    Ok((user, domain))
+/// User and domain as it is written. The last separator counts: a user may contain it, a domain cannot.
+fn decode<'a>(user: &'a str, separator: &str) -> Result<(&'a str, &'a str), AddressError> {
+    let (user, domain) = user.rsplit_once(separator).ok_or(AddressError::NoUser)?;
+    if user.is_empty() { Err(AddressError::NoUser) } else { Ok((user, domain)) }
 }
 
 fn checked(domain: String) -> Result<String, SchemeError> {

@@ -27,6 +27,14 @@ pub enum Action {
 }
 
 impl Action {
+    /// The stanza, if that is what is to be written.
+    pub(crate) fn stanza(&self) -> Option<&str> {
+        match self {
+            Self::Stanza(stanza) => Some(stanza),
+            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Authorize { .. } => None,
+        }
+    }
+
     /// Whether SIP requests come of it.
     pub(super) fn is_sip_traffic(&self) -> bool {
         match self {
@@ -45,4 +53,6 @@ pub enum Authorization {
     Allowed,
     /// `unsubscribed`.
     Refused,
+    /// There is no such XMPP user (any more): it came back with an error.
+    NoResource,
 }

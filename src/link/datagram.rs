@@ -1,11 +1,12 @@
 //! The form of a [`gateway::event::Event`](crate::gateway::event::Event) on the link.
 //!
-//! A finished stanza is a datagram as it stands: it begins with `<`. Any other event is one tag byte and then fields, each a
+//! A finished stanza is a datagram as it stands: it begins with `<`, or with `+` where a place in the queue was taken for it. Any other event is one tag byte and then fields, each a
 //! little-endian `u32` length and that many bytes; numbers are fields of their own fixed width. Both ends are the same binary, so
 //! there is no version; what does not decode is a bug of ours and is dropped with a log line.
 
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
+use crate::gateway::event::SubscribeReply;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
 use crate::translate::presence::Availability;
@@ -26,6 +27,8 @@ pub enum DecodeError {
 
 /// The first byte of a stanza, and of no other event.
 const STANZA: u8 = b'<';
+/// Before a stanza that has a place in the queue.
+const RESERVED: u8 = b'+';
 const NOTIFY: u8 = 2;
 const WATCHERS: u8 = 3;
 const SUBSCRIBE_REPLY: u8 = 4;
@@ -58,11 +61,15 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
                 push_text(out, watcher);
             }
         }
-        Event::SubscribeReply { watcher, presentity, status } => {
+        Event::SubscribeReply(SubscribeReply { watcher, presentity, status, text, address, retry_after }) => {
             out.push(SUBSCRIBE_REPLY);
             push_text(out, watcher);
             push_text(out, presentity);
             push_number(out, u32::from(*status));
+            // Neither is ever present and empty, nor is a time of 0 one.
+            push_text(out, text.as_deref().unwrap_or_default());
+            push_text(out, address.as_deref().unwrap_or_default());
+            push_number(out, retry_after.unwrap_or_default());
         }
     }
 }
@@ -89,19 +96,42 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             })?,
         }),
         WATCHERS => Event::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
-        SUBSCRIBE_REPLY => Event::SubscribeReply {
+        SUBSCRIBE_REPLY => Event::SubscribeReply(SubscribeReply {
             watcher: fields.text()?,
             presentity: fields.text()?,
             status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
-        },
+            text: Some(fields.text()?).filter(|text| !text.is_empty()),
+            address: Some(fields.text()?).filter(|address| !address.is_empty()),
+            retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
+        }),
         _ => return Err(DecodeError::Tag),
     };
     if fields.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
 }
 
+/// Whether a place in the queue was taken for a stanza ([`super::fill`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// It was: the stream was down.
+    Yes,
+    /// It was not: the stream was up.
+    No,
+}
+
+/// Writes a stanza that has a place in the queue as one datagram into `out`, which is cleared first.
+pub fn encode_reserved(stanza: &str, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(RESERVED);
+    out.extend_from_slice(stanza.as_bytes());
+}
+
 /// The stanza of a datagram that is one, without copying it: the path of every MESSAGE.
-pub fn stanza_of(datagram: &[u8]) -> Option<&[u8]> {
-    (datagram.first() == Some(&STANZA)).then_some(datagram)
+pub fn stanza_of(datagram: &[u8]) -> Option<(Reserved, &[u8])> {
+    match datagram.split_first()? {
+        (&STANZA, _) => Some((Reserved::No, datagram)),
+        (&RESERVED, stanza) => Some((Reserved::Yes, stanza)),
+        (_, _) => None,
+    }
 }
 
 struct Fields<'a> {
@@ -180,11 +210,24 @@ fn state_from_number(number: u32) -> Result<SubscriptionState, DecodeError> {
 mod tests {
     use super::*;
 
+    fn subscribe_reply(status: u16, text: Option<&str>, address: Option<&str>, retry_after: Option<u32>) -> Event {
+        let [text, address] = [text, address].map(|text| text.map(str::to_owned));
+        Event::SubscribeReply(SubscribeReply {
+            watcher: "romeo@x".into(),
+            presentity: "j@y".into(),
+            status,
+            text,
+            address,
+            retry_after,
+        })
+    }
+
     fn examples() -> Vec<Event> {
         let mut examples = vec![
             Event::Stanza("<presence/>".into()),
             Event::Watchers { presentity: "romeo@x".into(), waiting: vec!["a@b".into(), "c@d".into()] },
-            Event::SubscribeReply { watcher: "romeo@x".into(), presentity: "j@y".into(), status: 603 },
+            subscribe_reply(603, None, None, None),
+            subscribe_reply(302, Some("Moved"), Some("xmpp:j@z"), Some(5)),
         ];
         examples.extend(STATES.iter().map(|state| {
             Event::Notify(Notify {
@@ -210,6 +253,18 @@ mod tests {
         for event in examples() {
             encode(&event, &mut datagram);
             assert_eq!(decode(&datagram), Ok(event));
+        }
+    }
+
+    #[test]
+    fn a_stanza_is_told_apart_from_other_events() {
+        let mut datagram = Vec::new();
+        encode_reserved("<presence/>", &mut datagram);
+        assert_eq!(stanza_of(&datagram), Some((Reserved::Yes, &b"<presence/>"[..])));
+        for event in examples() {
+            encode(&event, &mut datagram);
+            let stanza = matches!(event, Event::Stanza(_));
+            assert_eq!(stanza_of(&datagram), stanza.then_some((Reserved::No, datagram.as_slice())));
         }
     }
 

@@ -2,9 +2,12 @@
 //!
 //! Made in mod_init, before the host forks; afterwards every worker holds the sender, the XMPP process the receiver. Sending never
 //! blocks: a full link is an error that the script sees. A datagram arrives whole and in order, or not at all
-//! (`AF_UNIX`, `SOCK_SEQPACKET`). How an event is written is [`datagram`]; which bits the page holds is [`shared`].
+//! (`AF_UNIX`, `SOCK_SEQPACKET`). How an event is written is [`datagram`]; which bits the page holds is [`shared`], how full the
+//! queue for an absent XMPP server is, [`fill`].
 
+pub mod counters;
 pub mod datagram;
+pub mod fill;
 pub(crate) mod mapping;
 pub mod memory;
 pub mod shared;

@@ -1,4 +1,4 @@
-//! What workers and the XMPP process both see without a message: whether the stream is up, and who may see whom.
+//! What workers and the XMPP process both see without a message: whether the stream is up, how full the queue is, and who may see whom.
 //!
 //! Anonymous memory, mapped before the host forks and the same for all its processes. Only atomics live in it: no process waits for
 //! another, and one that dies holds nothing.
@@ -18,6 +18,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::gateway::action::Authorization;
+use crate::link::counters::Counters;
+use crate::link::fill::Fill;
+use crate::link::fill::Place;
 use crate::link::mapping;
 
 /// Pairs the table holds; what finds no place stays pending. 8 MiB, resident as far as used.
@@ -35,6 +38,8 @@ pub struct Shared {
 #[repr(C)]
 struct Page {
     stream_up: AtomicU32,
+    counters: Counters,
+    fill: Fill,
     authorizations: [AtomicU64; AUTHORIZATIONS],
 }
 
@@ -64,6 +69,32 @@ impl Shared {
     /// Said by the XMPP process only.
     pub fn set_stream(&self, state: StreamState) {
         self.page().stream_up.store(u32::from(state == StreamState::Up), Ordering::Release);
+    }
+
+    /// Takes a place for a stanza of this length in the queue of a peer domain, of which at most `stanzas` may be taken. `None`: that
+    /// queue is full, or all together are.
+    pub fn take_place(&self, domain: &str, length: usize, stanzas: u32) -> Option<Place<'_>> {
+        self.page().fill.take(self.digest(DOMAIN, domain), length, stanzas)
+    }
+
+    /// Takes a place whether there is one or not: for what was promised before the stream broke.
+    pub fn take_place_anyway(&self, domain: &str, length: usize) -> Place<'_> {
+        self.page().fill.take_anyway(self.digest(DOMAIN, domain), length)
+    }
+
+    /// The place that a worker took, and kept, for a stanza of this length.
+    pub fn place_taken(&self, domain: &str, length: usize) -> Place<'_> {
+        self.page().fill.taken(self.digest(DOMAIN, domain), length)
+    }
+
+    /// How full the queue is.
+    pub fn fill(&self) -> &Fill {
+        &self.page().fill
+    }
+
+    /// What became of stanzas that could not be sent at once.
+    pub fn counters(&self) -> &Counters {
+        &self.page().counters
     }
 
     /// What the XMPP user `presentity` decided on the SIP user `watcher`, both bare JIDs.
@@ -116,6 +147,7 @@ impl Shared {
         (0..PROBES).filter_map(move |step| table.get(start.wrapping_add(step) % AUTHORIZATIONS))
     }
 
+    /// Without the process's key nobody can prepare two that are equal.
     fn digest(&self, watcher: &str, presentity: &str) -> u64 {
         let mut hasher = self.keys.build_hasher();
         watcher.hash(&mut hasher);
@@ -141,8 +173,11 @@ pub enum StreamState {
 /// Stands for "anyone" in the watcher's place: no JID is empty.
 const NOBODY: &str = "";
 
+/// Stands in the watcher's place where a domain, and no pair, is digested.
+const DOMAIN: &str = "/";
+
 const EMPTY: u64 = 0;
-const STATE: u64 = 0b11;
+const STATE: u64 = 0b111;
 
 /// Never 0 in the low bits: an entry in use is never [`EMPTY`].
 fn encode(decision: Authorization) -> u64 {
@@ -150,6 +185,7 @@ fn encode(decision: Authorization) -> u64 {
         Authorization::Pending => 1,
         Authorization::Allowed => 2,
         Authorization::Refused => 3,
+        Authorization::NoResource => 4,
     }
 }
 
@@ -157,6 +193,7 @@ fn decode(entry: u64) -> Authorization {
     match entry & STATE {
         2 => Authorization::Allowed,
         3 => Authorization::Refused,
+        4 => Authorization::NoResource,
         _ => Authorization::Pending,
     }
 }
@@ -174,6 +211,8 @@ mod tests {
         assert_eq!(shared.authorization("r@x", "j@s"), Authorization::Pending);
         assert!(shared.authorize("j@s", "r@x", Authorization::Refused));
         assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Refused);
+        assert!(shared.authorize("j@s", "r@x", Authorization::NoResource));
+        assert_eq!(shared.authorization("j@s", "r@x"), Authorization::NoResource);
     }
 
     #[test]

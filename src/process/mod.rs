@@ -10,8 +10,10 @@ pub(crate) mod backoff;
 mod bench;
 mod broken;
 mod connection;
+mod outgoing;
 mod output;
 mod pace;
+mod queue;
 mod stream;
 mod turn;
 

@@ -1,8 +1,8 @@
 //! What waits to be written to the XMPP server: whole stanzas in one buffer.
 //!
-//! One `write` carries as many stanzas as the kernel takes. After a broken stream, those that were not written whole are still here
-//! and go out on the next one; a stanza that the kernel took whole may be lost with the connection (XEP-0114 has no
-//! acknowledgement).
+//! One `write` carries as many stanzas as the kernel takes. After a broken stream, those that were not written whole are taken back
+//! and wait for the next one. The server cannot have acted on one of which it lacks the end, so none is sent twice; one that the
+//! kernel took whole may be lost with the connection, and is not sent again (XEP-0114 has no acknowledgement).
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 pub(super) const ENOUGH: usize = 4 * 1024 * 1024;
 
 /// Bytes after which even the gateway's own stanzas are dropped.
-const TOO_MUCH: usize = 64 * 1024 * 1024;
+pub(super) const TOO_MUCH: usize = 64 * 1024 * 1024;
 
 /// The buffer.
 #[derive(Debug, Default)]
@@ -56,10 +56,21 @@ impl Output {
         }
     }
 
-    /// The stream broke: what was written in part is written again, whole.
-    pub(super) fn rewind(&mut self) {
+    /// The stream broke: what was not written whole, oldest first, and nothing is left here.
+    pub(super) fn take_back(&mut self, mut stanza: impl FnMut(&[u8])) {
         self.forget_written();
-        self.written = 0;
+        let Self { bytes, lengths, .. } = std::mem::take(self);
+        let mut rest = bytes.as_slice();
+        for length in lengths {
+            let Some((next, others)) = rest.split_at_checked(length) else { return };
+            stanza(next);
+            rest = others;
+        }
+    }
+
+    /// Stanzas that are not written whole.
+    pub(super) fn stanzas(&self) -> usize {
+        self.lengths.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -91,15 +102,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stanza_written_in_part_is_written_again_whole() {
-        let mut output = Output::default();
-        for stanza in ["<a/>", "<bb/>", "<c/>"] {
-            output.push(stanza.as_bytes()).unwrap();
+    fn a_stanza_written_in_part_is_taken_back_whole_and_one_written_whole_is_not() {
+        let stanzas = ["<a/>", "<bb/>", "<c/>"];
+        // The number of stanzas written whole after so many bytes.
+        for (written, whole) in [(0, 0), (3, 0), (4, 1), (6, 1), (8, 1), (9, 2), (12, 2), (13, 3)] {
+            let mut output = Output::default();
+            for stanza in stanzas {
+                output.push(stanza.as_bytes()).unwrap();
+            }
+            output.advance(written);
+            let mut back = Vec::new();
+            output.take_back(|stanza| back.push(String::from_utf8(stanza.to_vec()).unwrap()));
+            assert_eq!(back, stanzas[whole..], "after {written} bytes");
+            assert!(output.is_empty() && output.stanzas() == 0 && output.unwritten().is_empty());
         }
-        output.advance(6);
-        assert_eq!(output.unwritten(), b"b/><c/>");
-        output.rewind();
-        assert_eq!(output.unwritten(), b"<bb/><c/>");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::Instant;
 use tokio::time::timeout;
 
 use crate::config;
+use crate::link::datagram::Reserved;
 use crate::process::backoff::Backoff;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
@@ -21,7 +22,7 @@ use crate::process::broken::WRITE_TIMEOUT;
 use crate::process::connection::Change;
 use crate::process::connection::Connection;
 use crate::process::connection::Writing;
-use crate::process::output::Output;
+use crate::process::outgoing::Outgoing;
 use crate::xmpp::component::Component;
 use crate::xmpp::component::Event;
 use crate::xmpp::stream_error::Condition;
@@ -37,9 +38,8 @@ pub(super) struct ComponentStream<'a> {
     component: &'a config::Component,
     connection: Connection,
     session: Option<Session>,
-    output: Output,
+    outgoing: Outgoing<'a>,
     backoff: Backoff,
-    dropped: u64,
 }
 
 /// What is known of the stream over an open connection.
@@ -72,37 +72,30 @@ pub(super) enum Was {
 }
 
 impl<'a> ComponentStream<'a> {
-    /// To be connected after a pause.
-    pub(super) fn new(component: &'a config::Component, pause: Duration) -> Self {
-        Self {
-            component,
-            connection: Connection::after(pause),
-            session: None,
-            output: Output::default(),
-            backoff: Backoff::default(),
-            dropped: 0,
-        }
+    /// To be connected after a pause. What is sent to it goes through `outgoing`.
+    pub(super) fn new(component: &'a config::Component, outgoing: Outgoing<'a>, pause: Duration) -> Self {
+        Self { component, connection: Connection::after(pause), session: None, outgoing, backoff: Backoff::default() }
     }
 
     /// Takes a stanza to be written; it waits for the stream if there is none.
-    pub(super) fn push(&mut self, stanza: &[u8]) {
-        if self.output.push(stanza).is_err() {
-            self.dropped = self.dropped.saturating_add(1);
-            if self.dropped.is_power_of_two() {
-                log::error!("the XMPP server does not read: {} stanzas dropped so far", self.dropped);
-            }
-        }
+    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
+        self.outgoing.push(now, stanza, reserved);
+    }
+
+    /// The server has accepted us: what waited goes out, but for what these stanzas, which follow it, make untrue.
+    pub(super) fn release<'s>(&mut self, following: impl Iterator<Item = &'s str>) {
+        self.outgoing.stream_up(following);
     }
 
     /// Whether so much waits that no more should be taken from the workers.
     pub(super) fn has_enough(&self) -> bool {
-        self.output.has_enough()
+        self.outgoing.has_enough()
     }
 
     /// The next change of the connection.
     pub(super) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Change> {
         let writing = match &self.session {
-            Some(session) if !session.ahead.is_empty() || (session.login.is_ready() && !self.output.is_empty()) => {
+            Some(session) if !session.ahead.is_empty() || (session.login.is_ready() && self.outgoing.has_output()) => {
                 Writing::Wanted
             }
             Some(_) | None => Writing::Idle,
@@ -168,23 +161,24 @@ impl<'a> ComponentStream<'a> {
             session.ahead.drain(..count.min(session.ahead.len()));
             session.wrote = Instant::now();
         }
-        while session.login.is_ready() && !self.output.unwritten().is_empty() {
-            let Some(count) = self.connection.write(self.output.unwritten()).map_err(Broken::Io)? else { return Ok(()) };
-            self.output.advance(count);
+        while session.login.is_ready() && self.outgoing.has_output() {
+            let Some(count) = self.connection.write(self.outgoing.unwritten()).map_err(Broken::Io)? else { return Ok(()) };
+            self.outgoing.advance(count);
             session.wrote = Instant::now();
         }
         Ok(())
     }
 
-    /// Time has passed: a stream that hangs is broken.
+    /// Time has passed: a stream that hangs is broken, and what waited too long for one is dropped.
     pub(super) fn tick(&mut self, now: Instant) -> Result<(), Broken> {
+        self.outgoing.tick(now);
         let Some(session) = &mut self.session else { return Ok(()) };
         let silent = now.saturating_duration_since(session.wrote);
         if !session.login.is_ready() {
             if now.saturating_duration_since(session.opened) >= LOGIN_TIMEOUT {
                 return Err(Broken::LoginTimeout);
             }
-        } else if !self.output.is_empty() || !session.ahead.is_empty() {
+        } else if self.outgoing.has_output() || !session.ahead.is_empty() {
             if silent >= WRITE_TIMEOUT {
                 return Err(Broken::WriteTimeout);
             }
@@ -202,7 +196,7 @@ impl<'a> ComponentStream<'a> {
             let _ = self.connection.write(&session.ahead);
         }
         let was = self.session.take().map_or(Was::Login, |session| session.was);
-        self.output.rewind();
+        self.outgoing.stream_down(Instant::now());
         let pause = self.pause();
         let config::Component { domain, host, port, .. } = self.component;
         let state = match was {
@@ -230,9 +224,9 @@ impl<'a> ComponentStream<'a> {
     async fn write_all(&mut self) -> io::Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let up = session.login.is_ready();
-        while up && !self.output.is_empty() {
-            if let Some(count) = self.connection.write(self.output.unwritten())? {
-                self.output.advance(count);
+        while up && self.outgoing.has_output() {
+            if let Some(count) = self.connection.write(self.outgoing.unwritten())? {
+                self.outgoing.advance(count);
             } else {
                 self.connection.writable().await?;
             }

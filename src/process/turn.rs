@@ -19,6 +19,7 @@ use crate::link::BATCH;
 use crate::link::Inbox;
 use crate::link::Receiver;
 use crate::link::datagram;
+use crate::link::datagram::Reserved;
 use crate::link::shared::StreamState;
 use crate::link::watch;
 use crate::process::backoff::dice;
@@ -26,6 +27,7 @@ use crate::process::broken::Broken;
 use crate::process::connection::Change;
 use crate::process::host::Flow;
 use crate::process::host::Host;
+use crate::process::outgoing::Outgoing;
 use crate::process::pace::Pace;
 use crate::process::stream::ComponentStream;
 use crate::process::stream::Next;
@@ -40,6 +42,9 @@ const READ_BUFFER: usize = 64 * 1024;
 
 /// Batches taken from the link before the others have their turn.
 const LINK_BATCHES: usize = 8;
+
+/// Batches taken from the link when the host stops: more than the link holds, unless workers go on.
+const LAST_BATCHES: usize = 1024;
 
 pub(super) struct Turn<'a, H> {
     host: &'a mut H,
@@ -58,7 +63,7 @@ impl<'a, H: Host> Turn<'a, H> {
             host,
             receiver,
             gateway: Gateway::new(config, Instant::now(), dice()),
-            stream: ComponentStream::new(component, pause),
+            stream: ComponentStream::new(component, Outgoing::new(receiver.shared(), config.queue.ttl), pause),
             pace: Pace::new(Instant::now()),
             actions: Vec::new(),
             buffer: vec![0; READ_BUFFER],
@@ -95,6 +100,7 @@ impl<'a, H: Host> Turn<'a, H> {
             // The runtime looks at its descriptors only between polls: without this a busy source would hide the others.
             tokio::task::yield_now().await;
         }
+        self.take_last_stanzas(&mut inbox)?;
         self.close().await;
         Ok(())
     }
@@ -105,11 +111,12 @@ impl<'a, H: Host> Turn<'a, H> {
         let mut taken = 0;
         for _ in 0..LINK_BATCHES {
             taken = self.receiver.receive(inbox)?;
+            let now = Instant::now();
             self.pace.took(taken);
             for bytes in inbox.datagrams() {
                 match datagram::stanza_of(bytes) {
                     // Finished by the worker: the path of every MESSAGE.
-                    Some(stanza) => self.push(stanza),
+                    Some((reserved, stanza)) => self.stream.push(now, stanza, reserved),
                     None => self.event(bytes),
                 }
             }
@@ -118,6 +125,21 @@ impl<'a, H: Host> Turn<'a, H> {
             }
         }
         Ok(taken)
+    }
+
+    /// The host stops: what workers have been promised is sent, or counted as lost, before the stream is closed.
+    fn take_last_stanzas(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        let now = Instant::now();
+        for _ in 0..LAST_BATCHES {
+            let taken = self.receiver.receive(inbox)?;
+            for (reserved, stanza) in inbox.datagrams().filter_map(datagram::stanza_of) {
+                self.stream.push(now, stanza, reserved);
+            }
+            if taken < BATCH {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn event(&mut self, bytes: &[u8]) {
@@ -158,14 +180,15 @@ impl<'a, H: Host> Turn<'a, H> {
         if let Event::Stanza(stanza) = &event
             && let Some(answer) = super::bench::answer(self.host, stanza)
         {
-            self.push(answer.as_bytes());
+            self.push(&answer);
             return Ok(());
         }
         let now = Instant::now();
         match event {
             Event::Ready => {
-                self.receiver.shared().set_stream(StreamState::Up);
                 self.gateway.stream_up(now, &mut self.actions);
+                self.stream.release(self.actions.iter().filter_map(Action::stanza));
+                self.receiver.shared().set_stream(StreamState::Up);
                 Ok(())
             }
             Event::Stanza(stanza) => {
@@ -199,7 +222,7 @@ impl<'a, H: Host> Turn<'a, H> {
 
     fn act_on(&mut self, action: Action) {
         match action {
-            Action::Stanza(stanza) => self.push(stanza.as_bytes()),
+            Action::Stanza(stanza) => self.push(&stanza),
             Action::Message(message) => {
                 if let Err(error) = self.host.message(&message) {
                     log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
@@ -232,8 +255,8 @@ impl<'a, H: Host> Turn<'a, H> {
         }
     }
 
-    fn push(&mut self, stanza: &[u8]) {
-        self.stream.push(stanza);
+    fn push(&mut self, stanza: &str) {
+        self.stream.push(Instant::now(), stanza.as_bytes(), Reserved::No);
     }
 
     /// Writes what waits, as far as the kernel takes it.

@@ -3,6 +3,7 @@
 use jid::Jid;
 
 use super::call_id;
+use super::failure;
 use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
@@ -10,12 +11,15 @@ use crate::sip::HeaderName;
 use crate::sip::Headers;
 use crate::sip::Message;
 use crate::sip::Origin;
+use crate::sip::Reply;
+use crate::sip::ReplySource;
 use crate::sip::Request;
-use crate::sip::Uri;
 use crate::sip::header;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
+use crate::xmpp::stanza;
+use crate::xmpp::stanza::Kind;
 use crate::xmpp::stanza::MessageType;
 
 /// What a MESSAGE becomes.
@@ -82,7 +86,7 @@ pub fn to_sip(
         headers.push(HeaderName::Subject, &subject.text());
     }
     let sip = Message {
-        to: recipient(to, addresses)?,
+        to: uri(addresses.jid_to_recipient(to)).map_err(ToSipError::To)?,
         from: uri(addresses.jid_to_gruu(from)).map_err(ToSipError::From)?,
         call_id: message.child("thread", ns::CLIENT).and_then(|thread| call_id::from_thread(&thread.text(), unique)),
         unique,
@@ -95,6 +99,18 @@ pub fn to_sip(
         },
     };
     if size(&sip) > limit { Err(ToSipError::TooLong) } else { Ok(sip) }
+}
+
+/// The error for a stanza whose MESSAGE was answered so (RFC 6120 §8.3.1); `None` for a success. `domain` is ours: it made the error where
+/// nobody answered. The stanza itself is not in it: nobody has it any more, and clients know their own by the id.
+pub fn failed(origin: &Origin, reply: &Reply, addresses: &Addresses, domain: &str) -> Option<String> {
+    let error = failure::of_reply(reply, addresses)?;
+    let error = match reply.source {
+        ReplySource::Network => error,
+        ReplySource::Local => error.with_by(domain),
+    };
+    let Origin { from, to, id } = origin;
+    Some(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error))
 }
 
 /// Why a MESSAGE has no stanza. The sender is to blame for all.
@@ -193,13 +209,6 @@ fn sender(request: &Request, addresses: &Addresses) -> Result<Jid, ToXmppError> 
         Ok(contact) if contact.to_bare() == from.to_bare() => Ok(contact),
         Ok(_) | Err(_) => Ok(from),
     }
-}
-
-/// To and Request-URI: the device only where the resource can have been made from a GRUU (RFC 5627 §5.1 binds it to an instance,
-/// a URN). Any other resource came from a tuple id or a From, and a registrar asked for it would find nobody.
-fn recipient(to: &Jid, addresses: &Addresses) -> Result<Uri, ToSipError> {
-    let instance = to.resource().is_some_and(|resource| resource.as_str().starts_with("urn:"));
-    uri(if instance { addresses.jid_to_gruu(to) } else { addresses.jid_to_sip(to) }).map_err(ToSipError::To)
 }
 
 /// Of several children that differ in language: the one without, else the first.

@@ -14,6 +14,7 @@ pub mod disco;
 pub mod element;
 pub mod fault;
 pub mod framer;
+pub mod head;
 pub mod last;
 pub mod ns;
 pub mod stanza;

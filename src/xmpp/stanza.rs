@@ -4,6 +4,7 @@
 
 use jid::Jid;
 
+use crate::address::read_jid;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
@@ -94,7 +95,12 @@ pub enum PresenceType {
 impl PresenceType {
     /// The type of a presence; `None` if it is not defined: the answer is `bad-request`.
     pub fn of(presence: &Element) -> Option<Self> {
-        Some(match presence.attribute("type") {
+        Self::from_attribute(presence.attribute("type"))
+    }
+
+    /// The type that an attribute `type` says.
+    pub(super) fn from_attribute(attribute: Option<&str>) -> Option<Self> {
+        Some(match attribute {
             None => Self::Available,
             Some("error") => Self::Error,
             Some("probe") => Self::Probe,
@@ -162,8 +168,8 @@ impl Addresses {
     /// Reads `from` and `to`.
     pub fn of(stanza: &Element) -> Result<Self, AddressError> {
         let from = stanza.attribute("from").filter(|from| !from.is_empty()).ok_or(AddressError::NoFrom)?;
-        let from = Jid::new(from).map_err(|_| AddressError::From)?;
-        let to = Jid::new(stanza.attribute("to").ok_or(AddressError::NoTo)?).map_err(|_| AddressError::To)?;
+        let from = read_jid(from).map_err(|_| AddressError::From)?;
+        let to = read_jid(stanza.attribute("to").ok_or(AddressError::NoTo)?).map_err(|_| AddressError::To)?;
         Ok(Self { from, to })
     }
 
@@ -213,6 +219,12 @@ fn reply(stanza: &Element, reply_type: &str) -> Option<XmlWriter> {
     xml.open(Kind::of(stanza)?.name()).attribute("type", reply_type);
     xml.attribute_if("from", stanza.attribute("to")).attribute("to", to).attribute_if("id", stanza.attribute("id"));
     Some(xml)
+}
+
+/// The domain of a JID that was checked before.
+pub(crate) fn domain_of(jid: &str) -> &str {
+    let bare = jid.split('/').next().unwrap_or_default();
+    bare.rsplit('@').next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-"""The XMPP server absent, killed, back: SIP goes on as if nothing were, and the gateway comes back by itself."""
+"""The XMPP server absent, killed, back: SIP goes on as if nothing were, and the gateway comes back by itself. Nothing waits in a queue
+here, so the script is told whether the server is there; the queue is in test_queue.py."""
 
 import time
 
 import pytest
+from support import example
 from support.gateway import Gateway
 from support.gateway import jid
 from support.gateway import pairs
@@ -29,7 +31,7 @@ def slowest_reply(alice, bob, count=100):
 
 
 def test_absent_at_start_killed_and_back(pair, folder):
-    gateway = Gateway(pair, folder, start_server=False)
+    gateway = Gateway(pair, folder, start_server=False, edit=example.with_queue(size=0))
     try:
         alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
         started = time.monotonic()
@@ -62,7 +64,7 @@ def test_absent_at_start_killed_and_back(pair, folder):
 
 
 def test_a_wrong_secret_leaves_sip_alone(pair, folder):
-    gateway = Gateway(pair, folder, xmpp_secret="another")
+    gateway = Gateway(pair, folder, xmpp_secret="another", edit=example.with_queue(size=0))
     try:
         alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
         assert alice.message("sip:juliet@example.net", "anybody there?").status == 480

@@ -14,6 +14,8 @@ WRONG = {
     "backend server": ("backend", '"server"', ["backend", "server"]),
     "port too high": ("xmpp_port", "65536", ["xmpp_port", "65536"]),
     "port zero": ("xmpp_port", "0", ["xmpp_port", "0"]),
+    "queue too large": ("queue_size", "65537", ["queue_size", "65537", "65536"]),
+    "queue without time": ("queue_ttl", "0", ["queue_ttl", "0", "86400"]),
     "domain missing": ("xmpp_domain", None, ["xmpp_domain"]),
     "server address no uri": ("server_address", '"not a uri"', ["server_address", "not a uri"]),
     "map without equals": ("gwmap", '"sip.example"', ["gwmap", "sip.example"]),

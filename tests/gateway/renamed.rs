@@ -66,7 +66,9 @@ impl Mapped {
 
     /// The final reply to a SUBSCRIBE with these URIs.
     fn reply(&mut self, watcher: &str, presentity: &str, status: u16) -> Vec<String> {
-        self.worker.subscribe_reply(watcher.as_bytes(), presentity.as_bytes(), status);
+        let source = sip::ReplySource::Network;
+        let reply = sip::Reply { status, reason: String::new(), contact: None, retry_after: None, source };
+        self.worker.subscribe_reply(watcher.as_bytes(), presentity.as_bytes(), &reply);
         self.deliver()
     }
 

@@ -12,6 +12,7 @@ use super::ReplaceError;
 use super::Row;
 use super::Side;
 use crate::address::AddressError;
+use crate::address::Change;
 use crate::address::domain;
 use crate::address::escape;
 use crate::address::node_of;
@@ -138,7 +139,7 @@ impl Row {
 }
 
 fn aor(sip_uri: &[u8]) -> Result<Name, RowError> {
-    let parts = uri::Parts::new(sip_uri).map_err(RowError::Sip)?;
+    let uri::Uri::User(parts) = uri::Uri::new(sip_uri).map_err(RowError::Sip)? else { return Err(RowError::NoAor) };
     // Scheme, user, host: with anything else between or after them it would be longer.
     let plain = [parts.user, parts.host].map(<[u8]>::len).iter().fold("sip:@".len(), |sum, length| sum.saturating_add(*length));
     if !sip_uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip:")) || sip_uri.len() != plain {
@@ -146,7 +147,7 @@ fn aor(sip_uri: &[u8]) -> Result<Name, RowError> {
     }
     let user = escape::percent_decode(parts.user).ok_or(RowError::Sip(AddressError::User))?;
     let domain = domain::from_sip(parts.host).map_err(RowError::Sip)?;
-    let localpart = node_of(&user).map_err(RowError::Sip)?;
+    let localpart = node_of(&user, Change::Any).map_err(RowError::Sip)?;
     let user = user_of(&localpart).map_err(RowError::Sip)?;
     Ok(Name { user: user.into_owned(), domain: domain.into_owned() })
 }
@@ -158,7 +159,7 @@ fn bare_jid(jid: &[u8]) -> Result<Name, RowError> {
     let user = user_of(node).map_err(RowError::Jid)?;
     let domain = domain::from_xmpp(jid.domain().as_str()).map_err(RowError::Jid)?;
     // It has to come out as it went in.
-    let again = node_of(&user).map_err(RowError::Jid)?;
+    let again = node_of(&user, Change::Any).map_err(RowError::Jid)?;
     if again.as_str() != node.as_str() || domain::to_xmpp(&domain).map_err(RowError::Jid)?.as_str() != jid.domain().as_str() {
         return Err(RowError::Jid(AddressError::Ambiguous));
     }
@@ -198,6 +199,7 @@ mod tests {
             ("sip:a@h.example;gr=x", RowError::NoAor),
             ("sip:a:secret@h.example", RowError::NoAor),
             ("pres:a@h.example", RowError::NoAor),
+            ("tel:+12015550123", RowError::NoAor),
         ] {
             assert_eq!(refusal(sip_uri, "a@h.example"), error, "{sip_uri}");
         }

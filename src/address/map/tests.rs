@@ -94,6 +94,30 @@ fn the_sip_user_is_found_without_regard_to_case() {
 }
 
 #[test]
+fn nobody_takes_the_place_of_a_mapped_user_by_characters_that_vanish() {
+    let map = map();
+    map.replace(&[row(1, "sip:admin@pbx.example", "alice@im.example")]).unwrap();
+    let addresses = addresses(Scheme::Transparent, &map);
+    assert_eq!(addresses.sip_user_to_jid(b"sip:Admin@pbx.example").unwrap().as_str(), "alice@im.example");
+    // U+00AD is shown as nothing, and nodeprep drops it.
+    let disguised = b"sip:ad%C2%ADmin@pbx.example";
+    assert_eq!(addresses.sip_user_to_jid(disguised), Err(AddressError::Ambiguous));
+    assert_eq!(addresses.sip_to_jid_loosely(disguised), Err(AddressError::Ambiguous));
+}
+
+#[test]
+fn a_telephone_number_of_the_map_is_found_however_it_is_written() {
+    let map = map();
+    map.replace(&[row(1, "sip:+12015550123@tel.example", "alice@im.example")]).unwrap();
+    let addresses = addresses(Scheme::Transparent, &map).with_tel_domain("tel.example").unwrap();
+    for uri in ["tel:+1-201-555-0123", "sip:+1-201-555-0123@tel.example;user=phone", "sip:+12015550123@tel.example"] {
+        assert_eq!(jid(&addresses, uri).as_deref(), Ok("alice@im.example"), "{uri}");
+    }
+    let alice = Jid::new("alice@im.example").unwrap();
+    assert_eq!(addresses.jid_to_recipient(&alice).as_deref(), Ok("sip:+12015550123@tel.example;user=phone"));
+}
+
+#[test]
 fn names_that_need_escapes_come_back() {
     let map = map();
     map.replace(&[row(1, "sip:a%20b@pbx.example", r"d\27artagnan@m\u{fc}nchen.example".replace(r"\u{fc}", "\u{fc}").as_str())])

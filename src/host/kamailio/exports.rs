@@ -145,7 +145,7 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-const NAMES: usize = 19;
+const NAMES: usize = 22;
 
 const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
@@ -158,6 +158,7 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"sip_domain", set: Set::Text(|all, value| all.sip_domain = Some(value)) },
     Parameter { name: c"domain_separator", set: Set::Text(|all, value| all.domain_separator = Some(value)) },
     Parameter { name: c"gwmap", set: Set::Text(|all, value| all.gwmap.push(value)) },
+    Parameter { name: c"tel_domain", set: Set::Text(|all, value| all.tel_domain = Some(value)) },
     Parameter { name: c"outbound_proxy", set: Set::Text(|all, value| all.outbound_proxy = Some(value)) },
     Parameter { name: c"server_address", set: Set::Text(|all, value| all.server_address = Some(value)) },
     Parameter { name: c"presence_server", set: Set::Text(|all, value| all.presence_server = Some(value)) },
@@ -165,6 +166,8 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"deny_domain", set: Set::Text(|all, value| all.deny_domain.push(value)) },
     Parameter { name: c"rate_limit", set: Set::Number(|all, value| all.rate_limit = Some(value)) },
     Parameter { name: c"rate_limit_domain", set: Set::Number(|all, value| all.rate_limit_domain = Some(value)) },
+    Parameter { name: c"queue_size", set: Set::Number(|all, value| all.queue_size = Some(value)) },
+    Parameter { name: c"queue_ttl", set: Set::Number(|all, value| all.queue_ttl = Some(value)) },
     Parameter { name: c"db_url", set: Set::Secret(|all, value| all.db_url = Some(value)) },
     Parameter { name: c"address_table", set: Set::Text(|all, value| all.address_table = Some(value)) },
 ];
@@ -190,6 +193,9 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
     parameter::<16>(),
     parameter::<17>(),
     parameter::<18>(),
+    parameter::<19>(),
+    parameter::<20>(),
+    parameter::<21>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

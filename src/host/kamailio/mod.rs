@@ -5,6 +5,7 @@
 //! callbacks  every extern "C" entry point, under the guard
 //! msg        sip_msg -> sip::Request, copied
 //! calls      sip::Message, Publish, Subscribe -> tm, pua
+//! reply      what a script can reply: AVPs, reply headers
 //! presence   who may see an XMPP user: asked by the presence server
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
@@ -21,6 +22,7 @@ mod log;
 mod msg;
 mod presence;
 mod process;
+mod reply;
 mod rpc;
 mod sys;
 

@@ -122,6 +122,9 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<16>(),
     parameter::<17>(),
     parameter::<18>(),
+    parameter::<19>(),
+    parameter::<20>(),
+    parameter::<21>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

@@ -33,7 +33,7 @@ enum Set {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 19;
+pub(super) const COUNT: usize = 22;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -47,6 +47,7 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"sip_domain", |parameters, value| parameters.sip_domain = Some(value)),
     text(c"domain_separator", |parameters, value| parameters.domain_separator = Some(value)),
     text(c"gwmap", |parameters, value| parameters.gwmap.push(value)),
+    text(c"tel_domain", |parameters, value| parameters.tel_domain = Some(value)),
     text(c"outbound_proxy", |parameters, value| parameters.outbound_proxy = Some(value)),
     text(c"server_address", |parameters, value| parameters.server_address = Some(value)),
     text(c"presence_server", |parameters, value| parameters.presence_server = Some(value)),
@@ -54,6 +55,8 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"deny_domain", |parameters, value| parameters.deny_domain.push(value)),
     number(c"rate_limit", |parameters, value| parameters.rate_limit = Some(value)),
     number(c"rate_limit_domain", |parameters, value| parameters.rate_limit_domain = Some(value)),
+    number(c"queue_size", |parameters, value| parameters.queue_size = Some(value)),
+    number(c"queue_ttl", |parameters, value| parameters.queue_ttl = Some(value)),
     secret(c"db_url", |parameters, value| parameters.db_url = Some(value)),
     text(c"address_table", |parameters, value| parameters.address_table = Some(value)),
 ];

@@ -40,3 +40,10 @@ def write(folder, name, text):
     with open(target, "w", encoding="utf-8") as file:
         file.write(text)
     return target
+
+
+def with_queue(size=1000, ttl=300):
+    """A function that gives an example these two parameters."""
+    line = 'modparam("xmpp_gateway", "{}", {})'
+    return lambda text: replaced(text, {line.format("queue_size", 1000): line.format("queue_size", size),
+                                        line.format("queue_ttl", 300): line.format("queue_ttl", ttl)})

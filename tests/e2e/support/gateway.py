@@ -60,11 +60,12 @@ def lua_pair():
 
 class Gateway:
     """Both servers of a pair. `host_options` go to the SIP host; `xmpp_secret` is what the XMPP server expects (the host
-    has "secret"); `before_start` is given the XMPP server before anything is started."""
+    has "secret"), `component` the domain it has for the gateway; `before_start` is given the XMPP server before anything is started."""
 
-    def __init__(self, pair, folder, xmpp_secret="secret", start_server=True, before_start=None, **host_options):
+    def __init__(self, pair, folder, xmpp_secret="secret", component="sip.example.com", start_server=True, before_start=None,
+                 **host_options):
         self.component_port = free_port()
-        self.server = pair.server(folder, component_port=self.component_port, secret=xmpp_secret)
+        self.server = pair.server(folder, sip_domain=component, component_port=self.component_port, secret=xmpp_secret)
         self.host = pair.host(folder, xmpp_port=self.component_port, **host_options)
         self.users = []
         if before_start:
@@ -76,6 +77,14 @@ class Gateway:
     @property
     def sip_domain(self):
         return self.host.sip_domain
+
+    def jid_of(self, agent):
+        """The JID of a SIP agent."""
+        return jid(agent)
+
+    def uri_of(self, bare):
+        """The SIP URI of an XMPP user."""
+        return f"sip:{bare}"
 
     def sip_user(self, name="alice"):
         """A registered SIP user with a name not used before."""
@@ -100,26 +109,23 @@ class Gateway:
         return self.login(self.account(name), **options)
 
     def wait_connected(self, timeout=15.0):
-        """Until a message from the SIP side gets through."""
-        probe = self.sip_user("probe")
-        target = self.account("probe")
-        wait_until("the gateway to be connected to the XMPP server",
-                   lambda: probe.message(f"sip:{target}", "are you there?").status == 202, timeout, 0.1)
+        """Until the XMPP server has accepted the gateway: before that, what is sent to it waits."""
+        self.host.process.wait_for_log("as its component", timeout)
         return self
 
     def sip_watches(self, watcher, contact):
         """A SIP user subscribes to an XMPP user who accepts; returns the subscription once presence has come."""
-        subscription = watcher.subscribe(f"sip:{contact.bare}")
-        contact.expect_presence(jid(watcher), "subscribe")
+        subscription = watcher.subscribe(self.uri_of(contact.bare))
+        contact.expect_presence(self.jid_of(watcher), "subscribe")
         subscription.wait_notify("an active subscription and a body", lambda n: is_active(n) and n.body)
         return subscription
 
     def xmpp_watches(self, watcher, contact, document=None):
         """An XMPP user subscribes to a SIP user who has published and lets everybody see it."""
         contact.publish(document or pidf(contact.uri))
-        watcher.presence(type="subscribe", to=jid(contact))
-        watcher.expect_presence(jid(contact), "subscribed")
-        watcher.expect_presence(jid(contact))
+        watcher.presence(type="subscribe", to=self.jid_of(contact))
+        watcher.expect_presence(self.jid_of(contact), "subscribed")
+        watcher.expect_presence(self.jid_of(contact))
 
     def log_out(self):
         for user in self.users:

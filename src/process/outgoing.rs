@@ -1,0 +1,145 @@
+//! What goes to the XMPP server: written at once while the stream is up, in the queue while it is down, and each stanza in one of the
+//! two only.
+//!
+//! When the stream stands again, all that waited goes first, in its order, without what the gateway is about to say anew; what the
+//! workers send after it follows. So the order in which the worker's datagrams came is the order on the stream, whether it broke
+//! between them or not.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::link::datagram::Reserved;
+use crate::link::fill::Place;
+use crate::link::shared::Shared;
+use crate::link::shared::StreamState;
+use crate::process::output::Output;
+use crate::process::output::TOO_MUCH;
+use crate::process::queue::Queue;
+use crate::xmpp::head::Head;
+
+pub(super) struct Outgoing<'a> {
+    shared: &'a Shared,
+    stream: StreamState,
+    /// Empty while the stream is up.
+    queue: Queue<Place<'a>>,
+    /// Empty while it is down.
+    output: Output,
+}
+
+impl<'a> Outgoing<'a> {
+    /// For a stream that is down. What has to wait does so for `ttl` at the most.
+    pub(super) fn new(shared: &'a Shared, ttl: Duration) -> Self {
+        Self { shared, stream: StreamState::Down, queue: Queue::new(ttl, TOO_MUCH), output: Output::default() }
+    }
+
+    /// Sends a stanza, now or when the stream stands.
+    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
+        match self.stream {
+            StreamState::Up => {
+                if reserved == Reserved::Yes {
+                    // It was sent while the stream was down: it need not wait any more.
+                    drop(self.place(stanza, reserved));
+                }
+                if self.output.push(stanza).is_err() {
+                    self.dropped();
+                }
+            }
+            StreamState::Down => self.keep(now, stanza, reserved),
+        }
+    }
+
+    /// The stream stands: what waited goes out, but for what these stanzas, which follow it, make untrue.
+    pub(super) fn stream_up<'s>(&mut self, following: impl Iterator<Item = &'s str>) {
+        following.for_each(|stanza| self.queue.supersede(stanza.as_bytes()));
+        self.stream = StreamState::Up;
+        let mut sent = 0u64;
+        while let Some(waiting) = self.queue.pop() {
+            if self.output.push(&waiting.stanza).is_ok() {
+                sent = sent.saturating_add(1);
+            } else {
+                self.dropped();
+            }
+        }
+        self.shared.counters().delayed.add(sent);
+        if sent > 0 {
+            log::info!("{sent} stanzas that waited for the XMPP server are sent");
+        }
+    }
+
+    /// The stream broke: what was not written whole waits for the next one.
+    pub(super) fn stream_down(&mut self, now: Instant) {
+        self.stream = StreamState::Down;
+        let mut output = std::mem::take(&mut self.output);
+        output.take_back(|stanza| self.keep(now, stanza, Reserved::No));
+    }
+
+    /// Drops what has waited too long: call it about once a second.
+    pub(super) fn tick(&mut self, now: Instant) {
+        let mut expired = 0u64;
+        while let Some(waiting) = self.queue.expired(now) {
+            expired = expired.saturating_add(1);
+            if let Some(head) = Head::of(&waiting.stanza) {
+                log::debug!("a {} from {} to {} has waited too long", head.kind.name(), head.from, head.to);
+            }
+        }
+        if let Some(total) = self.shared.counters().expired.add(expired) {
+            log::warn!("the XMPP server was away longer than queue_ttl: {total} stanzas dropped so far");
+        }
+    }
+
+    /// What is to be written next.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        self.output.unwritten()
+    }
+
+    /// So much of it was written.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.output.advance(count);
+    }
+
+    /// Whether there is something to write.
+    pub(super) fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Whether the workers are to wait.
+    pub(super) fn has_enough(&self) -> bool {
+        self.output.has_enough()
+    }
+
+    fn keep(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
+        let place = self.place(stanza, reserved);
+        if self.queue.push(now, stanza, place).is_err() {
+            self.dropped();
+        }
+    }
+
+    /// The place that a worker has taken for the stanza, or one for what was promised before the stream broke.
+    fn place(&self, stanza: &[u8], reserved: Reserved) -> Place<'a> {
+        let head = Head::of(stanza);
+        let peer = head.as_ref().map_or("", Head::peer);
+        match reserved {
+            Reserved::Yes => self.shared.place_taken(peer, stanza.len()),
+            Reserved::No => self.shared.take_place_anyway(peer, stanza.len()),
+        }
+    }
+
+    fn dropped(&self) {
+        if let Some(total) = self.shared.counters().dropped.add(1) {
+            log::error!("the XMPP server does not read: {total} stanzas dropped so far");
+        }
+    }
+}
+
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        let left = self.queue.len().saturating_add(self.output.stanzas());
+        self.shared.counters().abandoned.add(u64::try_from(left).unwrap_or(u64::MAX));
+        if left > 0 {
+            log::warn!("{left} stanzas that waited for the XMPP server are lost: the XMPP process ends");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
