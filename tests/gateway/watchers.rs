@@ -119,7 +119,7 @@ fn what_is_asked_while_the_stream_is_down_is_asked_once_when_it_stands() {
     scene.gateway.stream_down();
     assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
     assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
-    assert_eq!(scene.stream_up(), [presence(JULIET, "subscribe")]);
+    assert_eq!(scene.stream_up(), [question(JULIET, 1)]);
     assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
 }
 
