@@ -13,6 +13,7 @@ pub mod element;
 pub mod fault;
 pub mod framer;
 pub mod ns;
+pub mod ping;
 pub mod stanza;
 pub mod stanza_error;
 pub mod stream_error;
