@@ -60,10 +60,11 @@ def lua_pair():
 
 class Gateway:
     """Both servers of a pair. `host_options` go to the SIP host; `xmpp_secret` is what the XMPP server expects (the host
-    has "secret"); `before_start` is given the XMPP server before anything is started."""
+    has "secret"); `before_start` is given the XMPP server before anything is started, `after_start` before the SIP host is."""
 
-    def __init__(self, pair, folder, xmpp_secret="secret", start_server=True, before_start=None, **host_options):
-        self.component_port = free_port()
+    def __init__(self, pair, folder, xmpp_secret="secret", start_server=True, before_start=None, after_start=None, component_port=None,
+                 **host_options):
+        self.component_port = component_port or free_port()
         self.server = pair.server(folder, component_port=self.component_port, secret=xmpp_secret)
         self.host = pair.host(folder, xmpp_port=self.component_port, **host_options)
         self.users = []
@@ -71,6 +72,8 @@ class Gateway:
             before_start(self.server)
         if start_server:
             self.server.start()
+        if after_start:
+            after_start(self.server)
         self.host.start()
 
     @property
