@@ -42,26 +42,38 @@ pub const MAX_PART: usize = 1023;
 #[derive(Debug, Clone)]
 pub struct Addresses {
     scheme: scheme::Compiled,
-    /// The XMPP domain that we speak for, in its canonical SIP form; `None`: any.
-    own: Option<String>,
+    /// The XMPP domains that we speak for, in their canonical SIP form; none: any.
+    own: Vec<String>,
 }
 
 impl Addresses {
     /// Checks the scheme and prepares it.
     pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
-        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None })
+        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: Vec::new() })
     }
 
-    /// The same for a component: all SIP users, and they alone, are in this XMPP domain.
-    pub fn of_component(self, domain: &str) -> Result<Self, AddressError> {
-        Ok(Self { own: Some(domain::canonical(domain)?.into_owned()), ..self })
+    /// The same for one more component: all SIP users, and they alone, are in the XMPP domains of the components.
+    pub fn of_component(mut self, domain: &str) -> Result<Self, AddressError> {
+        self.own.push(domain::canonical(domain)?.into_owned());
+        Ok(self)
+    }
+
+    /// How many components there are.
+    pub fn components(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Which component speaks for this XMPP domain, counted from the first that was given.
+    pub fn component_of(&self, domain: &str) -> Option<usize> {
+        let domain = domain::from_xmpp(domain).ok()?;
+        self.own.iter().position(|own| *own == domain)
     }
 
     /// [`Self::sip_to_jid`] for the user in whose name a stanza is sent. An XMPP server ends the stream of a component that speaks for
     /// another domain (RFC 6120 §4.9.3.9), so no SIP user may bring us to that by what stands in From.
     pub fn sip_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
         let jid = self.sip_to_jid(uri)?;
-        if self.own.is_none() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
+        if self.own.is_empty() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
     }
 
     /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us.
@@ -72,7 +84,7 @@ impl Addresses {
 
     /// Whether this is the JID of a SIP user.
     pub fn is_sip_user(&self, jid: &Jid) -> bool {
-        self.own.is_some() && domain::from_xmpp(jid.domain().as_str()).ok().as_deref() == self.own.as_deref()
+        self.component_of(jid.domain().as_str()).is_some()
     }
 
     /// The JID of a SIP user (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter with a value.
@@ -116,6 +128,13 @@ impl Addresses {
         }
         Ok(uri)
     }
+}
+
+/// The domain of a JID in its canonical SIP form: the same for all spellings of one domain.
+pub(crate) fn domain_of(jid: &str) -> Cow<'_, str> {
+    let bare = jid.split_once('/').map_or(jid, |(bare, _)| bare);
+    let domain = bare.rsplit_once('@').map_or(bare, |(_, domain)| domain);
+    domain::from_xmpp(domain).unwrap_or(Cow::Borrowed(domain))
 }
 
 /// Why an address has no counterpart. All but [`Self::Sips`] and [`Self::Tel`] are the fault of whoever wrote the address.

@@ -60,7 +60,7 @@ impl Worker {
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
     pub fn send_message(&self, request: &sip::Request) -> ScriptResult {
-        if !self.link.shared().stream_is_up() {
+        if !self.stream_is_up_for(&request.from) {
             return ScriptResult::XmppDown;
         }
         match message::to_xmpp(request, &self.addresses, StanzaType::Chat) {
@@ -163,6 +163,15 @@ impl Worker {
             }
             (Err(error), _) | (_, Err(error)) => log::error!("a reply to SUBSCRIBE names no XMPP user: {error}"),
         }
+    }
+
+    /// Whether the component that speaks for this SIP user is connected. Who none speaks for learns that from the translation.
+    fn stream_is_up_for(&self, from: &[u8]) -> bool {
+        let component = match self.addresses.components() {
+            0 | 1 => Some(0),
+            _ => self.addresses.sip_to_jid(from).ok().and_then(|jid| self.addresses.component_of(jid.domain().as_str())),
+        };
+        component.is_none_or(|component| self.link.shared().stream_is_up(component))
     }
 
     fn presence_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {

@@ -11,6 +11,8 @@
 #[path = "gateway/support.rs"]
 mod support;
 
+#[path = "gateway/components.rs"]
+mod components;
 #[path = "gateway/messages.rs"]
 mod messages;
 #[path = "gateway/publications.rs"]

@@ -16,7 +16,7 @@ use std::time::Instant;
 use jid::Jid;
 
 use crate::address::Addresses;
-use crate::config::Backend;
+use crate::address::domain_of;
 use crate::config::Config;
 use crate::sip;
 use crate::translate::failure;
@@ -46,8 +46,6 @@ use watcher::Watchers;
 #[derive(Debug)]
 pub struct Gateway {
     addresses: Addresses,
-    /// Our domain on the XMPP side.
-    domain: String,
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
@@ -62,10 +60,8 @@ impl Gateway {
     ///
     /// `seed` is any number that differs from start to start.
     pub fn new(config: &Config, seed: u64) -> Self {
-        let Backend::Component(component) = &config.backend;
         Self {
             addresses: config.addresses.clone(),
-            domain: component.domain.clone(),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
@@ -74,17 +70,19 @@ impl Gateway {
         }
     }
 
-    /// The XMPP server accepted us.
-    pub fn stream_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        self.subscriptions.stream_up(actions);
-        self.publications.stream_up(now, actions);
+    /// The XMPP server accepted the component of this domain: its users can be spoken for.
+    pub fn stream_up(&mut self, now: Instant, domain: &str, actions: &mut Vec<Action>) {
+        let domain = domain_of(domain);
+        self.subscriptions.stream_up(&domain, actions);
+        self.publications.stream_up(now, &domain, actions);
     }
 
-    /// The stream broke.
-    pub fn stream_down(&mut self) {
-        self.subscriptions.stream_down();
-        self.publications.stream_down();
-        self.watchers.stream_down();
+    /// The stream of this component broke. Those of other domains are as they were.
+    pub fn stream_down(&mut self, domain: &str) {
+        let domain = domain_of(domain);
+        self.subscriptions.stream_down(&domain);
+        self.publications.stream_down(&domain);
+        self.watchers.stream_down(&domain);
     }
 
     /// Time has passed: call it about once a second.
@@ -169,7 +167,7 @@ impl Gateway {
         match Kind::of(stanza) {
             Some(Kind::Message) => self.message(stanza, addresses, actions),
             Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
-            Some(Kind::Iq) => iq::answer(&self.domain, stanza, actions),
+            Some(Kind::Iq) => iq::answer(addresses.to.domain().as_str(), stanza, actions),
             None => Ok(()),
         }
     }

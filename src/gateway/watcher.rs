@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::presence_stanza;
@@ -46,8 +47,8 @@ impl Watchers {
         actions.push(Action::Authorize { watcher, presentity, presentity_uri, decision });
     }
 
-    /// The stream broke: questions may not have arrived, so they may be asked again.
-    pub(super) fn stream_down(&mut self) {
-        self.asked.clear();
+    /// The stream of a domain broke: questions of its users may not have arrived, so they may be asked again.
+    pub(super) fn stream_down(&mut self, domain: &str) {
+        self.asked.retain(|(watcher, _)| domain_of(watcher) != domain);
     }
 }

@@ -12,6 +12,7 @@ mod broken;
 mod connection;
 mod output;
 mod pace;
+mod reconnect;
 mod stream;
 mod turn;
 
@@ -21,7 +22,6 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::link::Receiver;
-use crate::link::shared::StreamState;
 use host::Flow;
 use host::Host;
 use turn::Turn;
@@ -34,7 +34,7 @@ pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver) {
     let mut pause = Duration::ZERO;
     loop {
         let ended = catch_unwind(AssertUnwindSafe(|| live(host, config, receiver, pause)));
-        receiver.shared().set_stream(StreamState::Down);
+        receiver.shared().set_all_streams_down();
         match ended {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {

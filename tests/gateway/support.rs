@@ -20,6 +20,9 @@ use xmpp_gateway::xmpp::framer::Refused;
 pub const ROMEO: &str = "romeo@example.net";
 pub const JULIET: &str = "juliet@sip.example.com";
 
+/// The first component.
+pub const DOMAIN: &str = "sip.example.com";
+
 pub struct Scene {
     pub gateway: Gateway,
     pub now: Instant,
@@ -29,9 +32,13 @@ pub struct Scene {
 impl Scene {
     /// With the stream up and nothing remembered.
     pub fn new() -> Self {
+        Self::of_components(&[DOMAIN])
+    }
+
+    /// With these components, of which the first has a stream.
+    pub fn of_components(domains: &[&str]) -> Self {
         let parameters = Parameters {
-            xmpp_domain: Some("sip.example.com".into()),
-            xmpp_password: Some("secret".into()),
+            xmpp_component: domains.iter().map(|domain| format!("domain={domain};secret=secret")).collect(),
             server_address: Some("sip:gateway@sip.example.com".into()),
             ..Parameters::default()
         };
@@ -42,9 +49,17 @@ impl Scene {
     }
 
     pub fn stream_up(&mut self) -> Vec<String> {
+        self.stream_up_of(DOMAIN)
+    }
+
+    pub fn stream_up_of(&mut self, domain: &str) -> Vec<String> {
         let mut actions = Vec::new();
-        self.gateway.stream_up(self.now, &mut actions);
+        self.gateway.stream_up(self.now, domain, &mut actions);
         lines(actions)
+    }
+
+    pub fn stream_down(&mut self) {
+        self.gateway.stream_down(DOMAIN);
     }
 
     /// A stanza arrives from the XMPP server.

@@ -29,7 +29,7 @@ fn the_answer_of_the_xmpp_user_reaches_the_presence_server() {
 fn a_question_that_may_be_lost_is_asked_again() {
     let mut scene = Scene::new();
     waiting(&mut scene, &[JULIET]);
-    scene.gateway.stream_down();
+    scene.stream_down();
     scene.stream_up();
     assert_eq!(waiting(&mut scene, &[JULIET]), [presence(JULIET, "subscribe")]);
 }

@@ -99,6 +99,11 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<9>(),
     parameter::<10>(),
     parameter::<11>(),
+    parameter::<12>(),
+    parameter::<13>(),
+    parameter::<14>(),
+    parameter::<15>(),
+    parameter::<16>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

@@ -30,7 +30,7 @@ enum Set {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 12;
+pub(super) const COUNT: usize = 17;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -39,6 +39,11 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"xmpp_host", |parameters, value| parameters.xmpp_host = Some(value)),
     number(c"xmpp_port", |parameters, value| parameters.xmpp_port = Some(value)),
     text(c"xmpp_password", |parameters, value| parameters.xmpp_password = Some(value)),
+    text(c"xmpp_tls", |parameters, value| parameters.xmpp_tls = Some(value)),
+    text(c"xmpp_tls_ca", |parameters, value| parameters.xmpp_tls_ca = Some(value)),
+    text(c"xmpp_component", |parameters, value| parameters.xmpp_component.push(value)),
+    number(c"ping_interval", |parameters, value| parameters.ping_interval = Some(value)),
+    number(c"ping_timeout", |parameters, value| parameters.ping_timeout = Some(value)),
     text(c"gateway_domain", |parameters, value| parameters.gateway_domain = Some(value)),
     text(c"sip_domain", |parameters, value| parameters.sip_domain = Some(value)),
     text(c"domain_separator", |parameters, value| parameters.domain_separator = Some(value)),
