@@ -15,6 +15,8 @@
 //! - **H6** No panic crosses the border: every entry point runs under [`guard`].
 
 pub(crate) mod guard;
+mod identifiers;
+mod origin;
 mod pending;
 
 #[cfg(host = "kamailio")]

@@ -5,6 +5,7 @@
 //! (`AF_UNIX`, `SOCK_SEQPACKET`). How an event is written is [`datagram`]; which bits the page holds is [`shared`].
 
 pub mod datagram;
+pub(crate) mod mapping;
 pub mod shared;
 pub(crate) mod watch;
 

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::gateway::action::Authorization;
+use crate::link::mapping;
 
 /// Pairs the table holds; what finds no place stays pending. 8 MiB, resident as far as used.
 pub const AUTHORIZATIONS: usize = 1 << 20;
@@ -51,14 +52,7 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     /// Maps it, all zeroes: stream down, nothing decided.
     pub fn new() -> io::Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: [H1] a new anonymous mapping at an address of the kernel's choice touches no memory that exists.
-        let page = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<Page>(), protection, flags, -1, 0) };
-        if page == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let page = NonNull::new(page.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let page = mapping::shared()?;
         Ok(Self { page, keys: RandomState::new() })
     }
 

@@ -71,7 +71,7 @@ fn shortened(whole: Duration, dice: u64) -> Duration {
 }
 
 /// A number for [`Backoff::pause`], from the keys that the standard library draws for its maps.
-pub(super) fn dice() -> u64 {
+pub(crate) fn dice() -> u64 {
     RandomState::new().hash_one(Instant::now())
 }
 

@@ -5,7 +5,7 @@
 
 pub mod host;
 
-mod backoff;
+pub(crate) mod backoff;
 #[cfg(feature = "bench")]
 mod bench;
 mod broken;

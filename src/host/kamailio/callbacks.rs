@@ -9,7 +9,6 @@ use std::ffi::c_void;
 use super::GATEWAY;
 use super::Gateway;
 use super::calls;
-use super::calls::SharedOrigin;
 use super::exports;
 use super::exports::Given;
 use super::log;
@@ -127,9 +126,9 @@ pub(super) extern "C" fn kemi_req_winfo(_msg: *mut sys::sip_msg, request_uri: *m
 pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, params: *mut sys::tmcb_params) {
     guard::answer((), || {
         // SAFETY: [H2] tm passes the parameters of this call.
-        let Some(params) = (unsafe { params.as_ref() }) else { return };
-        // SAFETY: [H5] the parameter is the one that `calls::message` gave; the first call takes it, and the block goes with it.
-        let Some(origin) = (unsafe { SharedOrigin::take(params.param) }) else { return };
+        let (Some(gateway), Some(params)) = (GATEWAY.get(), unsafe { params.as_ref() }) else { return };
+        // SAFETY: [H5] the parameter is the one that `calls::message` gave; the first call takes it, and it goes with this call.
+        let Some(kept) = (unsafe { calls::take_origin(gateway, params.param) }) else { return };
         // Gone without an outcome: the server stops, and with it the XMPP process.
         if event & sys::TMCB_LOCAL_COMPLETED == 0 {
             return;
@@ -139,7 +138,7 @@ pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, 
         if (200..300).contains(&status) {
             return;
         }
-        if let (Some(gateway), Some(origin)) = (GATEWAY.get(), origin.origin()) {
+        if let Some(origin) = kept.origin() {
             gateway.worker.message_reply(&origin, status, &String::from_utf8_lossy(reason));
         }
     });

@@ -28,6 +28,7 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host::origin::Origins;
 use crate::host::pending::Pending;
 use crate::link;
 use crate::link::Receiver;
@@ -41,11 +42,15 @@ struct Gateway {
     binds: Binds,
     /// The last NOTIFY comes when pua has forgotten the dialog.
     pending: Pending,
+    /// Of the MESSAGEs under way.
+    origins: Origins,
 }
 
 /// The functions of other modules that we call.
 #[derive(Debug, Clone, Copy)]
 struct Binds {
+    t_request_within: Function<sys::reqwith_t>,
+    #[cfg(feature = "bench")]
     t_request: Function<sys::req_t>,
     send_publish: Function<sys::send_publish_t>,
     send_subscribe: Function<sys::send_subscribe_t>,
@@ -98,9 +103,10 @@ fn start() -> Result<(), StartError> {
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
     let worker = Worker::new(&config, sender);
     let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
+    let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     process::announce().map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
-    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending });
+    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, origins });
     Ok(())
 }
 
@@ -127,9 +133,18 @@ fn bind() -> Result<Binds, StartError> {
     let sys::pua_api { send_publish, send_subscribe, is_dialog, register_puacb, .. } = pua_binds;
     let functions = send_publish.zip(send_subscribe).zip(is_dialog.zip(register_puacb)).filter(|_| pua_bound);
     let ((send_publish, send_subscribe), (is_dialog, register_puacb)) = functions.ok_or(pua)?;
-    let t_request = tm_binds.t_request.filter(|_| tm_loaded).ok_or(tm)?;
+    let (t_request_within, _t_request) = tm_binds.t_request_within.zip(tm_binds.t_request).filter(|_| tm_loaded).ok_or(tm)?;
     let compares_contacts = calls::Setting::find(c"pua", c"check_remote_contact");
-    Ok(Binds { t_request, send_publish, send_subscribe, is_dialog, register_puacb, compares_contacts })
+    Ok(Binds {
+        t_request_within,
+        #[cfg(feature = "bench")]
+        t_request: _t_request,
+        send_publish,
+        send_subscribe,
+        is_dialog,
+        register_puacb,
+        compares_contacts,
+    })
 }
 
 /// A function that another module exports to modules, by name and number of parameters.

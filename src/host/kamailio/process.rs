@@ -24,6 +24,7 @@ use super::presence;
 use super::sys;
 use crate::host;
 use crate::host::guard;
+use crate::host::identifiers::Identifiers;
 use crate::process;
 use crate::process::host::Flow;
 use crate::process::host::Host;
@@ -108,6 +109,7 @@ struct KamailioHost<'a> {
     gateway: &'a Gateway,
     stop: OwnedFd,
     scratch: Vec<u8>,
+    identifiers: Identifiers,
 }
 
 impl<'a> KamailioHost<'a> {
@@ -126,13 +128,13 @@ impl<'a> KamailioHost<'a> {
         if unsafe { sys::cfg_child_init() } < 0 {
             return Err(io::Error::other("Kamailio gave no copy of its settings"));
         }
-        Ok(Self { gateway, stop, scratch: Vec::new() })
+        Ok(Self { gateway, stop, scratch: Vec::new(), identifiers: Identifiers::new() })
     }
 }
 
 impl Host for KamailioHost<'_> {
     fn message(&mut self, message: &sip::Message) -> Result<(), HostError> {
-        calls::message(self.gateway, message)
+        calls::message(self.gateway, &mut self.identifiers, message)
     }
 
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {

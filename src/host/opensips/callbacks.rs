@@ -103,7 +103,7 @@ pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, c
     guard::answer((), || {
         let Some(module) = MODULE.get() else { return };
         // SAFETY: [H2] tm's parameters, alive through this call.
-        if let Some((origin, status, reason)) = unsafe { calls::message_failure(completed) } {
+        if let Some((origin, status, reason)) = unsafe { calls::message_failure(module, completed) } {
             module.worker.message_reply(&origin, status, &reason);
         }
     });
@@ -111,8 +111,11 @@ pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, c
 
 /// The transaction of a MESSAGE is gone, and with it the need for its origin.
 pub(super) unsafe extern "C" fn release_origin(block: *mut c_void) {
-    // SAFETY: [H5] the block that `calls` took from the host's shared memory, given back once.
-    guard::answer((), || unsafe { sys::host_shm_free(block) });
+    guard::answer((), || {
+        let Some(module) = MODULE.get() else { return };
+        // SAFETY: [H5] what `calls` left for this request, or NULL if it completed.
+        drop(unsafe { module.origins.take_back(block) });
+    });
 }
 
 /// The final reply to a SUBSCRIBE that pua sent for somebody: maybe for us.

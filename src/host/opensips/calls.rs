@@ -1,7 +1,8 @@
 //! Requests of our own: MESSAGE through tm, PUBLISH and SUBSCRIBE through pua, and what comes back.
 
 use std::ffi::c_int;
-use std::ffi::c_void;
+use std::ffi::c_ulong;
+use std::mem;
 use std::mem::zeroed;
 use std::ptr;
 
@@ -11,6 +12,8 @@ use super::Module;
 use super::callbacks;
 use super::msg;
 use super::sys;
+use crate::host::identifiers::Identifiers;
+use crate::host::origin::HostMemory;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
@@ -19,13 +22,8 @@ use crate::sip::Publish;
 use crate::sip::Request;
 use crate::sip::Subscribe;
 
-mod origin;
-
 /// Status of a request that nobody answered (RFC 3261 §8.1.3.1).
 const REQUEST_TIMEOUT: u16 = 408;
-
-/// CSeq stays under 2^31 (RFC 3261 §8.1.1.5), and tm adds one.
-const LAST_CSEQ: u32 = 0x7fff_fff0;
 
 /// tm's functions; `None` if it is not loaded.
 pub(super) fn bind_tm() -> Option<sys::tm_binds> {
@@ -51,41 +49,44 @@ pub(super) fn hear_subscribe_replies(pua: &sys::pua_api_t) -> Option<()> {
     (unsafe { register(types, Some(callbacks::subscribe_completed), ptr::null_mut()) } >= 0).then_some(())
 }
 
-/// Sends a MESSAGE, with the Call-ID asked for.
-pub(super) fn message(module: &Module, tags: &mut Tags, message: &Message) -> Result<(), HostError> {
-    let origin = origin::to_shared_memory(&message.origin).ok_or(HostError::Memory)?;
-    let sent = match &message.call_id {
-        None => transaction(module, message, origin),
-        Some(call_id) => transaction_with_call_id(module, tags, message, call_id, origin),
-    };
-    if sent.is_err() {
-        // SAFETY: [H5] ours: tm does not call the release function of a request that it refused.
-        unsafe { callbacks::release_origin(origin) };
-    }
-    sent
-}
-
-fn transaction(module: &Module, message: &Message, origin: *mut c_void) -> Result<(), HostError> {
-    let request = module.tm.t_request.ok_or(HostError::Missing("tm"))?;
-    let (mut method, mut to, mut from) = (string("MESSAGE"), string(&message.to), string(&message.from));
-    let (mut headers, mut body) = (string(&message.headers), bytes(&message.body));
-    let mut next_hop = optional(module.config.outbound_proxy.as_deref());
-    // SAFETY: [H1][H5] the strings live through the call, tm copies them; without a Request-URI it takes To.
+/// Sends a MESSAGE.
+///
+/// tm's function for requests outside dialogs makes a dialog for each, of five blocks of shared memory, for as long as it runs. The
+/// one for requests within dialogs takes a dialog of our own, and with it a Call-ID of our choice: it costs half as much.
+pub(super) fn message(module: &Module, identifiers: &mut Identifiers, message: &Message) -> Result<(), HostError> {
+    let request = module.tm.t_request_within.ok_or(HostError::Missing("tm"))?;
+    let (unique, cseq) = identifiers.next();
+    let (mut method, mut headers, mut body) = (string("MESSAGE"), string(&message.headers), bytes(&message.body));
+    // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
+    let mut dialog: sys::dlg_t = unsafe { zeroed() };
+    // Only so does tm take it; it is never answered to, so no state follows.
+    dialog.state = sys::DLG_CONFIRMED;
+    dialog.id.call_id = string(message.call_id.as_deref().unwrap_or(unique));
+    dialog.id.loc_tag = string(unique);
+    dialog.loc_seq.value = cseq;
+    dialog.loc_seq.is_set = 1;
+    dialog.loc_uri = string(&message.from);
+    dialog.rem_uri = string(&message.to);
+    dialog.obp = optional(module.config.outbound_proxy.as_deref());
+    let origin = module.origins.keep(&message.origin).ok_or(HostError::Memory)?.leave();
+    // SAFETY: [H1][H5] the strings and the dialog live through the call, tm copies what it keeps and frees nothing.
     let code = unsafe {
         request(
             &raw mut method,
-            ptr::null_mut(),
-            &raw mut to,
-            &raw mut from,
             &raw mut headers,
             &raw mut body,
-            &raw mut next_hop,
+            &raw mut dialog,
             Some(callbacks::message_completed),
             origin,
             Some(callbacks::release_origin),
         )
     };
-    accepted(code)
+    let sent = accepted(code);
+    if sent.is_err() {
+        // SAFETY: [H5] tm does not call the release function of a request that it refused.
+        drop(unsafe { module.origins.take_back(origin) });
+    }
+    sent
 }
 
 /// The least that tm can be asked for.
@@ -111,68 +112,6 @@ pub(super) fn bare_request(module: &Module, message: &Message) -> Result<(), Hos
         )
     };
     accepted(code)
-}
-
-/// tm makes up the Call-ID of a request outside a dialog: for a wanted one it is handed a dialog of our own.
-fn transaction_with_call_id(
-    module: &Module,
-    tags: &mut Tags,
-    message: &Message,
-    call_id: &str,
-    origin: *mut c_void,
-) -> Result<(), HostError> {
-    let (Some(new), Some(free), Some(request)) = (module.tm.new_dlg_uac, module.tm.free_dlg, module.tm.t_request_within) else {
-        return Err(HostError::Missing("tm"));
-    };
-    let (tag, cseq) = tags.next();
-    let (mut call_id, mut tag) = (string(call_id), string(&tag));
-    let (mut to, mut from) = (string(&message.to), string(&message.from));
-    let mut dialog: *mut sys::dlg_t = ptr::null_mut();
-    // SAFETY: [H1][H5] the strings live through the call, tm copies them; without a target it takes To.
-    let code = unsafe { new(&raw mut call_id, &raw mut tag, cseq, &raw mut from, &raw mut to, ptr::null_mut(), &raw mut dialog) };
-    accepted(code)?;
-    {
-        // SAFETY: [H2] tm made it for us, nobody else knows it.
-        let dialog = unsafe { dialog.as_mut() }.ok_or(HostError::Memory)?;
-        // Only so does tm take it; it is never answered to, so no state follows.
-        dialog.state = sys::DLG_CONFIRMED;
-        dialog.obp = optional(module.config.outbound_proxy.as_deref());
-    }
-    let (mut method, mut headers, mut body) = (string("MESSAGE"), string(&message.headers), bytes(&message.body));
-    // SAFETY: [H1][H5] the strings and the dialog live through the call.
-    let code = unsafe {
-        request(
-            &raw mut method,
-            &raw mut headers,
-            &raw mut body,
-            dialog,
-            Some(callbacks::message_completed),
-            origin,
-            Some(callbacks::release_origin),
-        )
-    };
-    // SAFETY: [H5] made by tm above, given back once; the transaction holds copies. It frees no `obp`.
-    unsafe { free(dialog) };
-    accepted(code)
-}
-
-/// From-tags and CSeqs for requests of one Call-ID: no two are equal, so that no peer takes one for another that came round
-/// (RFC 3261 §8.2.2.2), and later ones are higher (RFC 3428 §4).
-pub(super) struct Tags {
-    start: u64,
-    count: u32,
-}
-
-impl Tags {
-    /// `start` differs between two runs of the process.
-    pub(super) fn new(start: u64) -> Self {
-        Self { start, count: 0 }
-    }
-
-    fn next(&mut self) -> (String, u32) {
-        self.count = self.count.checked_add(1).filter(|count| *count < LAST_CSEQ).unwrap_or(1);
-        (format!("{:x}-{:x}", self.start, self.count), self.count)
-    }
 }
 
 /// Publishes, refreshes or withdraws.
@@ -280,22 +219,31 @@ fn is_dialog(pua: &sys::pua_api_t, notify: &Request) -> bool {
     answer == 0
 }
 
-/// What a finished MESSAGE means for its sender; `None` where it was delivered.
+/// What a finished MESSAGE means for its sender; `None` where it was delivered. The origin is given back: the transaction stays for
+/// some seconds more.
 ///
 /// # Safety
 /// What tm gives to a callback for completed requests.
-pub(super) unsafe fn message_failure(completed: *const sys::tmcb_params) -> Option<(Origin, u16, String)> {
+pub(super) unsafe fn message_failure(module: &Module, completed: *mut sys::tmcb_params) -> Option<(Origin, u16, String)> {
     // SAFETY: [H2] as the caller promises.
     let completed = unsafe { completed.as_ref() }?;
-    let status = u16::try_from(completed.code).ok().filter(|status| *status >= 300)?;
     // SAFETY: [H2] tm points to the field that holds our parameter.
-    let block = unsafe { completed.param.as_ref() }?;
-    // SAFETY: [H5] the block that we made for this request; it is released later.
-    let origin = unsafe { origin::from_shared_memory(*block) }?;
+    let block = mem::replace(unsafe { completed.param.as_mut() }?, ptr::null_mut());
+    // SAFETY: [H5] what we left for this request, and nothing is left in its place.
+    let kept = unsafe { module.origins.take_back(block) }?;
+    let status = u16::try_from(completed.code).ok().filter(|status| *status >= 300)?;
     // SAFETY: [H2] a reply, NULL, or the pointer that means none.
     let (status, reason) = unsafe { status_line(completed.rpl) }.unwrap_or((status, Vec::new()));
-    Some((origin, status, String::from_utf8_lossy(&reason).into_owned()))
+    Some((kept.origin()?, status, String::from_utf8_lossy(&reason).into_owned()))
 }
+
+/// The host's shared memory.
+pub(super) const SHARED_MEMORY: HostMemory = HostMemory {
+    // SAFETY: [H1] the host's allocator, in a process of the host.
+    allocate: |size| c_ulong::try_from(size).map_or(ptr::null_mut(), |size| unsafe { sys::host_shm_malloc(size) }),
+    // SAFETY: [H5] as the field promises.
+    free: |block| unsafe { sys::host_shm_free(block) },
+};
 
 /// The final reply to a SUBSCRIBE (presence) of ours.
 pub(super) struct SubscribeReply {

@@ -2,15 +2,13 @@
 
 use std::os::fd::BorrowedFd;
 use std::os::fd::RawFd;
-use std::process;
 use std::time::Duration;
-use std::time::SystemTime;
 
 use super::Module;
 use super::calls;
-use super::calls::Tags;
 use super::sys;
 use crate::host;
+use crate::host::identifiers::Identifiers;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
@@ -21,7 +19,7 @@ use crate::sip::Subscribe;
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, tags: Tags::new(start_number()) };
+    let mut host = OpenSips { module, identifiers: Identifiers::new() };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {
         while readable(wake_descriptor(), FAREWELL) {
@@ -35,12 +33,12 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 struct OpenSips<'a> {
     module: &'a Module,
-    tags: Tags,
+    identifiers: Identifiers,
 }
 
 impl Host for OpenSips<'_> {
     fn message(&mut self, message: &Message) -> Result<(), HostError> {
-        calls::message(self.module, &mut self.tags, message)
+        calls::message(self.module, &mut self.identifiers, message)
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
@@ -106,11 +104,4 @@ fn readable(descriptor: RawFd, patience: Duration) -> bool {
     // SAFETY: [H2] one entry, which lives through the call.
     let ready = unsafe { libc::poll(&raw mut entry, 1, milliseconds) };
     ready > 0 && entry.revents & libc::POLLIN != 0
-}
-
-/// Differs between two runs of this process, and between two servers.
-fn start_number() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-    nanoseconds ^ (u64::from(process::id()) << 32)
 }
