@@ -4,6 +4,7 @@
 //! accepts all of them or names the parameter, what it held and what it takes.
 
 mod component;
+mod server;
 
 use std::fmt;
 
@@ -17,8 +18,8 @@ pub use component::Component;
 pub use component::DEFAULT_COMPONENT_PORT;
 pub use component::MAX_COMPONENTS;
 pub use component::Ping;
-pub use component::Server;
 pub use component::Tls;
+pub use server::Server;
 
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]

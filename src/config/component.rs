@@ -4,9 +4,7 @@
 //! all, by `xmpp_component`, whose entries take host, port and TLS from those where they say nothing of their own. Files are read
 //! here, once, while the host is still what the operator started it as.
 
-use std::fmt;
 use std::fs;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +18,14 @@ use super::Secret;
 use super::TAKES_DOMAIN;
 use super::domain;
 use super::required;
+use super::server::Server;
+use super::server::servers;
 
 /// The port of component connections; IANA has registered none, every server uses this one.
 pub const DEFAULT_COMPONENT_PORT: u16 = 5347;
 
 /// Components of one gateway at the most: one bit of the shared page is the state of one.
 pub const MAX_COMPONENTS: usize = 64;
-
-/// Servers of one component at the most.
-const MAX_SERVERS: usize = 16;
 
 const DEFAULT_HOST: &str = "127.0.0.1";
 
@@ -41,8 +38,6 @@ const DEFAULT_PING_TIMEOUT: u64 = 10;
 /// The longest of both: beyond it the kernel's own limits are quicker.
 const MAX_PING_SECONDS: i64 = 3600;
 
-const TAKES_HOSTS: &str = "one to 16 servers, separated by commas, each a name or an address, with or without a port, as in \
-                           \"xmpp1.example.net, 192.0.2.1:5347, [2001:db8::1]:5347\"";
 const TAKES_COMPONENT: &str = "\"domain=...;secret=...\" or \"domain=...;secret_file=...\", and where wanted host, port, tls (on or \
                                off) and tls_ca, each once; a secret with a semicolon goes into a secret_file";
 const TAKES_CA: &str = "a file in PEM form that can be read and has at least one CA certificate";
@@ -62,15 +57,6 @@ pub struct Component {
     pub ping: Option<Ping>,
 }
 
-/// One XMPP server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Name, or address without brackets.
-    pub host: String,
-    /// Component port.
-    pub port: u16,
-}
-
 /// Encryption of a connection.
 #[derive(Debug, Clone)]
 pub enum Tls {
@@ -87,34 +73,6 @@ pub struct Ping {
     pub interval: Duration,
     /// After so long without an answer it counts as dead (`ping_timeout`).
     pub timeout: Duration,
-}
-
-impl Server {
-    /// Reads `host`, `host:port`, `[address]` or `[address]:port`; `None` if it is none of them.
-    pub fn parse(text: &str, default_port: u16) -> Option<Self> {
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Some(Self { host: address.to_string(), port: default_port });
-        }
-        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((address, rest)) => (address.parse::<std::net::Ipv6Addr>().ok()?.to_string(), rest),
-            None => match text.split_once(':') {
-                Some((host, _)) => (name_or_address(host)?, text.get(host.len()..)?),
-                None => (name_or_address(text)?, ""),
-            },
-        };
-        let port = match port {
-            "" => default_port,
-            port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?,
-        };
-        Some(Self { host, port })
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
 }
 
 /// All components, in the order the script sets them; `xmpp_domain` first.
@@ -225,20 +183,6 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn servers(parameter: &'static str, list: &str, default_port: u16) -> Result<Vec<Server>, Error> {
-    let wrong = || Error { parameter, value: Some(list.to_owned()), takes: TAKES_HOSTS };
-    let servers = list.split(',').map(|text| Server::parse(text.trim(), default_port).ok_or_else(wrong));
-    let servers = servers.collect::<Result<Vec<_>, _>>()?;
-    if servers.len() > MAX_SERVERS { Err(wrong()) } else { Ok(servers) }
-}
-
-fn name_or_address(host: &str) -> Option<String> {
-    match host.parse::<IpAddr>() {
-        Ok(address) => Some(address.to_string()),
-        Err(_) => domain("xmpp_host", host).ok(),
-    }
-}
-
 fn tls(parameter: &'static str, wanted: Option<&str>, ca_parameter: &'static str, ca: Option<&str>) -> Result<Tls, Error> {
     match wanted {
         None | Some("off") => return Ok(Tls::Off),
@@ -311,40 +255,6 @@ mod tests {
             format!("{} at {}", component.domain, servers.join(" "))
         };
         components(parameters).unwrap().iter().map(shown).collect()
-    }
-
-    #[test]
-    fn a_list_of_servers_keeps_its_order_and_ports() {
-        let host = "xmpp1.example.net, XMPP2.example.net:5269,192.0.2.1,192.0.2.1:1,2001:db8::1,[2001:DB8::2],[::1]:5348";
-        let parameters = Parameters { xmpp_host: Some(host.into()), xmpp_port: Some(5000), ..one() };
-        assert_eq!(
-            shown(&parameters),
-            ["sip.example.com at xmpp1.example.net:5000 xmpp2.example.net:5269 192.0.2.1:5000 192.0.2.1:1 [2001:db8::1]:5000 \
-              [2001:db8::2]:5000 [::1]:5348"]
-        );
-    }
-
-    #[test]
-    fn what_is_no_server_is_refused_with_the_whole_list() {
-        let many = ["a.example"; 17].join(",");
-        for host in [
-            "",
-            ",",
-            "a.example,",
-            "a.example:0",
-            "a.example:65536",
-            "a:b",
-            "[::1",
-            "[a.example]:1",
-            "[::1]5347",
-            "a b",
-            "a@b",
-            &many,
-        ] {
-            let parameters = Parameters { xmpp_host: Some(host.into()), ..one() };
-            let expected = format!("parameter xmpp_host is \"{host}\"; it takes one to 16 servers");
-            assert!(refusal(&parameters).starts_with(&expected), "{}", refusal(&parameters));
-        }
     }
 
     #[test]
