@@ -505,6 +505,8 @@ fn a_silent_server_is_pinged_and_left_if_it_does_not_answer() {
     }
     assert_eq!(scene.send("it lives"), ScriptResult::Done);
     peer.hear("<body>it lives</body>");
+    // A ping comes back as every XMPP server routes it, and is no stanza of a user: nothing answers it.
+    peer.say("<iq type='get' from='sip.example.com' to='sip.example.com' id='ping-2'><ping xmlns='urn:xmpp:ping'/></iq>");
     // The last ping is not answered. The kernel of this machine still takes and acknowledges every byte.
     scene.accept();
     drop(peer);

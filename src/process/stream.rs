@@ -165,17 +165,24 @@ impl<'a> ComponentStream<'a> {
         if count == Some(0) { Err(Broken::Closed) } else { Ok(count.unwrap_or(0)) }
     }
 
-    /// Takes bytes that were read up to the next event.
+    /// Takes bytes that were read up to the next event that is not ours alone.
     pub(super) fn event(&mut self, input: &mut &[u8]) -> Option<Event> {
+        let domain = &self.component.domain;
         let session = self.session.as_mut()?;
-        let event = session.login.next(input)?;
-        if event == Event::Ready {
-            session.was = Was::Up;
-            let (domain, server) = (&self.component.domain, self.reconnect.server().map(ToString::to_string).unwrap_or_default());
-            log::info!("the XMPP server {server} accepted {domain} as its component");
-            self.reconnect.up(Instant::now());
+        loop {
+            match session.login.next(input)? {
+                // Whatever was heard was a sign of life already.
+                Event::Stanza(stanza) if session.pings > 0 && ping::is_back(&stanza, domain, session.pings) => {}
+                Event::Ready => {
+                    session.was = Was::Up;
+                    let server = self.reconnect.server().map(ToString::to_string).unwrap_or_default();
+                    log::info!("the XMPP server {server} accepted {domain} as its component");
+                    self.reconnect.up(Instant::now());
+                    return Some(Event::Ready);
+                }
+                event @ (Event::Stanza(_) | Event::Refused(_) | Event::Ended(_)) => return Some(event),
+            }
         }
-        Some(event)
     }
 
     /// Ends our side with a stream error, for what only the gateway sees.
