@@ -7,6 +7,8 @@
 #   make install [DESTDIR=...]  what is built: modules, documentation, examples
 #   make demo [KEEP=1]          a conversation between a SIP client and an XMPP client; installs what is missing
 #   make test                   all tests, on every host found; installs what is missing
+#   make test-asan              end-to-end tests against modules that AddressSanitizer watches: Kamailio, and one OpenSIPS
+#   make fuzz [FUZZ_SECONDS=60] [FUZZ=...]   each parser, or those named, against inputs that coverage guides
 #   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options)
 #   make clean
 #
@@ -72,7 +74,7 @@ comma := ,
 
 # One build at a time: the hosts share cargo's folder.
 .NOTPARALLEL:
-.PHONY: all kamailio opensips install demo test bench clean
+.PHONY: all kamailio opensips install demo test test-asan fuzz bench clean
 
 all: $(HOSTS)
 ifeq ($(strip $(HOSTS)),)
@@ -142,6 +144,50 @@ test:
 	$(CARGO) test --quiet
 	$(MAKE) all
 	cd tests/e2e && $(PYTHON) -m pytest -q $(ARGS)
+
+# Rust of any channel knows AddressSanitizer; RUSTC_BOOTSTRAP lets a stable one be asked for it. The hosts are not built with it, so its
+# runtime (that of gcc, which is the same) is loaded ahead of them. It sees the module's heap, stack and statics, and each call of the C
+# library with what does not belong to the caller; what lies in a pool of a host is one block to it.
+ASAN_OPENSIPS := $(lastword $(OPENSIPS_FOUND))
+ASAN_TESTS ?= test_messages.py test_presence_to_sip.py test_presence_to_xmpp.py test_subscription.py test_notify.py test_bad_stanza.py \
+	test_hostile_server.py test_hostile_sip.py
+machine = $(shell $(CARGO) -vV | sed -n 's/^host: //p')
+
+# $(call build_asan,host)
+build_asan = OPENSIPS_SRC=$(ASAN_OPENSIPS) XMPP_GATEWAY_HOST=$(1) RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $(CARGO) rustc --release \
+	--lib --crate-type cdylib --config profile.release.lto=false --config profile.release.codegen-units=16 --target $(machine) \
+	--target-dir $(TARGET_DIR)/asan && install -D $(TARGET_DIR)/asan/$(machine)/release/libxmpp_gateway.so build/asan/$(1)/xmpp_gateway.so
+
+test-asan:
+	tests/e2e/install.sh
+	@$(need_cargo)
+	$(if $(KAMAILIO_SRC),,$(if $(filter kamailio,$(HOSTS)),src/host/kamailio/headers.sh build/kamailio/src))
+	set -e; $(foreach host,$(HOSTS),$(call build_asan,$(host));)
+	reports=$$(mktemp -d) && cd tests/e2e && SANITIZER=$$(realpath $$(gcc -print-file-name=libasan.so)) SANITIZER_REPORTS=$$reports \
+	OPENSIPS_SRC=$(ASAN_OPENSIPS) KAMAILIO_GATEWAY=$(CURDIR)/build/asan/kamailio/xmpp_gateway.so \
+	OPENSIPS_GATEWAY=$(CURDIR)/build/asan/opensips/xmpp_gateway.so $(PYTHON) -m pytest -q -k "not ejabberd" $(ASAN_TESTS) $(ARGS)
+
+# libFuzzer with the coverage that stable Rust can count. What is found stays in fuzz/artifacts, what was learnt in fuzz/corpus.
+FUZZ_SECONDS ?= 60
+FUZZ ?= framer stanza message pidf winfo sip_uri jid header datagram
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
+FUZZ_OPTIONS := -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
+
+fuzz:
+	@$(need_cargo)
+	rm -rf fuzz/seeds
+	XMPP_GATEWAY_SEEDS=$(CURDIR)/fuzz/seeds $(CARGO) test --quiet --test golden --test stream
+	@set -e; RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --manifest-path fuzz/Cargo.toml --target-dir $(TARGET_DIR)/fuzz --target $(machine); \
+	found=; for target in $(FUZZ); do \
+		mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target fuzz/artifacts/$$target; \
+		case $$target in framer|stanza|pidf|winfo) words=xml;; *) words=sip;; esac; \
+		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+		$(TARGET_DIR)/fuzz/$(machine)/release/$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_OPTIONS) -dict=fuzz/$$words.dict \
+			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target fuzz/seeds/$$target \
+			|| found="$$found $$target"; \
+	done; \
+	[ -z "$$found" ] || { echo "fuzz: faults in$$found; the inputs are in fuzz/artifacts" >&2; exit 1; }
 
 # The module with the entry points of the benchmark is never the one that is installed.
 bench:

@@ -16,6 +16,7 @@
 
 mod domain;
 mod escape;
+mod peers;
 mod scheme;
 mod uri;
 
@@ -28,6 +29,8 @@ use jid::NodeRef;
 use jid::ResourcePart;
 
 pub(crate) use self::escape::percent_decode;
+pub use self::peers::Domains;
+pub use self::peers::PeerDomains;
 pub use self::scheme::DomainPair;
 pub use self::scheme::Scheme;
 pub use self::scheme::SchemeError;
@@ -44,12 +47,14 @@ pub struct Addresses {
     scheme: scheme::Compiled,
     /// The XMPP domains that we speak for, in their canonical SIP form; none: any.
     own: Vec<String>,
+    /// The XMPP domains that we speak with.
+    peers: PeerDomains,
 }
 
 impl Addresses {
     /// Checks the scheme and prepares it.
     pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
-        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: Vec::new() })
+        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: Vec::new(), peers: PeerDomains::default() })
     }
 
     /// The same for one more component: all SIP users, and they alone, are in the XMPP domains of the components.
@@ -65,8 +70,16 @@ impl Addresses {
 
     /// Which component speaks for this XMPP domain, counted from the first that was given.
     pub fn component_of(&self, domain: &str) -> Option<usize> {
+        if self.own.is_empty() {
+            return None;
+        }
         let domain = domain::from_xmpp(domain).ok()?;
         self.own.iter().position(|own| *own == domain)
+    }
+
+    /// The same for these XMPP domains alone.
+    pub fn with_peers(self, peers: PeerDomains) -> Self {
+        Self { peers, ..self }
     }
 
     /// [`Self::sip_to_jid`] for the user in whose name a stanza is sent. An XMPP server ends the stream of a component that speaks for
@@ -76,15 +89,34 @@ impl Addresses {
         if self.own.is_empty() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
     }
 
-    /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us.
+    /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us; one of a domain that the
+    /// operator does not allow gets none.
     pub fn xmpp_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
         let jid = self.sip_to_jid(uri)?;
-        if self.is_sip_user(&jid) { Err(AddressError::Loop) } else { Ok(jid) }
+        if self.is_sip_user(&jid) {
+            return Err(AddressError::Loop);
+        }
+        if self.is_allowed_peer(&jid) { Ok(jid) } else { Err(AddressError::Denied) }
     }
 
     /// Whether this is the JID of a SIP user.
     pub fn is_sip_user(&self, jid: &Jid) -> bool {
-        self.component_of(jid.domain().as_str()).is_some()
+        self.is_own(jid.domain().as_str())
+    }
+
+    /// The same for text that is no JID to us.
+    pub fn is_sip_address(&self, address: &str) -> bool {
+        let bare = address.split('/').next().unwrap_or_default();
+        self.is_own(bare.rsplit('@').next().unwrap_or_default())
+    }
+
+    /// Whether the operator lets us speak with the domain of this JID.
+    pub fn is_allowed_peer(&self, jid: &Jid) -> bool {
+        self.peers.is_all() || domain::from_xmpp(jid.domain().as_str()).is_ok_and(|domain| self.peers.has(&domain))
+    }
+
+    fn is_own(&self, domain: &str) -> bool {
+        self.component_of(domain).is_some()
     }
 
     /// The JID of a SIP user (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter with a value.
@@ -95,6 +127,10 @@ impl Addresses {
         let user = escape::percent_decode(uri.user).ok_or(AddressError::User)?;
         let host = domain::from_sip(uri.host)?;
         let (node, domain) = self.scheme.to_xmpp(&user, &host)?;
+        if matches!(node, Cow::Owned(_)) && !user.is_ascii() {
+            // Characters that stringprep maps to nothing would leave a separator and a domain, which is nobody.
+            node_of(&user)?;
+        }
         let domain = domain::to_xmpp(&domain)?;
         let bare = BareJid::from_parts(Some(&*node_of(&node)?), &domain);
         let Some(gr) = uri.gr else { return Ok(bare.into()) };
@@ -160,6 +196,8 @@ pub enum AddressError {
     Ambiguous,
     /// Its domain is not the one that the component speaks for.
     Foreign,
+    /// Its domain is one that the operator does not allow.
+    Denied,
     /// It is that of a SIP user where an XMPP user's should stand.
     Loop,
 }
@@ -177,6 +215,7 @@ impl std::fmt::Display for AddressError {
             Self::TooLong => "the address is too long",
             Self::Ambiguous => "the address is not the canonical one under the configured scheme",
             Self::Foreign => "the domain is not the gateway's own in XMPP",
+            Self::Denied => "the domain is not allowed",
             Self::Loop => "the address is that of a SIP user",
         })
     }

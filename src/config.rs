@@ -4,6 +4,8 @@
 //! accepts all of them or names the parameter, what it held and what it takes.
 
 mod component;
+mod peers;
+mod secret;
 mod server;
 
 use std::fmt;
@@ -14,12 +16,15 @@ use crate::address::Addresses;
 use crate::address::DomainPair;
 use crate::address::Scheme;
 use crate::address::SchemeError;
-pub use component::Component;
-pub use component::DEFAULT_COMPONENT_PORT;
-pub use component::MAX_COMPONENTS;
-pub use component::Ping;
-pub use component::Tls;
-pub use server::Server;
+use crate::sip::Uri;
+
+pub use self::component::Component;
+pub use self::component::DEFAULT_COMPONENT_PORT;
+pub use self::component::MAX_COMPONENTS;
+pub use self::component::Ping;
+pub use self::component::Tls;
+pub use self::peers::RateLimit;
+pub use self::server::Server;
 
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
@@ -29,11 +34,12 @@ pub struct Parameters {
     pub xmpp_domain: Option<String>,
     pub xmpp_host: Option<String>,
     pub xmpp_port: Option<i64>,
-    pub xmpp_password: Option<String>,
+    pub xmpp_password: Option<Secret>,
+    pub xmpp_password_file: Option<String>,
     pub xmpp_tls: Option<String>,
     pub xmpp_tls_ca: Option<String>,
     /// Repeatable: one component a `modparam` line.
-    pub xmpp_component: Vec<String>,
+    pub xmpp_component: Vec<Secret>,
     pub ping_interval: Option<i64>,
     pub ping_timeout: Option<i64>,
     pub gateway_domain: Option<String>,
@@ -44,6 +50,12 @@ pub struct Parameters {
     pub outbound_proxy: Option<String>,
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
+    /// Repeatable, as `gwmap`.
+    pub allow_domain: Vec<String>,
+    /// Repeatable, as `gwmap`.
+    pub deny_domain: Vec<String>,
+    pub rate_limit: Option<i64>,
+    pub rate_limit_domain: Option<i64>,
 }
 
 /// Everything the operator decided, checked.
@@ -54,11 +66,13 @@ pub struct Config {
     /// How addresses of one side are written on the other.
     pub addresses: Addresses,
     /// Next hop of MESSAGE, SUBSCRIBE and PUBLISH; a SIP URI.
-    pub outbound_proxy: Option<String>,
+    pub outbound_proxy: Option<Uri>,
     /// Contact of our SUBSCRIBEs: where NOTIFYs come back to; a SIP URI.
-    pub server_address: String,
+    pub server_address: Uri,
     /// Next hop of SUBSCRIBE and PUBLISH, and the watcher of presence.winfo; a SIP URI.
-    pub presence_server: Option<String>,
+    pub presence_server: Option<Uri>,
+    /// How much SIP traffic XMPP users may cause.
+    pub rate_limit: RateLimit,
 }
 
 /// How we reach the XMPP network.
@@ -81,6 +95,12 @@ impl Secret {
     /// The password itself, for the digest.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.to_owned())
     }
 }
 
@@ -124,7 +144,8 @@ impl Config {
         let backend = backend(parameters)?;
         let Backend::Components(components) = &backend;
         Ok(Self {
-            addresses: addresses(parameters, components)?,
+            addresses: addresses(parameters, components)?.with_peers(peers::domains(parameters)?),
+            rate_limit: peers::rate_limit(parameters)?,
             outbound_proxy: optional_uri("outbound_proxy", parameters.outbound_proxy.as_deref())?,
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
@@ -218,24 +239,20 @@ fn domain(parameter: &'static str, value: &str) -> Result<String, Error> {
     Ok(jid.domain().as_str().to_owned())
 }
 
-fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<String>, Error> {
+fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<Uri>, Error> {
     value.map(|value| uri(parameter, value)).transpose()
 }
 
 /// A cheap check: the host parses it for real. It keeps what would break a header out of every header.
-fn uri(parameter: &'static str, value: &str) -> Result<String, Error> {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"');
-    match value.strip_prefix("sip:") {
-        Some(rest) if !rest.is_empty() && rest.chars().all(plain) => Ok(value.to_owned()),
-        _ => Err(Error { parameter, value: Some(value.to_owned()), takes: TAKES_URI }),
-    }
+fn uri(parameter: &'static str, value: &str) -> Result<Uri, Error> {
+    Uri::new(value.to_owned()).ok_or_else(|| Error { parameter, value: Some(value.to_owned()), takes: TAKES_URI })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn minimal() -> Parameters {
+    pub(super) fn minimal() -> Parameters {
         Parameters {
             xmpp_domain: Some("sip.example.com".into()),
             xmpp_password: Some("s3cret".into()),
@@ -244,7 +261,7 @@ mod tests {
         }
     }
 
-    fn refusal(parameters: &Parameters) -> String {
+    pub(super) fn refusal(parameters: &Parameters) -> String {
         Config::from_parameters(parameters).unwrap_err().to_string()
     }
 
@@ -261,7 +278,8 @@ mod tests {
         let parameters = Parameters { xmpp_password: None, ..minimal() };
         assert_eq!(
             refusal(&parameters),
-            "parameter xmpp_password is not set; it takes the secret that the XMPP server holds for this component"
+            "parameter xmpp_password is not set; it takes the secret that the XMPP server holds for this component, or \
+             xmpp_password_file names a file that holds it"
         );
     }
 
@@ -332,6 +350,6 @@ mod tests {
     #[test]
     fn no_debug_output_shows_the_password() {
         let config = Config::from_parameters(&minimal()).unwrap();
-        assert!(!format!("{config:?}").contains("s3cret"));
+        assert!(!format!("{config:?}{:?}", minimal()).contains("s3cret"));
     }
 }

@@ -3,9 +3,11 @@
 //! Nothing here waits, and nothing is remembered from one request to the next; what needs memory is said to the XMPP process as an
 //! [`Event`].
 
+use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::config::Config;
 use crate::gateway::action::Authorization;
+use crate::gateway::entity::Entity;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::link::SendError;
@@ -17,6 +19,7 @@ use crate::sip::BodyError;
 use crate::sip::header;
 use crate::sip::pidf;
 use crate::sip::winfo;
+use crate::translate;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::message::StanzaType;
@@ -48,14 +51,17 @@ pub struct Worker {
     addresses: Addresses,
     link: Sender,
     /// Who watches the watchers: From of presence.winfo subscriptions.
-    winfo_watcher: String,
+    winfo_watcher: sip::Uri,
+    /// What presence says of a SIP user's capabilities, as an element.
+    caps: String,
 }
 
 impl Worker {
     /// Takes the workers' end of the link.
     pub fn new(config: &Config, link: Sender) -> Self {
-        let winfo_watcher = address_of_record(config.presence_server.as_ref().unwrap_or(&config.server_address));
-        Self { addresses: config.addresses.clone(), link, winfo_watcher: winfo_watcher.to_owned() }
+        let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
+        let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
+        Self { addresses: config.addresses.clone(), link, winfo_watcher, caps: Entity::User.caps().to_xml() }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5).
@@ -83,6 +89,11 @@ impl Worker {
         };
         match event {
             Ok(event) => self.send_event(&event),
+            // It may be from before the operator's change: nobody here wants the next one either.
+            Err(error @ NotifyError::Address(AddressError::Denied)) => {
+                log::warn!("NOTIFY {} is not sent to XMPP, and its subscription ends: {error}", shown(&request.call_id));
+                ScriptResult::UnknownDialog
+            }
             Err(error) => {
                 log::warn!("NOTIFY {} is not sent to XMPP: {error}", shown(&request.call_id));
                 ScriptResult::Failed
@@ -107,7 +118,7 @@ impl Worker {
                 return None;
             }
         };
-        let presentity = self.addresses.jid_to_sip(&jid.clone().into()).ok()?;
+        let presentity = translate::uri(self.addresses.jid_to_sip(&jid.clone().into())).ok()?;
         let expires = match std::str::from_utf8(expires).map(str::trim) {
             Ok("") => WINFO_EXPIRES,
             Ok(number) => number.parse().ok().or_else(|| {
@@ -154,6 +165,14 @@ impl Worker {
         }
     }
 
+    /// The host's tm did not take a MESSAGE of the XMPP process.
+    pub fn message_refused(&self, message: &sip::Message, error: HostError) {
+        log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
+        let sip::Origin { from, to, id } = &message.origin;
+        let error = error.condition().into();
+        self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
+    }
+
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent; 408 where none came.
     pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], status: u16) {
         let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().into_inner());
@@ -180,12 +199,13 @@ impl Worker {
         // We are the notifier's peer: From is who is watched, To is who watches.
         let presentity = self.addresses.sip_user_to_jid(&request.from).map_err(NotifyError::Address)?.into_bare();
         let watcher = self.addresses.xmpp_user_to_jid(&request.to).map_err(NotifyError::Address)?.into_bare();
-        let presences = if request.body.is_empty() {
-            Vec::new()
+        let (display_name, presences) = if request.body.is_empty() {
+            (None, Vec::new())
         } else {
             let document = pidf::Document::parse(&request.body).map_err(NotifyError::Pidf)?;
             let language = request.content_language.as_deref().and_then(header::content_language);
-            presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language)
+            let presences = presence::to_xmpp(&document, presentity.as_str(), watcher.as_str(), language, Some(&self.caps));
+            (document.display_name, presences)
         };
         Ok(Event::Notify(Notify {
             watcher: watcher.into_inner(),
@@ -193,6 +213,7 @@ impl Worker {
             call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
             cseq: request.cseq,
             state,
+            display_name,
             presences,
         }))
     }
@@ -242,7 +263,7 @@ enum NotifyError {
     Event,
     /// There is no Subscription-State, or none that RFC 6665 knows.
     SubscriptionState,
-    Address(crate::address::AddressError),
+    Address(AddressError),
     Pidf(BodyError),
     Winfo(BodyError),
 }
@@ -277,6 +298,45 @@ fn shown(bytes: &[u8]) -> impl std::fmt::Display + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Parameters;
+    use crate::link;
+    use crate::link::shared::StreamState;
+
+    #[test]
+    fn nothing_is_sent_to_a_domain_that_is_not_allowed_and_its_subscriptions_end() {
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@sip.example.com".into()),
+            deny_domain: vec!["*.evil.example".into()],
+            ..Parameters::default()
+        };
+        let (sender, receiver) = link::pair().unwrap();
+        let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
+        receiver.shared().set_stream(0, StreamState::Up);
+        for (domain, [sent, notified]) in [
+            ("a.evil.example", [ScriptResult::Failed, ScriptResult::UnknownDialog]),
+            ("evil.example", [ScriptResult::Done, ScriptResult::Done]),
+        ] {
+            let message = sip::Request {
+                request_uri: format!("sip:romeo@{domain}").into_bytes(),
+                from: b"sip:juliet@sip.example.com".to_vec(),
+                body: b"Hi".to_vec(),
+                ..sip::Request::default()
+            };
+            assert_eq!(worker.send_message(&message), sent, "{domain}");
+            let notify = sip::Request {
+                to: message.request_uri.clone(),
+                event: Some(b"presence".to_vec()),
+                subscription_state: Some(b"active".to_vec()),
+                body: Vec::new(),
+                ..message
+            };
+            assert_eq!(worker.notify(&notify), notified, "{domain}");
+            let asked = worker.winfo_subscription(format!("sip:romeo@{domain}").as_bytes(), b"");
+            assert_eq!(asked.is_some(), sent == ScriptResult::Done, "{domain}");
+        }
+    }
 
     #[test]
     fn an_address_of_record_has_neither_port_nor_parameters() {

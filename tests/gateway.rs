@@ -11,16 +11,20 @@
 #[path = "gateway/support.rs"]
 mod support;
 
+#[path = "gateway/admission.rs"]
+mod admission;
 #[path = "gateway/components.rs"]
 mod components;
 #[path = "gateway/messages.rs"]
 mod messages;
+#[path = "gateway/own_presence.rs"]
+mod own_presence;
 #[path = "gateway/publications.rs"]
 mod publications;
-#[path = "gateway/questions.rs"]
-mod questions;
 #[path = "gateway/refused.rs"]
 mod refused;
+#[path = "gateway/requests.rs"]
+mod requests;
 #[path = "gateway/subscriptions.rs"]
 mod subscriptions;
 #[path = "gateway/watchers.rs"]

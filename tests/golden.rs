@@ -7,6 +7,8 @@
 // A case that cannot be read fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod seeds;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -16,6 +18,9 @@ use jid::Jid;
 use xmpp_gateway::address::Addresses;
 use xmpp_gateway::address::DomainPair;
 use xmpp_gateway::address::Scheme;
+use xmpp_gateway::gateway::event::Event;
+use xmpp_gateway::gateway::event::Notify;
+use xmpp_gateway::link::datagram;
 use xmpp_gateway::sip;
 use xmpp_gateway::sip::pidf;
 use xmpp_gateway::sip::winfo;
@@ -41,6 +46,7 @@ fn every_case_holds() {
         assert!(!cases.is_empty(), "no case in {}", path.display());
         for case in cases {
             count += 1;
+            keep_as_seed(&case);
             let given = joined(&translate(&case));
             let wanted = joined(case.output);
             if given != wanted {
@@ -148,6 +154,60 @@ fn translate(case: &Case<'_>) -> String {
     }
 }
 
+/// What fuzzing starts from.
+fn keep_as_seed(case: &Case<'_>) {
+    match case.what {
+        "PIDF to presence" => seeds::keep("pidf", case.input.as_bytes()),
+        "watcherinfo to waiting watchers" => seeds::keep("winfo", case.input.as_bytes()),
+        "presence to PIDF" | "presence to publication" | "message to MESSAGE" => seeds::keep("stanza", case.input.as_bytes()),
+        "SIP URI to JID" => case.input.lines().for_each(|uri| seeds::keep("sip_uri", uri.as_bytes())),
+        "JID to SIP URI" => case.input.lines().for_each(|jid| seeds::keep("jid", jid.as_bytes())),
+        "MESSAGE to message" => {
+            let request = request(case.input);
+            let optional = |value: Option<Vec<u8>>| value.unwrap_or_default();
+            let fields = [
+                request.request_uri,
+                request.from,
+                optional(request.contact),
+                request.call_id,
+                request.branch,
+                optional(request.content_type),
+                optional(request.content_language),
+                optional(request.subject),
+                request.body,
+            ];
+            seeds::keep("message", &fields.join(&0xff));
+            case.input
+                .lines()
+                .filter_map(|line| line.split_once(": "))
+                .for_each(|(_, value)| seeds::keep("header", value.as_bytes()));
+        }
+        _ => {}
+    }
+    for event in events(case) {
+        let mut bytes = Vec::new();
+        datagram::encode(&event, &mut bytes);
+        seeds::keep("datagram", &bytes);
+    }
+}
+
+/// What a worker would tell the XMPP process of the case.
+fn events(case: &Case<'_>) -> Vec<Event> {
+    if let Ok(document) = pidf::Document::parse(case.input.as_bytes()) {
+        let (watcher, presentity) = ("juliet@example.net", "romeo@sip.example.com");
+        let presences = presence::to_xmpp(&document, presentity, watcher, None);
+        let state = sip::header::subscription_state(b"active").unwrap();
+        let notify =
+            Notify { watcher: watcher.into(), presentity: presentity.into(), call_id: "1".into(), cseq: 7, state, presences };
+        return vec![Event::Notify(notify)];
+    }
+    if let Ok(document) = winfo::Document::parse(case.input.as_bytes()) {
+        let waiting = watchers::waiting(&document, &case.addresses());
+        return vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting }];
+    }
+    Vec::new()
+}
+
 fn each_line(input: &str, translate: impl Fn(&str) -> String) -> String {
     input.lines().map(translate).collect::<Vec<_>>().join("\n")
 }
@@ -164,7 +224,7 @@ fn pidf_to_presence(case: &Case<'_>) -> String {
     match pidf::Document::parse(case.input.as_bytes()) {
         Ok(document) => {
             let (from, to) = (case.argument("from").unwrap(), case.argument("to").unwrap());
-            let presences = presence::to_xmpp(&document, from, to, case.argument("language"));
+            let presences = presence::to_xmpp(&document, from, to, case.argument("language"), case.argument("caps"));
             presences.into_iter().map(|presence| presence.stanza).collect::<Vec<_>>().join("\n")
         }
         Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),

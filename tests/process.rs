@@ -59,13 +59,17 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
-        self.calls.send(Call::Publish(publish.presentity.clone())).unwrap();
+        self.calls.send(Call::Publish(publish.presentity.to_string())).unwrap();
         Ok(())
     }
 
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
-        self.calls.send(Call::Subscribe(subscribe.presentity.clone())).unwrap();
+        self.calls.send(Call::Subscribe(subscribe.presentity.to_string())).unwrap();
         Ok(())
     }
 
@@ -434,6 +438,38 @@ fn nothing_is_sent_before_the_handshake_is_accepted() {
     scene.stop();
 }
 
+/// The capabilities are written by a worker and asked for in the XMPP process: both have to mean the same (XEP-0115 §6.2).
+#[test]
+fn the_capabilities_in_presence_are_those_of_disco() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    let notify = sip::Request {
+        from: b"sip:juliet@sip.example.com".to_vec(),
+        to: b"sip:romeo@example.net".to_vec(),
+        call_id: b"1".to_vec(),
+        cseq: 1,
+        event: Some(b"presence".to_vec()),
+        subscription_state: Some(b"active".to_vec()),
+        body: b"<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:c='urn:ietf:params:xml:ns:pidf:cipid' entity='sip:juliet@x'>\
+                <tuple id='ID-balcony'><status><basic>open</basic></status><c:display-name>Juliet</c:display-name></tuple></presence>"
+            .to_vec(),
+        ..sip::Request::default()
+    };
+    assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+    peer.hear("<presence from='juliet@sip.example.com/balcony' to='romeo@example.net'>");
+    peer.hear("<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='");
+    let software = peer.hear("' ver='");
+    let node = format!("{software}#{}", peer.hear("'/></presence>"));
+    let ask = "<iq from='romeo@example.net/orchard' to='juliet@sip.example.com/balcony' type='get' id='q1'>";
+    peer.say(&format!("{ask}<query xmlns='http://jabber.org/protocol/disco#info' node='{node}'/></iq>"));
+    peer.hear("<iq type='result' from='juliet@sip.example.com/balcony' to='romeo@example.net/orchard' id='q1'>");
+    peer.hear(&format!("<query xmlns='http://jabber.org/protocol/disco#info' node='{node}'>"));
+    peer.hear("</iq>");
+    peer.say(&format!("{ask}<vCard xmlns='vcard-temp'/></iq>"));
+    peer.hear("<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>");
+    scene.stop();
+}
+
 #[test]
 fn the_next_server_of_the_list_takes_over() {
     // Nobody listens there any more.
@@ -531,8 +567,10 @@ fn two_components() -> (Scene, Peer, TcpListener) {
     let scene = Scene::start_with(|parameters, _| {
         parameters.xmpp_domain = None;
         parameters.xmpp_password = None;
-        parameters.xmpp_component =
-            vec!["domain=sip.example.com;secret=first".into(), format!("domain=sip.example.org;host={other};secret=second")];
+        parameters.xmpp_component = vec![
+            "domain=sip.example.com;secret=first".into(),
+            format!("domain=sip.example.org;host={other};secret=second").as_str().into(),
+        ];
     });
     let first = scene.accept();
     (scene, first, second)
@@ -595,4 +633,14 @@ fn a_stream_that_breaks_takes_no_other_along() {
     second.hear("<body>after</body>");
     scene.stop();
     second.hear("</stream:stream>");
+}
+
+#[test]
+fn before_the_stream_is_closed_who_saw_the_gateway_is_told() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    peer.say("<presence from='romeo@example.net' to='sip.example.com' type='probe'/>");
+    peer.hear("<presence from='sip.example.com' to='romeo@example.net'><c ");
+    scene.stop();
+    peer.hear("<presence from='sip.example.com' to='romeo@example.net' type='unavailable'/></stream:stream>");
 }

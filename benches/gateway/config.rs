@@ -25,7 +25,7 @@ pub(crate) const CONTROL_SOCKET: &str = "control";
 pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
     let folder = settings.folder.display();
     let mut text = format!(
-        "debug=-1\nlog_stderror=yes\nchildren=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
+        "debug=-1\nlog_stderror=yes\nchildren=2\nasync_workers=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
          mpath=\"{}\"\n",
         settings.address,
         kamailio_modules()
@@ -99,6 +99,10 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
     let server = format!("sip:gw@{}", settings.address);
     let _ =
         write!(text, "loadmodule \"{}\"\nmodparam(\"xmpp_gateway\", \"xmpp_port\", {})\n", module.display(), settings.xmpp_port);
+    // A few users send all that there is.
+    for name in ["rate_limit", "rate_limit_domain"] {
+        let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"{name}\", 0)");
+    }
     for (name, value) in [
         ("xmpp_domain", COMPONENT),
         ("xmpp_host", "127.0.0.1"),

@@ -156,13 +156,15 @@ impl Stanzas {
         Self { templates: (0..RESOURCES).map(template).collect(), slots: RESOURCES, awaited: &[Kind::Publish] }
     }
 
-    /// Chat messages to a SIP user.
+    /// Chat messages to a SIP user, in as many conversations at once as there are users.
     pub(crate) fn message() -> Self {
-        let template = Template::new(format!(
-            "<message from='romeo@{XMPP_DOMAIN}/orchard' to='juliet@{COMPONENT}' type='chat' id='x{HOLE}'>\
-             <body>{TEXT} #m{HOLE}#</body></message>"
-        ));
-        Self { templates: vec![template], slots: BURST, awaited: &[Kind::Message] }
+        let template = |user| {
+            Template::new(format!(
+                "<message from='romeo{user:02}@{XMPP_DOMAIN}/orchard' to='juliet@{COMPONENT}' type='chat' id='x{HOLE}'>\
+                 <body>{TEXT} #m{HOLE}#</body></message>"
+            ))
+        };
+        Self { templates: (0..CONVERSATIONS).map(template).collect(), slots: BURST, awaited: &[Kind::Message] }
     }
 }
 
@@ -179,6 +181,9 @@ impl Load for Stanzas {
         self.slots
     }
 }
+
+/// XMPP users who write at the same time.
+const CONVERSATIONS: usize = 64;
 
 /// The body of a message of usual length.
 const TEXT: &str = "With love's light wings did I o'er-perch these walls";

@@ -40,6 +40,22 @@ fn a_component_speaks_for_one_domain() {
     }
 }
 
+#[test]
+fn a_user_of_characters_that_are_mapped_to_nothing_is_nobody() {
+    for addresses in [transparent(), mapped(), encoded()] {
+        for user in ["%C2%AD", "%E2%80%8B%C2%AD"] {
+            assert_eq!(addresses.sip_to_jid(format!("sip:{user}@any.example").as_bytes()), Err(AddressError::User));
+        }
+    }
+}
+
+/// With a domain behind it, a name written from right to left would be none (RFC 3454 §6).
+#[test]
+fn an_encoded_user_of_another_direction_comes_back() {
+    let (addresses, jid) = (encoded(), Jid::new("\u{688}@im.example").unwrap());
+    assert_eq!(addresses.sip_to_jid(addresses.jid_to_sip(&jid).unwrap().as_bytes()), Ok(jid));
+}
+
 /// The table of RFC 7247 §6.2 to §6.5 and what its algorithm leaves out.
 #[test]
 fn examples_of_rfc_7247_and_xep_0106() {

@@ -18,6 +18,7 @@ use super::Secret;
 use super::TAKES_DOMAIN;
 use super::domain;
 use super::required;
+use super::secret;
 use super::server::Server;
 use super::server::servers;
 
@@ -81,7 +82,9 @@ pub(super) fn components(parameters: &Parameters) -> Result<Vec<Component>, Erro
     let port = port("xmpp_port", parameters.xmpp_port)?;
     let mut components = Vec::new();
     // Whoever sets one of the three wants the component that they describe.
-    let single = [&parameters.xmpp_domain, &parameters.sip_domain, &parameters.xmpp_password].into_iter().any(Option::is_some);
+    let single =
+        [&parameters.xmpp_domain, &parameters.sip_domain, &parameters.xmpp_password_file].into_iter().any(Option::is_some)
+            || parameters.xmpp_password.is_some();
     if single || parameters.xmpp_component.is_empty() {
         let xmpp_domain = required("xmpp_domain", parameters.xmpp_domain.as_deref(), TAKES_DOMAIN)
             .and_then(|value| domain("xmpp_domain", value))?;
@@ -89,13 +92,13 @@ pub(super) fn components(parameters: &Parameters) -> Result<Vec<Component>, Erro
         components.push(Component {
             domain: sip_domain.unwrap_or(xmpp_domain),
             servers: servers("xmpp_host", parameters.xmpp_host.as_deref().unwrap_or(DEFAULT_HOST), port)?,
-            secret: secret(parameters.xmpp_password.as_deref())?,
+            secret: secret::secret(parameters)?,
             tls: tls("xmpp_tls", parameters.xmpp_tls.as_deref(), "xmpp_tls_ca", parameters.xmpp_tls_ca.as_deref())?,
             ping,
         });
     }
     for line in &parameters.xmpp_component {
-        let component = Entry::parse(line)?.component(parameters, port, ping)?;
+        let component = Entry::parse(line.expose())?.component(parameters, port, ping)?;
         let taken = components.iter().any(|other| other.domain == component.domain);
         if taken || components.len() >= MAX_COMPONENTS {
             let value = Some(format!("domain={};...", component.domain));
@@ -164,15 +167,11 @@ impl<'a> Entry<'a> {
     fn secret(&self) -> Result<Secret, Error> {
         match (self.secret, self.secret_file) {
             (Some(secret), None) if !secret.is_empty() => Ok(Secret::new(secret.to_owned())),
-            (None, Some(path)) => {
-                let takes = "a secret_file that can be read and holds the secret in its first line";
-                let refused = |why: String| Error { parameter: "xmpp_component", value: Some(why), takes };
-                let text = fs::read_to_string(path).map_err(|error| refused(format!("secret_file={path}: {error}")))?;
-                match text.lines().next().filter(|secret| !secret.is_empty()) {
-                    Some(secret) => Ok(Secret::new(secret.to_owned())),
-                    None => Err(refused(format!("secret_file={path}: it is empty"))),
-                }
-            }
+            (None, Some(path)) => secret::read(path).map_err(|takes| Error {
+                parameter: "xmpp_component",
+                value: Some(format!("secret_file={path}")),
+                takes,
+            }),
             (_, _) => Err(self.refused("either a secret or a secret_file")),
         }
     }
@@ -206,11 +205,6 @@ fn tls(parameter: &'static str, wanted: Option<&str>, ca_parameter: &'static str
     Ok(Tls::On(Arc::new(roots)))
 }
 
-fn secret(password: Option<&str>) -> Result<Secret, Error> {
-    let takes = "the secret that the XMPP server holds for this component";
-    required("xmpp_password", password, takes).map(|password| Secret::new(password.to_owned()))
-}
-
 fn port(parameter: &'static str, port: Option<i64>) -> Result<u16, Error> {
     let Some(given) = port else { return Ok(DEFAULT_COMPONENT_PORT) };
     match u16::try_from(given) {
@@ -242,7 +236,7 @@ mod tests {
     }
 
     fn entries(lines: &[&str]) -> Parameters {
-        Parameters { xmpp_component: lines.iter().map(|line| (*line).to_owned()).collect(), ..Parameters::default() }
+        Parameters { xmpp_component: lines.iter().map(|line| (*line).into()).collect(), ..Parameters::default() }
     }
 
     fn refusal(parameters: &Parameters) -> String {

@@ -20,10 +20,20 @@ pub enum Action {
         /// The XMPP user who decided, bare JID.
         presentity: String,
         /// The same user, bare SIP URI.
-        presentity_uri: String,
+        presentity_uri: sip::Uri,
         /// What was decided.
         decision: Authorization,
     },
+}
+
+impl Action {
+    /// Whether SIP requests come of it.
+    pub(super) fn is_sip_traffic(&self) -> bool {
+        match self {
+            Self::Stanza(_) => false,
+            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Authorize { .. } => true,
+        }
+    }
 }
 
 /// The decision of an XMPP user on one SIP watcher.

@@ -41,6 +41,8 @@ pub struct Notify {
     pub cseq: u32,
     /// What it says of the subscription.
     pub state: SubscriptionState,
+    /// What the presentity is called, if it says so.
+    pub display_name: Option<String>,
     /// One finished `<presence/>` per tuple; empty where the NOTIFY had no body.
     pub presences: Vec<TuplePresence>,
 }

@@ -5,20 +5,28 @@
 
 pub mod action;
 pub mod event;
+pub mod own_presence;
 pub mod publication;
 pub mod subscription;
 pub mod watcher;
 
+mod admission;
+pub(crate) mod entity;
 mod iq;
+mod rate;
+mod tally;
 
 use std::time::Instant;
+use std::time::SystemTime;
 
 use jid::Jid;
 
 use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
+use crate::process::host::HostError;
 use crate::sip;
+use crate::translate;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::presence;
@@ -34,7 +42,11 @@ use crate::xmpp::stanza_error::StanzaError;
 use crate::xmpp::stream_error;
 use action::Action;
 use action::Authorization;
+use admission::Admission;
+use admission::Verdict;
 use event::Event;
+use iq::Answers;
+use own_presence::OwnPresence;
 use publication::Publications;
 use subscription::Pair;
 use subscription::Subscriptions;
@@ -46,9 +58,13 @@ use watcher::Watchers;
 #[derive(Debug)]
 pub struct Gateway {
     addresses: Addresses,
+    admission: Admission,
+    answers: Answers,
+    own_presence: OwnPresence,
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
+    started: Instant,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
     unique: u64,
     /// Stanzas beyond a limit so far.
@@ -59,12 +75,16 @@ impl Gateway {
     /// An empty one.
     ///
     /// `seed` is any number that differs from start to start.
-    pub fn new(config: &Config, seed: u64) -> Self {
+    pub fn new(config: &Config, now: Instant, seed: u64) -> Self {
         Self {
             addresses: config.addresses.clone(),
+            admission: Admission::new(config.rate_limit),
+            answers: Answers::new(),
+            own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
+            started: now,
             unique: seed,
             refused: 0,
         }
@@ -73,6 +93,7 @@ impl Gateway {
     /// The XMPP server accepted the component of this domain: its users can be spoken for.
     pub fn stream_up(&mut self, now: Instant, domain: &str, actions: &mut Vec<Action>) {
         let domain = domain_of(domain);
+        self.own_presence.stream_up(&domain, actions);
         self.subscriptions.stream_up(&domain, actions);
         self.publications.stream_up(now, &domain, actions);
     }
@@ -85,21 +106,39 @@ impl Gateway {
         self.watchers.stream_down(&domain);
     }
 
+    /// The host stops, and the stream stands: what XMPP is to be told before it is closed.
+    pub fn stop(&mut self, actions: &mut Vec<Action>) {
+        self.own_presence.stop(actions);
+    }
+
     /// Time has passed: call it about once a second.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.subscriptions.tick(now, actions);
         self.publications.tick(now, actions);
     }
 
-    /// A stanza from the XMPP server. An error is one of the server's making, which ends the stream.
-    pub fn stanza(&mut self, now: Instant, stanza: &Element, actions: &mut Vec<Action>) -> Result<(), stream_error::Condition> {
+    /// A stanza from the XMPP server; `wall` is the time of day. An error is one of the server's making, which ends the stream.
+    pub fn stanza(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        stanza: &Element,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), stream_error::Condition> {
         let done = match stanza::Addresses::of(stanza) {
-            // The server takes care of that; answering would only keep the loop alive.
-            Ok(addresses) if self.addresses.is_sip_user(&addresses.from) => {
-                log::debug!("a stanza from {}, one of our own, is dropped", addresses.from);
+            Ok(addresses) => match self.admission.check(now, stanza, &addresses, &self.addresses) {
+                Verdict::Admitted(account) => {
+                    let before = actions.len();
+                    let done = self.addressed(now, wall, stanza, &addresses, actions);
+                    self.admission.charge(account, actions.get(before..).unwrap_or_default());
+                    done
+                }
+                Verdict::Dropped => return Ok(()),
+                Verdict::Refused(error) => Err(error),
+            },
+            Err(AddressError::From | AddressError::To) if !self.admission.may_be_answered(now, stanza, &self.addresses) => {
                 return Ok(());
             }
-            Ok(addresses) => self.addressed(now, stanza, &addresses, actions),
             Err(AddressError::From | AddressError::To) => Err(Condition::JidMalformed.into()),
             // RFC 6120 §8.1.2: the server stamps and routes by both.
             Err(AddressError::NoFrom | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
@@ -120,7 +159,10 @@ impl Gateway {
         // Any user can make these: the log is not to be filled by one.
         let level = if self.refused.is_power_of_two() { log::Level::Warn } else { log::Level::Debug };
         log::log!(level, "a stanza of {from} is refused: {fault}; {} refused so far", self.refused);
-        if let Some((stanza, _)) = addressed {
+        if let Some((stanza, from)) = addressed
+            && !self.addresses.is_sip_user(&from)
+            && self.addresses.is_sip_address(stanza.attribute("to").unwrap_or_default())
+        {
             let error =
                 StanzaError::new(Condition::PolicyViolation).with_text(&format!("beyond a limit of the gateway: {fault}"));
             actions.extend(stanza::error_reply(stanza, &error).map(Action::Stanza));
@@ -143,9 +185,9 @@ impl Gateway {
     }
 
     /// The host did not take a MESSAGE: its sender is told.
-    pub fn message_refused(&mut self, refused: &sip::Message, actions: &mut Vec<Action>) {
+    pub fn message_refused(&mut self, refused: &sip::Message, error: HostError, actions: &mut Vec<Action>) {
         let sip::Origin { from, to, id } = &refused.origin;
-        let error = Condition::InternalServerError.into();
+        let error = error.condition().into();
         actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
     }
 
@@ -160,6 +202,7 @@ impl Gateway {
     fn addressed(
         &mut self,
         now: Instant,
+        wall: SystemTime,
         stanza: &Element,
         addresses: &stanza::Addresses,
         actions: &mut Vec<Action>,
@@ -167,9 +210,30 @@ impl Gateway {
         match Kind::of(stanza) {
             Some(Kind::Message) => self.message(stanza, addresses, actions),
             Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
-            Some(Kind::Iq) => iq::answer(addresses.to.domain().as_str(), stanza, actions),
+            Some(Kind::Iq) => self.iq(now, wall, stanza, addresses, actions),
             None => Ok(()),
         }
+    }
+
+    fn iq(
+        &self,
+        now: Instant,
+        wall: SystemTime,
+        stanza: &Element,
+        addresses: &stanza::Addresses,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        let circumstances = iq::Circumstances {
+            addresses: &self.addresses,
+            subscriptions: &self.subscriptions,
+            wall,
+            uptime: now.saturating_duration_since(self.started),
+        };
+        match self.answers.answer(stanza, addresses, &circumstances)? {
+            Some(answer) => actions.push(Action::Stanza(answer)),
+            None => log::debug!("{} answers what the gateway has not asked", addresses.from),
+        }
+        Ok(())
     }
 
     fn message(
@@ -197,8 +261,14 @@ impl Gateway {
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
-        if to.node().is_none() || kind == PresenceType::Error {
-            // The gateway itself has no presence; and what came back is sent again with the next change.
+        if to.node().is_none() {
+            if self.addresses.is_sip_user(to) {
+                self.own_presence.received(from, to.domain().as_str(), kind, actions);
+            }
+            return Ok(());
+        }
+        if kind == PresenceType::Error {
+            // What came back is sent again with the next change.
             return Ok(());
         }
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
@@ -229,13 +299,13 @@ impl Gateway {
         self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
     }
 
-    fn to_sip(&self, jid: &Jid) -> Result<String, StanzaError> {
-        self.addresses.jid_to_sip(jid).map_err(failure::address_error)
+    fn to_sip(&self, jid: &Jid) -> Result<sip::Uri, StanzaError> {
+        translate::uri(self.addresses.jid_to_sip(jid)).map_err(failure::address_error)
     }
 }
 
 fn uris(addresses: &Addresses, (watcher, presentity): &Pair) -> Option<Uris> {
-    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| addresses.jid_to_sip(&jid).ok());
+    let uri = |jid: &str| Jid::new(jid).ok().and_then(|jid| translate::uri(addresses.jid_to_sip(&jid)).ok());
     Some(Uris { watcher: uri(watcher)?, presentity: uri(presentity)? })
 }
 

@@ -58,8 +58,8 @@ pub(super) type Pair = (String, String);
 /// The same two users as bare SIP URIs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Uris {
-    pub(super) watcher: String,
-    pub(super) presentity: String,
+    pub(super) watcher: sip::Uri,
+    pub(super) presentity: sip::Uri,
 }
 
 /// All subscriptions of XMPP users.
@@ -84,6 +84,8 @@ struct Subscription {
     newest: Option<(String, u32)>,
     /// What the watcher was shown last, by resource: it answers probes, and tells which resource has vanished.
     shown: BTreeMap<String, TuplePresence>,
+    /// What the presentity is called, as far as it told this watcher.
+    display_name: Option<String>,
     /// Pauses so far without an active NOTIFY between them.
     failures: u32,
     /// When to look at it again, and why.
@@ -238,6 +240,7 @@ impl Subscriptions {
             (_, SubscriptionState::Pending) => self.look_again(&pair, None),
             (_, SubscriptionState::Active) => {
                 let gone = known.active(notify.presences);
+                known.display_name = notify.display_name;
                 self.look_again(&pair, None);
                 for resource in gone {
                     self.farewell(&pair.1, presence_stanza(&with_resource(&pair.1, &resource), &pair.0, "unavailable"), actions);
@@ -250,6 +253,17 @@ impl Subscriptions {
             }
             (_, SubscriptionState::Terminated(reason)) => self.terminated(now, &pair, reason, actions),
         }
+    }
+
+    /// What the presentity told this watcher to be called.
+    pub(super) fn display_name(&self, pair: &Pair) -> Option<&str> {
+        self.known.get(pair)?.display_name.as_deref()
+    }
+
+    /// Whether the watcher sees this resource of the presentity as available.
+    pub(super) fn is_shown(&self, pair: &Pair, resource: &str) -> bool {
+        let shown = self.known.get(pair).and_then(|known| known.shown.get(resource));
+        shown.is_some_and(|presence| presence.availability == Availability::Available)
     }
 
     /// The stream of a domain stands: watchers of its users are told what they have missed.
@@ -366,7 +380,7 @@ impl Subscriptions {
 
 impl Subscription {
     fn new(uris: Uris, phase: Phase, announce: Announce) -> Self {
-        Self { phase, uris, announce, newest: None, shown: BTreeMap::new(), failures: 0, due: None }
+        Self { phase, uris, announce, newest: None, shown: BTreeMap::new(), display_name: None, failures: 0, due: None }
     }
 
     /// Keeps the CSeq; false for a NOTIFY that a newer one of the same dialog has overtaken.

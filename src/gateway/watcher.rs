@@ -9,6 +9,7 @@ use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::presence_stanza;
+use crate::sip;
 
 /// Questions that may wait for an answer; a further one is asked when the next NOTIFY (presence.winfo) names it again.
 pub const MAX_QUESTIONS: usize = 100_000;
@@ -37,7 +38,7 @@ impl Watchers {
         &mut self,
         watcher: String,
         presentity: String,
-        presentity_uri: String,
+        presentity_uri: sip::Uri,
         decision: Authorization,
         actions: &mut Vec<Action>,
     ) {

@@ -15,7 +15,7 @@
 //! - **H6** No panic crosses the border: every entry point runs under [`guard`].
 
 pub(crate) mod guard;
-mod identifiers;
+mod lanes;
 mod origin;
 mod pending;
 

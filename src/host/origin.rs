@@ -240,7 +240,7 @@ mod tests {
         Origin {
             from: format!("romeo{number}@x/orchard"),
             to: "juliet@s".to_owned(),
-            id: (number % 3 != 0).then(|| number.to_string()),
+            id: (!number.is_multiple_of(3)).then(|| number.to_string()),
         }
     }
 

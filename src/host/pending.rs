@@ -212,8 +212,8 @@ mod tests {
     fn subscribe(expires: u32) -> Subscribe {
         Subscribe {
             event: Event::Presence,
-            presentity: "sip:alice@sip.example".to_owned(),
-            watcher: "sip:juliet@xmpp.example".to_owned(),
+            presentity: sip::Uri::new("sip:alice@sip.example".to_owned()).unwrap(),
+            watcher: sip::Uri::new("sip:juliet@xmpp.example".to_owned()).unwrap(),
             expires,
         }
     }

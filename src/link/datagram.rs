@@ -42,6 +42,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_text(out, &notify.call_id);
             push_number(out, notify.cseq);
             push_number(out, state_number(notify.state));
+            push_text(out, notify.display_name.as_deref().unwrap_or(""));
             push_number(out, count(notify.presences.len()));
             for presence in &notify.presences {
                 push_text(out, &presence.resource);
@@ -78,6 +79,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             call_id: fields.text()?,
             cseq: fields.number()?,
             state: state_from_number(fields.number()?)?,
+            display_name: Some(fields.text()?).filter(|name| !name.is_empty()),
             presences: fields.list(|fields| {
                 Ok(TuplePresence {
                     resource: fields.text()?,
@@ -191,6 +193,7 @@ mod tests {
                 call_id: "1".into(),
                 cseq: 7,
                 state: *state,
+                display_name: (*state == SubscriptionState::Active).then(|| "Juliet".into()),
                 presences: vec![TuplePresence {
                     resource: "r\u{e9}".into(),
                     availability: Availability::Available,

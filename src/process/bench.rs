@@ -21,11 +21,14 @@ const BODY: &str = "With love's light wings did I o'er-perch these walls #m00000
 pub(super) fn answer(host: &mut impl Host, stanza: &Element) -> Option<String> {
     let wanted = stanza.child("loop", NS)?;
     let count: u32 = wanted.attribute("count")?.parse().ok()?;
+    let mut headers = sip::Headers::default();
+    headers.push(sip::HeaderName::ContentType, "text/plain");
     let message = sip::Message {
-        to: wanted.attribute("to")?.to_owned(),
-        from: FROM.to_owned(),
+        to: sip::Uri::new(wanted.attribute("to")?.to_owned())?,
+        from: sip::Uri::new(FROM.to_owned())?,
         call_id: None,
-        headers: "Content-Type: text/plain\r\n".to_owned(),
+        unique: 0,
+        headers,
         body: BODY.into(),
         origin: sip::Origin { from: String::new(), to: String::new(), id: None },
     };

@@ -3,13 +3,17 @@
 use std::os::fd::BorrowedFd;
 
 use crate::sip;
+use crate::xmpp::stanza_error::Condition;
 
 /// The SIP server, seen from the XMPP process.
 ///
 /// None of these waits for the network: the host queues, and tells the outcome later through its callbacks.
 pub trait Host {
-    /// Sends a MESSAGE through tm. A failure that comes later reaches `worker::message_reply`.
+    /// Sends a MESSAGE through tm, maybe a little later, those of a conversation in their order. A failure that comes later reaches
+    /// `worker::message_reply` or `worker::message_refused`.
     fn message(&mut self, message: &sip::Message) -> Result<(), HostError>;
+    /// Whether it takes all MESSAGEs that one read of a stream can bring. If not, no stream is read for a moment.
+    fn is_ready(&self) -> bool;
     /// Publishes, refreshes or takes away through pua.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
     /// Subscribes, refreshes or unsubscribes through pua. The reply reaches `worker::subscribe_reply`.
@@ -23,7 +27,7 @@ pub trait Host {
     fn wake_descriptor(&self) -> BorrowedFd<'_>;
     /// Handles what made the descriptor readable, without blocking.
     fn wake(&mut self) -> Flow;
-    /// Called once a second and after each round of work: the host's own housekeeping (runtime settings, for one).
+    /// Called once a second and after each round of work: what was taken in this round goes on now, and the host's own housekeeping.
     fn tick(&mut self);
 }
 
@@ -43,8 +47,20 @@ pub enum HostError {
     Refused(i32),
     /// The host is out of memory.
     Memory,
+    /// More is on its way than the host can send.
+    Busy,
     /// The module that does this is not loaded.
     Missing(&'static str),
+}
+
+impl HostError {
+    /// What an XMPP user is told of it.
+    pub(crate) fn condition(self) -> Condition {
+        match self {
+            Self::Memory | Self::Busy => Condition::ResourceConstraint,
+            Self::Refused(_) | Self::Missing(_) => Condition::InternalServerError,
+        }
+    }
 }
 
 impl std::fmt::Display for HostError {
@@ -52,6 +68,7 @@ impl std::fmt::Display for HostError {
         match self {
             Self::Refused(code) => write!(f, "the SIP server's function returned {code}"),
             Self::Memory => f.write_str("the SIP server is out of memory"),
+            Self::Busy => f.write_str("the SIP server does not keep up"),
             Self::Missing(module) => write!(f, "the module {module} is not loaded"),
         }
     }

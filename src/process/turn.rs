@@ -7,10 +7,12 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use jid::Jid;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
+use tokio::time::sleep;
 
 use crate::address::Addresses;
 use crate::address::domain_of;
@@ -40,6 +42,9 @@ use crate::xmpp::stanza::sender;
 /// How long a clean close may take when the host stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
 
+/// How long no stream is read while the host is not ready.
+const HOST_PAUSE: Duration = Duration::from_millis(1);
+
 /// Bytes read from the socket at once.
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -66,7 +71,7 @@ impl<'a, H: Host> Turn<'a, H> {
         Self {
             host,
             receiver,
-            gateway: Gateway::new(config, dice()),
+            gateway: Gateway::new(config, Instant::now(), dice()),
             addresses: &config.addresses,
             streams: components.iter().map(|component| ComponentStream::new(component, pause)).collect(),
             first: 0,
@@ -97,7 +102,8 @@ impl<'a, H: Host> Turn<'a, H> {
                         ready?.clear_ready();
                     }
                 }
-                (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)) => self.changed(stream, change),
+                (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if self.host.is_ready() => self.changed(stream, change),
+                () = sleep(HOST_PAUSE), if !self.host.is_ready() => {}
                 _ = ticks.tick() => self.tick(),
             }
             self.write();
@@ -186,10 +192,12 @@ impl<'a, H: Host> Turn<'a, H> {
                 self.gateway.stream_up(now, stream.domain(), &mut self.actions);
                 Ok(())
             }
-            Event::Stanza(stanza) => self.gateway.stanza(now, &stanza, &mut self.actions).map_err(|condition| {
-                stream.fail(&condition);
-                Broken::Fault(condition)
-            }),
+            Event::Stanza(stanza) => {
+                self.gateway.stanza(now, SystemTime::now(), &stanza, &mut self.actions).map_err(|condition| {
+                    stream.fail(&condition);
+                    Broken::Fault(condition)
+                })
+            }
             Event::Refused(refused) => {
                 self.gateway.refused(&refused, &mut self.actions);
                 Ok(())
@@ -230,7 +238,7 @@ impl<'a, H: Host> Turn<'a, H> {
             Action::Message(message) => {
                 if let Err(error) = self.host.message(&message) {
                     log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
-                    self.gateway.message_refused(&message, &mut self.actions);
+                    self.gateway.message_refused(&message, error, &mut self.actions);
                 }
             }
             Action::Publish(publish) => {
@@ -300,9 +308,14 @@ impl<'a, H: Host> Turn<'a, H> {
         }
     }
 
-    /// Closes the streams when the host stops, all within the time that one may take.
+    /// When the host stops: says farewell and closes the streams, all within the time that one may take.
     async fn close(&mut self) {
+        let were_up = (0..self.streams.len()).any(|index| self.receiver.shared().stream_is_up(index));
         self.receiver.shared().set_all_streams_down();
+        if were_up {
+            self.gateway.stop(&mut self.actions);
+            self.act();
+        }
         let until = tokio::time::Instant::now().checked_add(CLOSE_TIMEOUT);
         for stream in &mut self.streams {
             stream.close(until.unwrap_or_else(tokio::time::Instant::now)).await;

@@ -29,7 +29,7 @@ pub fn plain_from(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let parameters = parameters.strip_prefix(b">")?.trim_ascii();
     let plain = |byte: &u8| byte.is_ascii_graphic() && !b"<>\",".contains(byte);
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || b" \t-.!%*_+`'~".contains(byte);
-    if uri.is_empty() || !uri.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'"') || !name.iter().all(word) {
+    if uri.is_empty() || !uri.iter().all(|byte| byte.is_ascii_graphic() && !b"<\"".contains(byte)) || !name.iter().all(word) {
         return None;
     }
     let mut tag = &b""[..];
@@ -139,6 +139,8 @@ mod tests {
             "<sip:a@b>, <sip:c@d>",
             "<sip:a@b>x;tag=1",
             "<sip:a b@c>;tag=1",
+            "<<sip:a@b>;tag=1",
+            "<sip:a@b<sip:c@d>;tag=1",
             "<sip:a@b>;tag=1\r\n ;x=y",
             "J\u{e9} <sip:a@b>;tag=1",
             "<sip:a@b>;tag=1;y=<z>",

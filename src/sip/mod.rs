@@ -8,8 +8,14 @@ pub mod header;
 pub mod pidf;
 pub mod winfo;
 
+mod field;
 mod xml_body;
 
+pub use self::field::CallId;
+pub use self::field::HeaderName;
+pub use self::field::Headers;
+pub use self::field::Uri;
+pub use self::field::one_line;
 pub use self::xml_body::BodyError;
 
 /// A request that a script handed to the gateway, copied out of host memory. SIP text is bytes: it is not always UTF-8.
@@ -51,13 +57,16 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Request-URI and To.
-    pub to: String,
+    pub to: Uri,
     /// From.
-    pub from: String,
-    /// Call-ID wanted (from `<thread/>`, RFC 7572 §4); the host makes one up if there is none.
-    pub call_id: Option<String>,
-    /// Further headers, each ended by CRLF: Content-Type, Content-Language, Subject, Contact. Free of any other CR or LF.
-    pub headers: String,
+    pub from: Uri,
+    /// Call-ID wanted (from `<thread/>`, RFC 7572 §4); without one it is made of `unique`.
+    pub call_id: Option<CallId>,
+    /// A number that no other MESSAGE has, of this gateway or another: its From-tag, so that no peer takes the MESSAGE for an earlier
+    /// one that came round again (RFC 3261 §8.2.2.2, §19.3).
+    pub unique: u64,
+    /// Further headers: Content-Type, Content-Language, Subject.
+    pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
     /// Whom to tell when it fails.
@@ -79,8 +88,8 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// Whose state: bare SIP URI.
-    pub presentity: String,
-    /// Separates the publications of one presentity; under 100 bytes.
+    pub presentity: Uri,
+    /// Separates the publications of one presentity; under 50 bytes.
     pub id: String,
     /// The PIDF; `None` takes the publication away (Expires: 0).
     pub body: Option<Vec<u8>>,
@@ -94,9 +103,9 @@ pub struct Subscribe {
     /// Which event package.
     pub event: Event,
     /// Whose state: bare SIP URI; becomes the Request-URI and To.
-    pub presentity: String,
+    pub presentity: Uri,
     /// Who asks: bare SIP URI; becomes From.
-    pub watcher: String,
+    pub watcher: Uri,
     /// Lifetime in seconds; 0 ends the subscription.
     pub expires: u32,
 }

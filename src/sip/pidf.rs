@@ -1,4 +1,5 @@
-//! Presence documents: PIDF (RFC 3863) with the person of RFC 4479 and the activities of RPID (RFC 4480).
+//! Presence documents: PIDF (RFC 3863) with the person of RFC 4479, the activities of RPID (RFC 4480) and
+//! the name of CIPID (RFC 4482).
 //!
 //! Read: what the peers send, drafts included. Written: what the schema of RFC 3863 allows, in its order. No mapping is made here;
 //! that is `translate::presence`.
@@ -15,6 +16,9 @@ pub const MAX_TUPLES: usize = 32;
 /// The most notes that are kept of one tuple, person or document; further ones are passed over.
 pub const MAX_NOTES: usize = 8;
 
+/// The longest name of a person, in octets. A longer one is passed over.
+pub const MAX_NAME: usize = 256;
+
 /// An `application/pidf+xml` document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
@@ -22,6 +26,8 @@ pub struct Document {
     pub entity: String,
     /// One for each device or service.
     pub tuples: Vec<Tuple>,
+    /// What the person is called: `<display-name/>` of the person, else of the first tuple that has one (RFC 4482). It is not written.
+    pub display_name: Option<String>,
     /// What the person does.
     pub activities: Vec<Activity>,
     /// Notes on the whole, then those on the person.
@@ -43,6 +49,8 @@ pub struct Tuple {
     pub activities: Vec<Activity>,
     /// Where it can be reached.
     pub contact: Option<Contact>,
+    /// What the person is called who uses it.
+    pub display_name: Option<String>,
     /// Notes on it.
     pub notes: Vec<Note>,
     /// When its state changed (RFC 3339), as written.

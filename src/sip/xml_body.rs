@@ -76,6 +76,8 @@ pub(super) enum Ns {
     DataModel,
     /// RPID (RFC 4480), or one of its drafts.
     Rpid,
+    /// Contact information for presence (RFC 4482).
+    Cipid,
     /// `jabber:client`, for `<show/>` (RFC 8048 §6.2).
     Client,
     /// The status extension of Blink and SylkServer.
@@ -97,6 +99,7 @@ impl Ns {
             | "urn:ietf:params:xml:ns:pidf:rpid-tuple"
             | "urn:ietf:params:xml:ns:pidf:status:rpid"
             | "urn:ietf:params:xml:ns:pidf:status:rpid-status" => Self::Rpid,
+            "urn:ietf:params:xml:ns:pidf:cipid" => Self::Cipid,
             "jabber:client" => Self::Client,
             "urn:ag-projects:xml:ns:pidf" => Self::AgProjects,
             "urn:ietf:params:xml:ns:watcherinfo" => Self::Watcherinfo,

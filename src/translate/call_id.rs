@@ -11,12 +11,13 @@ use sha1::Digest;
 use sha1::Sha1;
 
 use crate::address::percent_decode;
+use crate::sip::CallId;
 
 /// The longest thread that is kept; of a longer one its hash stands for it.
 const MAX_WORD: usize = 128;
 
 /// The Call-ID; `None` for an empty thread.
-pub(super) fn from_thread(thread: &str, unique: u64) -> Option<String> {
+pub(super) fn from_thread(thread: &str, unique: u64) -> Option<CallId> {
     let thread = thread.trim();
     if thread.is_empty() {
         return None;
@@ -39,7 +40,7 @@ pub(super) fn from_thread(thread: &str, unique: u64) -> Option<String> {
         }
     }
     word.push_str(&format!("@{unique:0width$x}", width = UNIQUE));
-    Some(word)
+    CallId::new(word)
 }
 
 /// The thread of a Call-ID: what [`from_thread`] put there, else the Call-ID itself. `None` for one that is empty or not UTF-8.

@@ -5,6 +5,7 @@ use super::message::ToXmppError;
 use super::presence::PresenceError;
 use crate::address::AddressError;
 use crate::sip::BodyError;
+use crate::sip::one_line;
 use crate::xmpp::stanza_error::Condition;
 use crate::xmpp::stanza_error::StanzaError;
 
@@ -86,7 +87,7 @@ pub fn to_sip(error: &StanzaError, source: Source) -> u16 {
 
 /// The reason phrase that `<text/>` makes: one line, empty if there is none.
 pub fn reason_phrase(error: &StanzaError) -> String {
-    error.text.as_deref().unwrap_or_default().replace(char::is_control, " ").trim().to_owned()
+    one_line(error.text.as_deref().unwrap_or_default()).trim().to_owned()
 }
 
 /// The SIP status for a MESSAGE that has no stanza.
@@ -140,7 +141,7 @@ pub fn address_status(error: AddressError) -> u16 {
         AddressError::NoUser => 484,
         AddressError::TooLong => 414,
         AddressError::Ambiguous => 404,
-        AddressError::Foreign => 403,
+        AddressError::Denied | AddressError::Foreign => 403,
         AddressError::Loop => 482,
         AddressError::User | AddressError::Resource | AddressError::Domain => 400,
     }
@@ -150,6 +151,7 @@ pub fn address_status(error: AddressError) -> u16 {
 pub fn address_error(error: AddressError) -> StanzaError {
     StanzaError::new(match error {
         AddressError::NoUser | AddressError::Ambiguous | AddressError::Foreign | AddressError::Loop => Condition::ItemNotFound,
+        AddressError::Denied => Condition::Forbidden,
         AddressError::Scheme
         | AddressError::Sips
         | AddressError::Tel

@@ -1,15 +1,17 @@
 //! Single messages: MESSAGE and `<message/>` (RFC 7572).
 
-use std::borrow::Cow;
-
 use jid::Jid;
 
 use super::call_id;
+use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
+use crate::sip::HeaderName;
+use crate::sip::Headers;
 use crate::sip::Message;
 use crate::sip::Origin;
 use crate::sip::Request;
+use crate::sip::Uri;
 use crate::sip::header;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
@@ -52,7 +54,7 @@ pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType
     Ok(xml.finish())
 }
 
-/// The MESSAGE for a stanza (RFC 7572 §4). `unique` is a number not used before: it keeps the Call-IDs of one thread apart.
+/// The MESSAGE for a stanza (RFC 7572 §4). `unique` is a number never used before, here or elsewhere: it keeps MESSAGEs apart.
 /// `limit` bounds what is made here: addresses, headers and body.
 pub fn to_sip(
     message: &Element,
@@ -71,18 +73,19 @@ pub fn to_sip(
     let body = choose(message, "body").ok_or(ToSipError::NoBody)?;
     let text = body.text();
     let language = body.attribute("xml:lang").or_else(|| message.attribute("xml:lang"));
-    let mut headers = String::with_capacity(128);
-    push_header(&mut headers, "Content-Type", if text.is_ascii() { "text/plain" } else { "text/plain;charset=UTF-8" });
+    let mut headers = Headers::default();
+    headers.push(HeaderName::ContentType, if text.is_ascii() { "text/plain" } else { "text/plain;charset=UTF-8" });
     if let Some(language) = language.filter(|language| header::is_language(language)) {
-        push_header(&mut headers, "Content-Language", language);
+        headers.push(HeaderName::ContentLanguage, language);
     }
     if let Some(subject) = choose(message, "subject") {
-        push_header(&mut headers, "Subject", &subject.text());
+        headers.push(HeaderName::Subject, &subject.text());
     }
     let sip = Message {
         to: recipient(to, addresses)?,
-        from: addresses.jid_to_gruu(from).map_err(ToSipError::From)?,
+        from: uri(addresses.jid_to_gruu(from)).map_err(ToSipError::From)?,
         call_id: message.child("thread", ns::CLIENT).and_then(|thread| call_id::from_thread(&thread.text(), unique)),
+        unique,
         headers,
         body: text.into_owned().into_bytes(),
         origin: Origin {
@@ -194,10 +197,9 @@ fn sender(request: &Request, addresses: &Addresses) -> Result<Jid, ToXmppError> 
 
 /// To and Request-URI: the device only where the resource can have been made from a GRUU (RFC 5627 §5.1 binds it to an instance,
 /// a URN). Any other resource came from a tuple id or a From, and a registrar asked for it would find nobody.
-fn recipient(to: &Jid, addresses: &Addresses) -> Result<String, ToSipError> {
+fn recipient(to: &Jid, addresses: &Addresses) -> Result<Uri, ToSipError> {
     let instance = to.resource().is_some_and(|resource| resource.as_str().starts_with("urn:"));
-    let uri = if instance { addresses.jid_to_gruu(to) } else { addresses.jid_to_sip(to) };
-    uri.map_err(ToSipError::To)
+    uri(if instance { addresses.jid_to_gruu(to) } else { addresses.jid_to_sip(to) }).map_err(ToSipError::To)
 }
 
 /// Of several children that differ in language: the one without, else the first.
@@ -206,21 +208,8 @@ fn choose<'a>(message: &'a Element, name: &str) -> Option<&'a Element> {
     all().find(|child| child.attribute("xml:lang").is_none()).or_else(|| all().next())
 }
 
-/// Control characters, CR and LF first of all, become spaces; a value that is empty then gives no header.
-fn push_header(headers: &mut String, name: &str, value: &str) {
-    let clean =
-        if value.contains(char::is_control) { Cow::Owned(value.replace(char::is_control, " ")) } else { Cow::Borrowed(value) };
-    let clean = clean.trim();
-    if !clean.is_empty() {
-        headers.push_str(name);
-        headers.push_str(": ");
-        headers.push_str(clean);
-        headers.push_str("\r\n");
-    }
-}
-
 fn size(message: &Message) -> usize {
-    let call_id = message.call_id.as_deref().map_or(0, str::len);
+    let call_id = message.call_id.as_ref().map_or(0, |call_id| call_id.len());
     // The recipient stands in the request line and in To.
     [message.to.len(), message.to.len(), message.from.len(), call_id, message.headers.len(), message.body.len()]
         .iter()
@@ -256,7 +245,7 @@ mod tests {
                 let name = value.split_once(": ").map(|(name, _)| name);
                 prop_assert!(matches!(name, Some("Content-Type" | "Content-Language" | "Subject")), "{:?}", sip.headers);
             }
-            for field in [&sip.to, &sip.from, &sip.call_id.unwrap_or_else(|| "-".into())] {
+            for field in [&*sip.to, &*sip.from, sip.call_id.as_deref().unwrap_or("-")] {
                 prop_assert!(field.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<' && byte != b'>'), "{}", field);
             }
         }

@@ -8,3 +8,11 @@ pub mod message;
 pub mod presence;
 mod tuple_id;
 pub mod watchers;
+
+use crate::address::AddressError;
+use crate::sip::Uri;
+
+/// An address as it may stand in a SIP request. No translated address has anything else in it; the type takes nobody's word for that.
+pub(crate) fn uri(address: Result<String, AddressError>) -> Result<Uri, AddressError> {
+    Uri::new(address?).ok_or(AddressError::User)
+}

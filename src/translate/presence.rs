@@ -8,6 +8,7 @@ use jid::Jid;
 use jid::ResourcePart;
 
 use super::tuple_id;
+use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::sip::Publish;
@@ -46,8 +47,9 @@ pub enum Availability {
 }
 
 /// One stanza per tuple, in their order (RFC 8048 §6.3). `from` is the bare JID of the presentity, `to` that of the watcher,
-/// `language` the Content-Language of the NOTIFY. Of two tuples that give the same resource the first counts.
-pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>) -> Vec<TuplePresence> {
+/// `language` the Content-Language of the NOTIFY, `caps` a finished `<c/>` (XEP-0115), which available presence gets. Of two tuples
+/// that give the same resource the first counts.
+pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>, caps: Option<&str>) -> Vec<TuplePresence> {
     let mut presences: Vec<TuplePresence> = Vec::with_capacity(document.tuples.len());
     for tuple in &document.tuples {
         let resource = resource_of(tuple);
@@ -55,7 +57,7 @@ pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>
             continue;
         }
         let availability = availability(tuple);
-        let stanza = stanza(document, tuple, availability, &Addressing { from, resource: &resource, to, language });
+        let stanza = stanza(document, tuple, availability, &Frame { from, resource: &resource, to, language, caps });
         presences.push(TuplePresence { resource: resource.into_owned(), availability, stanza });
     }
     presences
@@ -65,7 +67,7 @@ pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>
 pub fn to_sip(presence: &Element, from: &Jid, addresses: &Addresses, expires: u32) -> Result<Publish, PresenceError> {
     let availability = availability_of(presence)?;
     let id = tuple_id::tuple_id(resource_text(from));
-    let presentity = addresses.jid_to_sip(from).map_err(PresenceError::From)?;
+    let presentity = uri(addresses.jid_to_sip(from)).map_err(PresenceError::From)?;
     Ok(match availability {
         Availability::Available => {
             Publish { presentity, id, body: Some(to_pidf(presence, from, addresses)?.into_bytes()), expires }
@@ -96,6 +98,7 @@ pub fn to_pidf(presence: &Element, from: &Jid, addresses: &Addresses) -> Result<
     let document = Document {
         entity: addresses.jid_to_sip(from).map_err(PresenceError::From)?,
         tuples: vec![tuple],
+        display_name: None,
         activities: show.and_then(activity).into_iter().collect(),
         notes: Vec::new(),
     };
@@ -122,25 +125,27 @@ impl std::fmt::Display for PresenceError {
 
 impl std::error::Error for PresenceError {}
 
-struct Addressing<'a> {
+/// What a presence has that is not of its tuple.
+struct Frame<'a> {
     from: &'a str,
     resource: &'a str,
     to: &'a str,
     language: Option<&'a str>,
+    caps: Option<&'a str>,
 }
 
-fn stanza(document: &Document, tuple: &Tuple, availability: Availability, addressing: &Addressing<'_>) -> String {
+fn stanza(document: &Document, tuple: &Tuple, availability: Availability, frame: &Frame<'_>) -> String {
     let mut xml = XmlWriter::new();
     xml.open("presence");
-    match addressing.resource {
-        "" => xml.attribute("from", addressing.from),
-        resource => xml.attribute("from", &[addressing.from, "/", resource].concat()),
+    match frame.resource {
+        "" => xml.attribute("from", frame.from),
+        resource => xml.attribute("from", &[frame.from, "/", resource].concat()),
     };
-    xml.attribute("to", addressing.to);
+    xml.attribute("to", frame.to);
     if availability == Availability::Unavailable {
         xml.attribute("type", "unavailable");
     }
-    xml.attribute_if("xml:lang", addressing.language);
+    xml.attribute_if("xml:lang", frame.language);
     if let Some(show) = show(document, tuple).filter(|_| availability == Availability::Available) {
         xml.open("show").text(show.name()).close();
     }
@@ -148,6 +153,9 @@ fn stanza(document: &Document, tuple: &Tuple, availability: Availability, addres
     let priority = tuple.contact.as_ref().and_then(|contact| contact.priority).map_or(0, priority);
     if priority > 0 && availability == Availability::Available {
         xml.open("priority").text(&priority.to_string()).close();
+    }
+    if let Some(caps) = frame.caps.filter(|_| availability == Availability::Available) {
+        xml.element(caps);
     }
     xml.finish()
 }

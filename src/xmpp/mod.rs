@@ -8,15 +8,21 @@
 //!
 //! Everything above the framer knows one content namespace, `jabber:client`.
 
+pub mod caps;
 pub mod component;
+pub mod disco;
 pub mod element;
 pub mod fault;
 pub mod framer;
+pub mod last;
 pub mod ns;
 pub mod ping;
 pub mod stanza;
 pub mod stanza_error;
 pub mod stream_error;
+pub mod time;
+pub mod vcard;
+pub mod version;
 
 mod skip;
 mod tag;

@@ -32,6 +32,14 @@ pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
+/// Software version (XEP-0092).
+pub const VERSION: &str = "jabber:iq:version";
+/// Entity time (XEP-0202).
+pub const TIME: &str = "urn:xmpp:time";
+/// Last activity (XEP-0012).
+pub const LAST: &str = "jabber:iq:last";
+/// vCards (XEP-0054).
+pub const VCARD: &str = "vcard-temp";
 /// Nicknames (XEP-0172).
 pub const NICK: &str = "http://jabber.org/protocol/nick";
 /// Idle time (XEP-0319).
@@ -62,7 +70,7 @@ pub(super) fn known(uri: &str) -> Option<&'static str> {
     }
 }
 
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 26] = [
     CHAT_STATES,
     RECEIPTS,
     CHAT_MARKERS,
@@ -79,6 +87,10 @@ const KNOWN: [&str; 22] = [
     PING,
     DISCO_INFO,
     DISCO_ITEMS,
+    VERSION,
+    TIME,
+    LAST,
+    VCARD,
     XHTML_IM,
     XHTML,
     MUC,

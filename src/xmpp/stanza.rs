@@ -176,6 +176,11 @@ impl Addresses {
         let to = Jid::new(stanza.attribute("to").ok_or(AddressError::NoTo)?).map_err(|_| AddressError::To)?;
         Ok(Self { from, to })
     }
+
+    /// Sender and recipient as bare JIDs.
+    pub fn bare_pair(&self) -> (String, String) {
+        (self.from.to_bare().into_inner(), self.to.to_bare().into_inner())
+    }
 }
 
 /// The stanza that returns another to its sender with an error (RFC 6120 §8.3): `from` and `to` swapped, same `id`.

@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from support import process  # noqa: E402
+from support import sanitizer  # noqa: E402
 from support.gateway import Gateway  # noqa: E402
 from support.gateway import pairs  # noqa: E402
 
@@ -41,6 +42,14 @@ def gateway(servers):
     yield servers
     servers.log_out()
     assert servers.host.process.runs(), "the SIP server died"
+
+
+@pytest.fixture(autouse=True)
+def memory_is_sound():
+    """Under AddressSanitizer, the test in which a host errs is the one that fails."""
+    before = len(sanitizer.reports())
+    yield
+    assert not sanitizer.reports()[before:]
 
 
 @pytest.hookimpl(hookwrapper=True)

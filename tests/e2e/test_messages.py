@@ -3,6 +3,7 @@
 from urllib.parse import unquote
 
 import pytest
+from support.gateway import Gateway
 from support.gateway import jid
 from support.process import wait_until
 from support.xmpp import child
@@ -113,6 +114,19 @@ def test_errors_and_empty_messages_do_not_become_sip(gateway):
 
 
 def test_two_hundred_messages_each_way_arrive_once(gateway):
+    exchange_two_hundred(gateway)
+
+
+def test_without_async_workers_they_arrive_too(pair, tmp_path):
+    """Only Kamailio has these; its gateway sends by itself then."""
+    lone = Gateway(pair, tmp_path, edit=lambda text: text.replace("async_workers=2\n", ""))
+    try:
+        exchange_two_hundred(lone.wait_connected())
+    finally:
+        lone.stop()
+
+
+def exchange_two_hundred(gateway):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()
     texts = [f"number {n}" for n in range(200)]
     for text in texts:

@@ -87,9 +87,10 @@ def test_who_lets_one_watcher_see_no_more_is_still_there_for_the_other(gateway):
     subscription.wait_notify("no open tuple", lambda n: n is subscription.notifies()[-1] and "open" not in states(n))
 
 
-def test_a_resource_of_many_characters_is_no_danger(gateway):
+@pytest.mark.parametrize("resource", ["r\u00e9sum\u00e9 <&> " + "x" * 500, "x" * 60, "a phone, at home, of juliet"], ids=["long", "of 60", "in words"])
+def test_a_resource_of_many_characters_is_no_danger(gateway, resource):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()
     subscription = gateway.sip_watches(alice, juliet)
-    gateway.login(juliet.bare, resource="r\u00e9sum\u00e9 <&> " + "x" * 500)
+    gateway.login(juliet.bare, resource=resource)
     notify = subscription.wait_notify("two open tuples", lambda n: states(n).count("open") == 2)
     assert all(len(t.get("id")) < 128 for t in tuples(notify))

@@ -24,6 +24,12 @@ WRONG = {
     "domain missing": ("xmpp_domain", None, ["xmpp_domain"]),
     "server address no uri": ("server_address", '"not a uri"', ["server_address", "not a uri"]),
     "map without equals": ("gwmap", '"sip.example"', ["gwmap", "sip.example"]),
+    "two secrets": ("xmpp_password_file", '"/etc/passwd"', ["xmpp_password_file", "beside xmpp_password"]),
+    "rate limit negative": ("rate_limit", "-1", ["rate_limit", "-1"]),
+    "rate limit as text": ("rate_limit", '"20/200"', ["rate_limit", "20/200", "number"]),
+    "domain limit too high": ("rate_limit_domain", "1000001", ["rate_limit_domain", "1000001"]),
+    "allowed domain no domain": ("allow_domain", '"*"', ["allow_domain", "*", "*.example.org"]),
+    "denied domain no domain": ("deny_domain", '"user@example.org"', ["deny_domain", "user@example.org"]),
 }
 
 

@@ -1,6 +1,7 @@
 //! Messages through the gateway, and what goes back when they fail.
 
 use xmpp_gateway::gateway::action::Action;
+use xmpp_gateway::process::host::HostError;
 use xmpp_gateway::xmpp::element::Element;
 
 use crate::support::*;
@@ -20,9 +21,9 @@ fn a_message_that_the_host_refuses_comes_back_as_an_error() {
     let mut scene = Scene::new();
     let mut actions = Vec::new();
     let stanza = Element::parse(&message("chat", "<body>Hi</body>")).unwrap();
-    scene.gateway.stanza(scene.now, &stanza, &mut actions).unwrap();
+    scene.gateway.stanza(scene.now, WALL, &stanza, &mut actions).unwrap();
     let Some(Action::Message(refused)) = actions.pop() else { panic!("no MESSAGE") };
-    scene.gateway.message_refused(&refused, &mut actions);
+    scene.gateway.message_refused(&refused, HostError::Refused(-1), &mut actions);
     let back = lines(actions);
     assert_eq!(back.len(), 1);
     let head = "<message type='error' from='juliet@sip.example.com' to='romeo@example.net/orchard' id='m1'>";
@@ -43,10 +44,10 @@ fn errors_are_not_answered() {
 #[test]
 fn a_malformed_recipient_is_an_error_and_a_missing_sender_ends_the_stream() {
     let mut scene = Scene::new();
-    let back = scene.stanza(&format!("<message from='{ROMEO}' to='@@' id='m1'><body>Hi</body></message>"));
+    let back = scene.stanza(&format!("<message from='{ROMEO}' to='a b@sip.example.com' id='m1'><body>Hi</body></message>"));
     assert!(back[0].contains("<jid-malformed "), "{back:?}");
     let nobody = Element::parse(&format!("<message to='{JULIET}'><body>Hi</body></message>")).unwrap();
-    assert!(scene.gateway.stanza(scene.now, &nobody, &mut Vec::new()).is_err());
+    assert!(scene.gateway.stanza(scene.now, WALL, &nobody, &mut Vec::new()).is_err());
 }
 
 #[test]

@@ -63,6 +63,14 @@ fn what_has_no_sender_is_not_answered() {
 }
 
 #[test]
+fn what_is_for_another_domain_or_from_our_own_is_not_answered() {
+    for (from, to) in [(ROMEO, "juliet@example.org"), (ROMEO, "example.net"), ("mallory@sip.example.com", JULIET)] {
+        let stanza = format!("<message from='{from}' to='{to}' id='x1'/>");
+        assert_eq!(Scene::new().refused(Some(&stanza), Fault::Bytes), NOTHING, "{stanza}");
+    }
+}
+
+#[test]
 fn a_refused_presence_changes_nothing() {
     let mut scene = Scene::new();
     let subscribe = format!("<presence from='{ROMEO}' to='{JULIET}' type='subscribe'/>");

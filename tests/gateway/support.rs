@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use xmpp_gateway::config::Config;
 use xmpp_gateway::config::Parameters;
@@ -17,6 +18,8 @@ use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Refused;
 
+/// The time of day: the beginning of 1970.
+pub const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 pub const ROMEO: &str = "romeo@example.net";
 pub const JULIET: &str = "juliet@sip.example.com";
 
@@ -32,18 +35,28 @@ pub struct Scene {
 impl Scene {
     /// With the stream up and nothing remembered.
     pub fn new() -> Self {
-        Self::of_components(&[DOMAIN])
+        Self::with(Parameters { rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() })
+    }
+
+    /// The same with these parameters too.
+    pub fn with(parameters: Parameters) -> Self {
+        Self::of(&[DOMAIN], parameters)
     }
 
     /// With these components, of which the first has a stream.
     pub fn of_components(domains: &[&str]) -> Self {
+        Self::of(domains, Parameters { rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() })
+    }
+
+    fn of(domains: &[&str], parameters: Parameters) -> Self {
         let parameters = Parameters {
-            xmpp_component: domains.iter().map(|domain| format!("domain={domain};secret=secret")).collect(),
+            xmpp_component: domains.iter().map(|domain| format!("domain={domain};secret=secret").as_str().into()).collect(),
             server_address: Some("sip:gateway@sip.example.com".into()),
-            ..Parameters::default()
+            ..parameters
         };
         let config = Config::from_parameters(&parameters).unwrap();
-        let mut scene = Self { gateway: Gateway::new(&config, 1), now: Instant::now(), cseq: 0 };
+        let now = Instant::now();
+        let mut scene = Self { gateway: Gateway::new(&config, now, 1), now, cseq: 0 };
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
     }
@@ -62,10 +75,17 @@ impl Scene {
         self.gateway.stream_down(DOMAIN);
     }
 
+    /// The host stops.
+    pub fn stop(&mut self) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.gateway.stop(&mut actions);
+        lines(actions)
+    }
+
     /// A stanza arrives from the XMPP server.
     pub fn stanza(&mut self, xml: &str) -> Vec<String> {
         let mut actions = Vec::new();
-        self.gateway.stanza(self.now, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        self.gateway.stanza(self.now, WALL, &Element::parse(xml).unwrap(), &mut actions).unwrap();
         lines(actions)
     }
 
@@ -114,6 +134,7 @@ impl Scene {
             call_id: call_id.into(),
             cseq,
             state,
+            display_name: Some("Juliet Capulet".into()),
             presences,
         }))
     }

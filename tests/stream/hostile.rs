@@ -4,10 +4,13 @@
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Framer;
 use xmpp_gateway::xmpp::framer::Limits;
+use xmpp_gateway::xmpp::stanza::AddressError;
+use xmpp_gateway::xmpp::stanza::Addresses;
 
 use crate::HEADER;
 use crate::read;
 use crate::read_open;
+use crate::read_pieces;
 
 #[track_caller]
 fn refused_in_a_stream(fault: Fault, inputs: &[&str]) {
@@ -179,6 +182,55 @@ fn a_header_that_is_too_long_is_refused() {
     }
     let attributes: String = (0..65).map(|number| format!(" a{number}=''")).collect();
     assert_eq!(read(HEADER.replace(" from=", &format!("{attributes} from="))).fault, Some(Fault::Attributes));
+}
+
+#[test]
+fn a_mebibyte_takes_away_one_stanza_and_nothing_else() {
+    let long = "b".repeat(1024 * 1024);
+    for (head, tail) in [("<body>", "</body>"), ("<body><![CDATA[", "]]></body>"), ("<x a='", "'/>"), ("", "")] {
+        let message = format!("<message from='a@b' to='c@d' id='1'>{head}{long}{tail}</message>");
+        let input = format!("{HEADER}{message}<presence/>").into_bytes();
+        let outcome = read_pieces(Limits::default(), [&input[..]]);
+        // Byte by byte this would take a while.
+        assert_eq!(read_pieces(Limits::default(), input.chunks(1448)), outcome);
+        assert_eq!(outcome.fault, None, "{head}");
+        assert_eq!(outcome.refused()[0].fault, Fault::Bytes);
+        assert_eq!(outcome.refused()[0].stanza.as_ref().unwrap().attribute("id"), Some("1"));
+        assert!(outcome.stanzas()[0].is("presence", "jabber:client"));
+    }
+}
+
+#[test]
+fn ten_thousand_levels_take_away_one_stanza_and_nothing_else() {
+    let deep = ["<x>".repeat(10_000), "</x>".repeat(10_000)].concat();
+    let outcome = read_open(format!("<message id='1'>{deep}</message><presence/>"));
+    assert_eq!((outcome.fault, outcome.refused()[0].fault), (None, Fault::Depth));
+    assert!(outcome.stanzas()[0].is("presence", "jabber:client"));
+}
+
+#[test]
+fn the_longest_addresses_are_read_and_longer_ones_are_no_addresses() {
+    let part = "a".repeat(1023);
+    let of = |labels| format!("{part}@{}/{part}", vec!["d".repeat(62); labels].join("."));
+    // RFC 7622 §3.2 lets a domain have 1023 octets, and asks for a name that DNS can have: that ends at 253.
+    let (longest, beyond) = (of(4), of(16));
+    let addresses = |from: &str, to: &str| Addresses::of(read_open(format!("<iq from='{from}' to='{to}'/>")).stanzas()[0]);
+    assert_eq!(addresses(&longest, &longest).map(|read| read.from.to_string()), Ok(longest.clone()));
+    assert_eq!(addresses(&beyond, "c@d"), Err(AddressError::From));
+    assert_eq!(addresses(&format!("a{longest}"), "c@d"), Err(AddressError::From));
+    assert_eq!(addresses("a@b", &format!("{longest}a")), Err(AddressError::To));
+}
+
+/// XML 1.0 §3.3.3: written as they are they become spaces; written as references they stay, and make no address.
+#[test]
+fn line_ends_make_no_address() {
+    let addresses = |from: &str| Addresses::of(read_open(format!("<iq from='{from}' to='c@d'/>")).stanzas()[0]);
+    for evil in
+        ["a&#13;&#10;@b", "a@b&#13;&#10;", "a@b/c&#13;&#10;X-Evil: 1", "a@b/&#133;", "a@b/&#8232;", "a@b/&#x7f;", "a\r\nb@c"]
+    {
+        assert_eq!(addresses(evil), Err(AddressError::From), "{evil}");
+    }
+    assert_eq!(addresses("a@b/c\r\nd").unwrap().from.as_str(), "a@b/c d");
 }
 
 /// One namespace name is shared by all elements under it: were it copied, this stanza would take a gigabyte.

@@ -7,6 +7,8 @@ mod component;
 mod framer;
 mod hostile;
 mod refused;
+#[path = "../seeds/mod.rs"]
+mod seeds;
 mod splits;
 
 use xmpp_gateway::xmpp::element::Element;
@@ -68,6 +70,10 @@ fn read_pieces<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -
 
 /// Reads the input in every split that is worth it; all must tell the same.
 fn read_within(limits: Limits, input: &[u8]) -> Outcome {
+    seeds::keep("framer", input);
+    if let Some(stanzas) = input.strip_prefix(HEADER.as_bytes()) {
+        seeds::keep("stanza", stanzas);
+    }
     let whole = read_pieces(limits, [input]);
     assert_eq!(read_pieces(limits, input.chunks(1)), whole, "byte by byte");
     if input.len() < 2000 {

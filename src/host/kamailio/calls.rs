@@ -11,7 +11,7 @@ use super::callbacks;
 use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
-use crate::host::identifiers::Identifiers;
+use crate::host::lanes::Jobs;
 use crate::host::origin::HostMemory;
 use crate::host::origin::Kept;
 use crate::process::host::HostError;
@@ -25,12 +25,42 @@ const NO_SUCH_PUBLICATION: c_int = -10;
 
 const METHOD: &[u8] = b"MESSAGE";
 
+/// Async workers send MESSAGEs, where the server has some (core parameter `async_workers`).
+impl Jobs for Gateway {
+    fn send(&self, message: &Message) {
+        if let Err(error) = self::message(self, message) {
+            self.worker.message_refused(message, error);
+        }
+    }
+
+    fn make(&self, lane: usize) -> bool {
+        // SAFETY: [H1] any size is allowed.
+        let task = unsafe { sys::xmpp_gateway_shm_malloc(size_of::<sys::async_task_t>()) };
+        let Some(place) = ptr::NonNull::new(task.cast::<sys::async_task_t>()) else { return false };
+        // SAFETY: [H5] a fresh block of that size. The parameter is a number, no address.
+        unsafe { place.write(sys::async_task_t { exec: Some(callbacks::send_lane), param: ptr::without_provenance_mut(lane) }) };
+        // SAFETY: [H5] the worker that does the task gives it back.
+        let made = unsafe { sys::async_task_push(place.as_ptr()) } >= 0;
+        if !made {
+            // SAFETY: [H5] nobody took it.
+            unsafe { sys::xmpp_gateway_shm_free(task) };
+        }
+        made
+    }
+}
+
+/// Whether there is somebody who does tasks.
+pub(super) fn has_async_workers() -> bool {
+    // SAFETY: [H1] reads the settings of the core.
+    unsafe { sys::async_task_workers_active() != 0 }
+}
+
 /// Sends a MESSAGE. Its origin travels in shared memory and comes back in [`callbacks::message_completed`].
 ///
 /// tm's function for requests outside dialogs makes a dialog for each, of five blocks of shared memory, for as long as it runs. The
 /// one for requests within dialogs takes a dialog of our own, and with it a Call-ID of our choice: it costs half as much.
-pub(super) fn message(gateway: &Gateway, identifiers: &mut Identifiers, message: &Message) -> Result<(), HostError> {
-    let (unique, cseq) = identifiers.next();
+pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
+    let unique = format!("{:016x}", message.unique);
     let mut method = host_text(METHOD);
     let mut headers = host_text(message.headers.as_bytes());
     let mut body = host_text(&message.body);
@@ -38,9 +68,8 @@ pub(super) fn message(gateway: &Gateway, identifiers: &mut Identifiers, message:
     // SAFETY: the structure holds pointers, texts and numbers, for which all zeros is a value.
     let mut dialog: sys::dlg_t = unsafe { mem::zeroed() };
     dialog.state = sys::DLG_CONFIRMED;
-    dialog.id.call_id = host_text(message.call_id.as_deref().unwrap_or(unique).as_bytes());
+    dialog.id.call_id = host_text(message.call_id.as_deref().unwrap_or(&unique).as_bytes());
     dialog.id.loc_tag = host_text(unique.as_bytes());
-    dialog.loc_seq.value = cseq;
     dialog.loc_seq.is_set = 1;
     dialog.loc_uri = host_text(message.from.as_bytes());
     dialog.rem_uri = host_text(message.to.as_bytes());

@@ -14,6 +14,7 @@ use super::callbacks;
 use super::log::MODULE;
 use super::sys;
 use crate::config::Parameters;
+use crate::config::Secret;
 
 /// A table that the host may read, and write, for as long as the process lives.
 #[repr(transparent)]
@@ -118,6 +119,8 @@ struct Parameter {
 enum Set {
     Text(fn(&mut Parameters, String)),
     Number(fn(&mut Parameters, i64)),
+    /// Text that no log line shows, not even where it is wrong.
+    Secret(fn(&mut Parameters, Secret)),
 }
 
 /// What a `modparam` line holds.
@@ -126,17 +129,18 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-const NAMES: usize = 17;
+const NAMES: usize = 22;
 
 const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
     Parameter { name: c"xmpp_domain", set: Set::Text(|all, value| all.xmpp_domain = Some(value)) },
     Parameter { name: c"xmpp_host", set: Set::Text(|all, value| all.xmpp_host = Some(value)) },
     Parameter { name: c"xmpp_port", set: Set::Number(|all, value| all.xmpp_port = Some(value)) },
-    Parameter { name: c"xmpp_password", set: Set::Text(|all, value| all.xmpp_password = Some(value)) },
+    Parameter { name: c"xmpp_password", set: Set::Secret(|all, value| all.xmpp_password = Some(value)) },
+    Parameter { name: c"xmpp_password_file", set: Set::Text(|all, value| all.xmpp_password_file = Some(value)) },
     Parameter { name: c"xmpp_tls", set: Set::Text(|all, value| all.xmpp_tls = Some(value)) },
     Parameter { name: c"xmpp_tls_ca", set: Set::Text(|all, value| all.xmpp_tls_ca = Some(value)) },
-    Parameter { name: c"xmpp_component", set: Set::Text(|all, value| all.xmpp_component.push(value)) },
+    Parameter { name: c"xmpp_component", set: Set::Secret(|all, value| all.xmpp_component.push(value)) },
     Parameter { name: c"ping_interval", set: Set::Number(|all, value| all.ping_interval = Some(value)) },
     Parameter { name: c"ping_timeout", set: Set::Number(|all, value| all.ping_timeout = Some(value)) },
     Parameter { name: c"gateway_domain", set: Set::Text(|all, value| all.gateway_domain = Some(value)) },
@@ -146,6 +150,10 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"outbound_proxy", set: Set::Text(|all, value| all.outbound_proxy = Some(value)) },
     Parameter { name: c"server_address", set: Set::Text(|all, value| all.server_address = Some(value)) },
     Parameter { name: c"presence_server", set: Set::Text(|all, value| all.presence_server = Some(value)) },
+    Parameter { name: c"allow_domain", set: Set::Text(|all, value| all.allow_domain.push(value)) },
+    Parameter { name: c"deny_domain", set: Set::Text(|all, value| all.deny_domain.push(value)) },
+    Parameter { name: c"rate_limit", set: Set::Number(|all, value| all.rate_limit = Some(value)) },
+    Parameter { name: c"rate_limit_domain", set: Set::Number(|all, value| all.rate_limit_domain = Some(value)) },
 ];
 
 /// Each parameter twice, for both types that a script can write: the wrong one is refused with a sentence of ours.
@@ -167,6 +175,11 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
     parameter::<14>(),
     parameter::<15>(),
     parameter::<16>(),
+    parameter::<17>(),
+    parameter::<18>(),
+    parameter::<19>(),
+    parameter::<20>(),
+    parameter::<21>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 
@@ -201,6 +214,14 @@ pub(super) fn set(index: usize, given: &Given<'_>) -> Result<(), String> {
             set(all, value.to_owned());
         }
         (Set::Number(set), Given::Number(value)) => set(all, *value),
+        (Set::Secret(set), given) => {
+            let text = match given {
+                Given::Text(value) => std::str::from_utf8(value).ok(),
+                Given::Number(_) => None,
+            };
+            let text = text.ok_or_else(|| format!("parameter {name} is no UTF-8 text in quotes; it takes text in quotes"))?;
+            set(all, text.into());
+        }
         (Set::Text(_), Given::Number(value)) => {
             return Err(format!("parameter {name} is the number {value}; it takes text in quotes"));
         }

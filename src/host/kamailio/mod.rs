@@ -28,6 +28,7 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
 use crate::host::pending::Pending;
 use crate::link;
@@ -42,6 +43,8 @@ struct Gateway {
     binds: Binds,
     /// The last NOTIFY comes when pua has forgotten the dialog.
     pending: Pending,
+    /// To the async workers, who send MESSAGEs.
+    lanes: Lanes,
     /// Of the MESSAGEs under way.
     origins: Origins,
 }
@@ -103,10 +106,11 @@ fn start() -> Result<(), StartError> {
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
     let worker = Worker::new(&config, sender);
     let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
+    let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     process::announce().map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
-    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, origins });
+    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, lanes, origins });
     Ok(())
 }
 

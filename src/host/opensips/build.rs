@@ -46,7 +46,7 @@ const TYPES: [&str; 18] = [
     "subs_t",
     "sr_core_states",
 ];
-const FUNCTIONS: [&str; 4] = ["parse_from_header", "ipc_handle_job", "sr_get_core_status", "host_.*"];
+const FUNCTIONS: [&str; 5] = ["parse_from_header", "ipc_dispatch_rpc", "ipc_handle_job", "sr_get_core_status", "host_.*"];
 const VALUES: [&str; 20] = [
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",

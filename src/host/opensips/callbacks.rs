@@ -98,6 +98,16 @@ pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
     })
 }
 
+/// A job that [`calls`] made: MESSAGEs wait in a lane. In any worker.
+pub(super) unsafe extern "C" fn send_lane(_: c_int, lane: *mut c_void) {
+    guard::answer((), || {
+        if let Some(module) = MODULE.get() {
+            // SAFETY: [H1] the host does each job once.
+            unsafe { module.lanes.do_job(lane.addr(), module) };
+        }
+    });
+}
+
 /// The final reply to a MESSAGE of ours: in any worker or, where none came, in a timer process.
 pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, completed: *mut sys::tmcb_params) {
     guard::answer((), || {

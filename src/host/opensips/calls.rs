@@ -12,7 +12,7 @@ use super::Module;
 use super::callbacks;
 use super::msg;
 use super::sys;
-use crate::host::identifiers::Identifiers;
+use crate::host::lanes::Jobs;
 use crate::host::origin::HostMemory;
 use crate::process::host::HostError;
 use crate::sip::Event;
@@ -49,21 +49,34 @@ pub(super) fn hear_subscribe_replies(pua: &sys::pua_api_t) -> Option<()> {
     (unsafe { register(types, Some(callbacks::subscribe_completed), ptr::null_mut()) } >= 0).then_some(())
 }
 
+/// The workers send MESSAGEs: OpenSIPS has a pipe that all of them take jobs from.
+impl Jobs for Module {
+    fn send(&self, message: &Message) {
+        if let Err(error) = self::message(self, message) {
+            self.worker.message_refused(message, error);
+        }
+    }
+
+    fn make(&self, lane: usize) -> bool {
+        // SAFETY: [H1] the parameter is a number, no address.
+        unsafe { sys::ipc_dispatch_rpc(Some(callbacks::send_lane), ptr::without_provenance_mut(lane)) >= 0 }
+    }
+}
+
 /// Sends a MESSAGE.
 ///
 /// tm's function for requests outside dialogs makes a dialog for each, of five blocks of shared memory, for as long as it runs. The
 /// one for requests within dialogs takes a dialog of our own, and with it a Call-ID of our choice: it costs half as much.
-pub(super) fn message(module: &Module, identifiers: &mut Identifiers, message: &Message) -> Result<(), HostError> {
+fn message(module: &Module, message: &Message) -> Result<(), HostError> {
     let request = module.tm.t_request_within.ok_or(HostError::Missing("tm"))?;
-    let (unique, cseq) = identifiers.next();
+    let unique = format!("{:016x}", message.unique);
     let (mut method, mut headers, mut body) = (string("MESSAGE"), string(&message.headers), bytes(&message.body));
     // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
     let mut dialog: sys::dlg_t = unsafe { zeroed() };
     // Only so does tm take it; it is never answered to, so no state follows.
     dialog.state = sys::DLG_CONFIRMED;
-    dialog.id.call_id = string(message.call_id.as_deref().unwrap_or(unique));
-    dialog.id.loc_tag = string(unique);
-    dialog.loc_seq.value = cseq;
+    dialog.id.call_id = string(message.call_id.as_deref().unwrap_or(&unique));
+    dialog.id.loc_tag = string(&unique);
     dialog.loc_seq.is_set = 1;
     dialog.loc_uri = string(&message.from);
     dialog.rem_uri = string(&message.to);

@@ -104,6 +104,11 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<14>(),
     parameter::<15>(),
     parameter::<16>(),
+    parameter::<17>(),
+    parameter::<18>(),
+    parameter::<19>(),
+    parameter::<20>(),
+    parameter::<21>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

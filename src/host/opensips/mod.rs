@@ -29,6 +29,7 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
 use crate::host::pending::Pending;
 use crate::link;
@@ -45,6 +46,8 @@ struct Module {
     pua: sys::pua_api_t,
     /// Its NOTIFYs may come before pua has read the 2xx.
     pending: Pending,
+    /// To the workers, who send MESSAGEs.
+    lanes: Lanes,
     /// Of the MESSAGEs under way.
     origins: Origins,
     /// Where this server serves presence itself.
@@ -93,9 +96,10 @@ fn start() -> Result<(), StartError> {
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
     let pending = pending().ok_or(StartError::Memory)?;
+    let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     let presence = Presence::bind();
-    MODULE.set(Module { config, worker, receiver, tm, pua, pending, origins, presence }).map_err(|_| StartError::Twice)
+    MODULE.set(Module { config, worker, receiver, tm, pua, pending, lanes, origins, presence }).map_err(|_| StartError::Twice)
 }
 
 /// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.

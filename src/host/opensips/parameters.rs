@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use crate::config::Parameters;
+use crate::config::Secret;
 use crate::host::guard;
 use crate::host::opensips::log;
 use crate::host::opensips::sys;
@@ -27,10 +28,12 @@ pub(super) struct Parameter {
 enum Set {
     Text(fn(&mut Parameters, String)),
     Number(fn(&mut Parameters, i64)),
+    /// Text that no log line shows, not even where it is wrong.
+    Secret(fn(&mut Parameters, Secret)),
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 17;
+pub(super) const COUNT: usize = 22;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -38,10 +41,11 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"xmpp_domain", |parameters, value| parameters.xmpp_domain = Some(value)),
     text(c"xmpp_host", |parameters, value| parameters.xmpp_host = Some(value)),
     number(c"xmpp_port", |parameters, value| parameters.xmpp_port = Some(value)),
-    text(c"xmpp_password", |parameters, value| parameters.xmpp_password = Some(value)),
+    secret(c"xmpp_password", |parameters, value| parameters.xmpp_password = Some(value)),
+    text(c"xmpp_password_file", |parameters, value| parameters.xmpp_password_file = Some(value)),
     text(c"xmpp_tls", |parameters, value| parameters.xmpp_tls = Some(value)),
     text(c"xmpp_tls_ca", |parameters, value| parameters.xmpp_tls_ca = Some(value)),
-    text(c"xmpp_component", |parameters, value| parameters.xmpp_component.push(value)),
+    secret(c"xmpp_component", |parameters, value| parameters.xmpp_component.push(value)),
     number(c"ping_interval", |parameters, value| parameters.ping_interval = Some(value)),
     number(c"ping_timeout", |parameters, value| parameters.ping_timeout = Some(value)),
     text(c"gateway_domain", |parameters, value| parameters.gateway_domain = Some(value)),
@@ -51,6 +55,10 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"outbound_proxy", |parameters, value| parameters.outbound_proxy = Some(value)),
     text(c"server_address", |parameters, value| parameters.server_address = Some(value)),
     text(c"presence_server", |parameters, value| parameters.presence_server = Some(value)),
+    text(c"allow_domain", |parameters, value| parameters.allow_domain.push(value)),
+    text(c"deny_domain", |parameters, value| parameters.deny_domain.push(value)),
+    number(c"rate_limit", |parameters, value| parameters.rate_limit = Some(value)),
+    number(c"rate_limit_domain", |parameters, value| parameters.rate_limit_domain = Some(value)),
 ];
 
 /// What the parser has delivered so far. The parser runs alone, before any fork.
@@ -74,6 +82,11 @@ pub(super) unsafe extern "C" fn set<const INDEX: usize>(kind: sys::modparam_t, v
             Err(Refusal::Type { held, takes }) => {
                 ::log::error!("parameter {name} is {held}; it takes {takes}");
                 -1
+            }
+            // After -1 the parser would log the whole line: mod_init refuses the secret that is empty now.
+            Err(Refusal::Secret) => {
+                ::log::error!("parameter {name} is no UTF-8 text in quotes; it takes a string in quotes");
+                0
             }
             Err(Refusal::Encoding) => {
                 ::log::error!("parameter {name} is not UTF-8; it takes UTF-8 text");
@@ -107,6 +120,7 @@ impl Value<'_> {
 enum Refusal {
     Type { held: String, takes: &'static str },
     Encoding,
+    Secret,
 }
 
 fn take(parameter: &Parameter, value: Value<'_>) -> Result<(), Refusal> {
@@ -115,6 +129,14 @@ fn take(parameter: &Parameter, value: Value<'_>) -> Result<(), Refusal> {
     match (&parameter.set, value) {
         (Set::Text(set), Value::Text(value)) => set(parameters, value.to_str().map_err(|_| Refusal::Encoding)?.to_owned()),
         (Set::Number(set), Value::Number(value)) => set(parameters, value),
+        (Set::Secret(set), value) => {
+            let text = match value {
+                Value::Text(value) => value.to_str().ok(),
+                Value::Number(_) => None,
+            };
+            set(parameters, text.unwrap_or_default().into());
+            text.ok_or(Refusal::Secret)?;
+        }
         (Set::Text(_), Value::Number(value)) => {
             return Err(Refusal::Type { held: format!("the number {value}"), takes: "a string in quotes" });
         }
@@ -127,6 +149,10 @@ fn take(parameter: &Parameter, value: Value<'_>) -> Result<(), Refusal> {
 
 const fn text(name: &'static CStr, set: fn(&mut Parameters, String)) -> Parameter {
     Parameter { name, set: Set::Text(set) }
+}
+
+const fn secret(name: &'static CStr, set: fn(&mut Parameters, Secret)) -> Parameter {
+    Parameter { name, set: Set::Secret(set) }
 }
 
 const fn number(name: &'static CStr, set: fn(&mut Parameters, i64)) -> Parameter {

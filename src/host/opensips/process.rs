@@ -8,7 +8,7 @@ use super::Module;
 use super::calls;
 use super::sys;
 use crate::host;
-use crate::host::identifiers::Identifiers;
+use crate::host::lanes::Full;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
@@ -19,7 +19,7 @@ use crate::sip::Subscribe;
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, identifiers: Identifiers::new() };
+    let mut host = OpenSips { module, pushed: 0 };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {
         while readable(wake_descriptor(), FAREWELL) {
@@ -31,14 +31,27 @@ pub(super) fn run(module: &Module) {
 /// How long the host may take to ask us to exit, once it has told us that it terminates.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// MESSAGEs after which the workers are told, before the round of work ends.
+const TOGETHER: u32 = 16;
+
 struct OpenSips<'a> {
     module: &'a Module,
-    identifiers: Identifiers,
+    /// MESSAGEs of this round of work.
+    pushed: u32,
 }
 
 impl Host for OpenSips<'_> {
     fn message(&mut self, message: &Message) -> Result<(), HostError> {
-        calls::message(self.module, &mut self.identifiers, message)
+        self.module.lanes.push(message).map_err(|Full| HostError::Busy)?;
+        self.pushed = self.pushed.wrapping_add(1);
+        if self.pushed.is_multiple_of(TOGETHER) {
+            self.module.lanes.offer(self.module);
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.module.lanes.have_room()
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
@@ -77,8 +90,13 @@ impl Host for OpenSips<'_> {
         Flow::Continue
     }
 
-    /// OpenSIPS needs nothing: its settings and its clock are in shared memory.
-    fn tick(&mut self) {}
+    /// OpenSIPS itself needs nothing: its settings and its clock are in shared memory.
+    fn tick(&mut self) {
+        if self.pushed != 0 {
+            self.pushed = 0;
+            self.module.lanes.offer(self.module);
+        }
+    }
 }
 
 fn wake_descriptor() -> RawFd {

@@ -9,6 +9,7 @@ use super::Basic;
 use super::Contact;
 use super::Document;
 use super::Extended;
+use super::MAX_NAME;
 use super::MAX_NOTES;
 use super::MAX_TUPLES;
 use super::Note;
@@ -37,6 +38,7 @@ impl Document {
                     while let Some(child) = body.child()? {
                         match (child.ns, child.name()) {
                             (Ns::Rpid, "activities") => activities(&mut body, &mut document.activities)?,
+                            (Ns::Cipid, "display-name") => document.display_name = display_name(&body.text()?),
                             (Ns::DataModel, "note") => note(&child, &mut body, &mut person_notes)?,
                             _ => body.skip()?,
                         }
@@ -47,6 +49,9 @@ impl Document {
             }
         }
         document.notes.append(&mut person_notes);
+        if document.display_name.is_none() {
+            document.display_name = document.tuples.iter().find_map(|tuple| tuple.display_name.clone());
+        }
         Ok(document)
     }
 }
@@ -64,6 +69,7 @@ impl Tuple {
                 (Ns::Pidf, "note") => note(&child, body, &mut tuple.notes)?,
                 (Ns::Pidf, "timestamp") => tuple.timestamp = Some(body.text()?.trim().to_owned()),
                 (Ns::Rpid, "activities") => activities(body, &mut tuple.activities)?,
+                (Ns::Cipid, "display-name") => tuple.display_name = display_name(&body.text()?),
                 _ => body.skip()?,
             }
         }
@@ -112,6 +118,11 @@ fn note(start: &Start<'_>, body: &mut XmlBody<'_>, into: &mut Vec<Note>) -> Resu
         into.push(Note { language, text });
     }
     Ok(())
+}
+
+fn display_name(text: &str) -> Option<String> {
+    let name = text.trim();
+    (!name.is_empty() && name.len() <= MAX_NAME).then(|| name.to_owned())
 }
 
 fn basic(text: &str) -> Option<Basic> {

@@ -9,7 +9,7 @@ use super::*;
 const EXAMPLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <!-- two devices -->
 <p:presence xmlns:p="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model"
-    xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" entity="pres:juliet@example.com">
+    xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" xmlns:c="urn:ietf:params:xml:ns:pidf:cipid" entity="pres:juliet@example.com">
   <p:tuple id="ID-balcony">
     <p:status><p:basic>open</p:basic><show xmlns="jabber:client">away</show><unknown xmlns="urn:x"><basic>closed</basic></unknown></p:status>
     <dm:deviceID>urn:device:1</dm:deviceID>
@@ -19,7 +19,7 @@ const EXAMPLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   </p:tuple>
   <p:tuple id="t2"><p:status><p:basic> Closed </p:basic></p:status></p:tuple>
   <p:note>on the whole</p:note>
-  <dm:person id="p1"><r:activities><r:note>x</r:note><r:on-the-phone/><r:busy/><r:levitating/></r:activities><dm:note>on me</dm:note></dm:person>
+  <dm:person id="p1"><r:activities><r:note>x</r:note><r:on-the-phone/><r:busy/><r:levitating/></r:activities><dm:note>on me</dm:note><c:display-name> Juliet Capulet </c:display-name></dm:person>
 </p:presence>
 "#;
 
@@ -45,10 +45,27 @@ fn the_example_is_read() {
         Document {
             entity: "pres:juliet@example.com".into(),
             tuples: vec![balcony, second],
+            display_name: Some("Juliet Capulet".into()),
             activities: vec![Activity::OnThePhone, Activity::Busy],
             notes: vec![note(None, "on the whole"), note(None, "on me")],
         }
     );
+}
+
+#[test]
+fn a_person_without_name_is_called_as_its_device_says() {
+    let named = |person: &str, tuple: &str| {
+        let cipid = "xmlns:c='urn:ietf:params:xml:ns:pidf:cipid'";
+        let person = format!("<p:person xmlns:p='urn:ietf:params:xml:ns:pidf:data-model'>{person}</p:person>");
+        let tuples = format!("<tuple id='a'/><tuple id='b'>{tuple}</tuple>");
+        let body = format!("<presence xmlns='urn:ietf:params:xml:ns:pidf' {cipid}>{tuples}{person}</presence>");
+        Document::parse(body.as_bytes()).unwrap().display_name
+    };
+    let element = |name: &str| format!("<c:display-name>{name}</c:display-name>");
+    assert_eq!(named(&element("Juliet"), &element("phone")).as_deref(), Some("Juliet"));
+    assert_eq!(named("", &element("phone")).as_deref(), Some("phone"));
+    assert_eq!(named(&element(" "), ""), None);
+    assert_eq!(named(&element(&"n".repeat(MAX_NAME + 1)), ""), None);
 }
 
 #[test]
@@ -163,7 +180,8 @@ fn tuples() -> impl Strategy<Value = Tuple> {
 proptest! {
     #[test]
     fn what_is_written_is_read(tuples in proptest::collection::vec(tuples(), 0..4), notes in notes()) {
-        let document = Document { entity: "sip:x'y@z".into(), tuples, activities: vec![Activity::Away, Activity::Tv], notes };
+        let activities = vec![Activity::Away, Activity::Tv];
+        let document = Document { entity: "sip:x'y@z".into(), tuples, display_name: None, activities, notes };
         prop_assert_eq!(Document::parse(document.to_xml().as_bytes()), Ok(document));
     }
 

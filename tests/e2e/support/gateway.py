@@ -90,8 +90,8 @@ class Gateway:
         """The JID of a new account."""
         return self.server.register(f"{name}{next(NUMBERS)}", PASSWORD)
 
-    def login(self, jid, resource="desk", accept="subscribed", presence=True):
-        client = XmppClient(jid, PASSWORD, self.server.port, resource, accept)
+    def login(self, jid, resource="desk", accept="subscribed", presence=True, plugins=()):
+        client = XmppClient(jid, PASSWORD, self.server.port, resource, accept, plugins)
         self.users.append(client)
         client.wait_online()
         if presence:

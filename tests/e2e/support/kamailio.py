@@ -9,6 +9,7 @@ import sqlite3
 import time
 
 from . import example
+from . import sanitizer
 from .process import Process
 from .process import free_port
 from .process import wait_until
@@ -84,7 +85,7 @@ class Kamailio:
                    "-P", os.path.join(self.folder, "pid")]
         if self.lua:
             command += ["-A", "WITH_LUA"]
-        self.process = Process(NAME, self.folder, command, self.environment)
+        self.process = Process(NAME, self.folder, command, {**sanitizer.environment(), **(self.environment or {})})
         if ready:
             from .sip import answers_options
             self.process.wait_ready(lambda: answers_options(self.port))

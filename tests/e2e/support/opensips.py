@@ -6,6 +6,7 @@ import re
 import sqlite3
 
 from . import example
+from . import sanitizer
 from .kamailio import datagram_rpc
 from .kamailio import presence_rules
 from .process import Process
@@ -129,7 +130,7 @@ class OpenSips:
         return [os.path.join(self.tree, "opensips"), *options, "-f", self.config, "-m", "256", "-M", "16", "-w", self.folder]
 
     def start(self, ready=True):
-        self.process = Process(NAME, self.folder, self._command("-F"), self.environment)
+        self.process = Process(NAME, self.folder, self._command("-F"), {**sanitizer.environment(), **(self.environment or {})})
         if ready:
             from .sip import answers_options
             self.process.wait_ready(lambda: answers_options(self.port))

@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 import uuid
+from xml.sax.saxutils import escape
 
 from .process import free_port
 from .process import wait_until
@@ -83,7 +84,7 @@ class Subscription:
 
 class SipAgent:
     """sip:user@domain at a UDP port of its own, with `proxy_port` on loopback as its proxy. What comes in is kept in
-    `received`; requests are answered with `answers[method]` (200 by default, None: no answer)."""
+    `received`, and in `unreadable` if it is no SIP; requests are answered with `answers[method]` (200 by default, None: no answer)."""
 
     def __init__(self, user, domain, proxy_port):
         self.user = user
@@ -93,6 +94,7 @@ class SipAgent:
         self.port = free_port()
         self.answers = {}
         self.received = []
+        self.unreadable = []
         self.etag = None
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", self.port))
@@ -115,7 +117,11 @@ class SipAgent:
                 return
             if not datagram.strip(b"\r\n\0 "):
                 continue
-            message = Sip(datagram, source)
+            try:
+                message = Sip(datagram, source)
+            except (IndexError, ValueError):
+                self.unreadable.append(datagram)
+                continue
             seen = [m for m in self.received if not m.is_response and m.raw == datagram]
             if not message.is_response:
                 self._answer(message)
@@ -223,12 +229,15 @@ def answers_options(port, timeout=0.25):
             return False
 
 
-def pidf(entity, basic="open", note=None, show=None, activity=None, tuple_id="ID-desk", priority=None):
+def pidf(entity, basic="open", note=None, show=None, activity=None, tuple_id="ID-desk", priority=None,
+         name=None):
     """A PIDF (RFC 3863) with what is asked for."""
-    person = ""
-    if activity:
+    person = f"<r:activities><r:{activity}/></r:activities>" if activity else ""
+    if name:
+        person += f'<c:display-name xmlns:c="urn:ietf:params:xml:ns:pidf:cipid">{escape(name)}</c:display-name>'
+    if person:
         person = (f'<dm:person xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" id="p1">'
-                  f"<r:activities><r:{activity}/></r:activities></dm:person>")
+                  f"{person}</dm:person>")
     status = f"<basic>{basic}</basic>" + (f'<show xmlns="jabber:client">{show}</show>' if show else "")
     contact = f'<contact priority="{priority}">{entity}</contact>' if priority else ""
     return (f'<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="{entity}">'

@@ -17,13 +17,15 @@ CLIENT = "{jabber:client}"
 
 class XmppClient:
     """Logs in as `jid`. `accept`: what a subscription request gets: "subscribed", "unsubscribed", or None for no answer.
-    `observer`, if set, is called with each stanza and whether it is sent, at that moment."""
+    `observer`, if set, is called with each stanza and whether it is sent, at that moment. `plugins` are names of slixmpp's, by
+    XEP."""
 
-    def __init__(self, jid, password, port, resource="desk", accept=None):
+    def __init__(self, jid, password, port, resource="desk", accept=None, plugins=()):
         self.bare = jid
         self.jid = f"{jid}/{resource}"
         self.port = port
         self.accept = accept
+        self.plugins = plugins
         self.received = []
         self.sent = []
         self.observer = None
@@ -47,6 +49,8 @@ class XmppClient:
         client.add_event_handler("failed_auth", self._failed)
         client.add_event_handler("disconnected", lambda reason: self.closed.set())
         client.add_filter("in", self._keep)
+        for plugin in self.plugins:
+            client.register_plugin(plugin)
         client["feature_mechanisms"].unencrypted_plain = True
         client["feature_mechanisms"].unencrypted_scram = True
         client.connect(("127.0.0.1", self.port), disable_starttls=True, force_starttls=False, use_ssl=False)
@@ -74,6 +78,12 @@ class XmppClient:
         if self.failure:
             raise AssertionError(f"{self.jid}: {self.failure}")
         return self
+
+    def ask(self, question, timeout=10.0):
+        """What the coroutine `question(client)` of slixmpp's own functions gives: it runs in the client's loop."""
+        async def asked():
+            return await question(self.client)
+        return asyncio.run_coroutine_threadsafe(asked(), self.loop).result(timeout)
 
     def raw(self, text):
         """Sends this text as it is."""
