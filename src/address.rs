@@ -29,6 +29,7 @@ use jid::NodeRef;
 use jid::ResourcePart;
 
 pub(crate) use self::escape::percent_decode;
+pub(crate) use self::escape::percent_encode_iri_part;
 pub use self::peers::Domains;
 pub use self::peers::PeerDomains;
 pub use self::scheme::DomainPair;

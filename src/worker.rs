@@ -10,6 +10,7 @@ use crate::gateway::action::Authorization;
 use crate::gateway::entity::Entity;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
+use crate::gateway::event::SubscribeReply;
 use crate::link::SendError;
 use crate::link::Sender;
 use crate::link::datagram;
@@ -21,11 +22,14 @@ use crate::sip::pidf;
 use crate::sip::winfo;
 use crate::translate;
 use crate::translate::failure;
+use crate::translate::failure::Named;
+use crate::translate::failure::Refusal;
 use crate::translate::message;
 use crate::translate::message::StanzaType;
 use crate::translate::presence;
 use crate::translate::watchers;
 use crate::xmpp::stanza;
+use crate::xmpp::stanza_error::StanzaError;
 
 /// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
 const WINFO_EXPIRES: u32 = 3600;
@@ -35,7 +39,9 @@ const WINFO_EXPIRES: u32 = 3600;
 pub enum ScriptResult {
     /// Done: 1.
     Done,
-    /// The request cannot be translated, or a host function failed: -1. The cause is in the log.
+    /// The request cannot be translated: -1. The cause is in the log, and what to reply is in it.
+    Refused(Refusal),
+    /// A function of the host or of ours failed: -1. The cause is in the log.
     Failed,
     /// The XMPP server is not connected: -2. Nothing was sent.
     XmppDown,
@@ -43,6 +49,20 @@ pub enum ScriptResult {
     Busy,
     /// A NOTIFY of no subscription of ours: -4. The notifier is to be told (481, RFC 6665 §4.1.3), and nobody else.
     UnknownDialog,
+}
+
+impl ScriptResult {
+    /// What the script can reply; `None` where nothing is wrong.
+    pub fn refusal(self) -> Option<Refusal> {
+        Some(match self {
+            Self::Done => return None,
+            Self::Refused(refusal) => refusal,
+            Self::Failed => Refusal::BROKEN,
+            Self::XmppDown => Refusal::XMPP_DOWN,
+            Self::Busy => Refusal::BUSY,
+            Self::UnknownDialog => Refusal::UNKNOWN_DIALOG,
+        })
+    }
 }
 
 /// The worker's side of the gateway: made in mod_init, before the host forks, and never changed after it.
@@ -73,7 +93,7 @@ impl Worker {
             Ok(stanza) => self.send_stanza(&stanza),
             Err(error) => {
                 log::warn!("MESSAGE {} is not sent to XMPP: {error}", shown(&request.call_id));
-                ScriptResult::Failed
+                ScriptResult::Refused(Refusal::of_message(error))
             }
         }
     }
@@ -96,7 +116,7 @@ impl Worker {
             }
             Err(error) => {
                 log::warn!("NOTIFY {} is not sent to XMPP: {error}", shown(&request.call_id));
-                ScriptResult::Failed
+                ScriptResult::Refused(error.refusal(request))
             }
         }
     }
@@ -109,26 +129,23 @@ impl Worker {
     }
 
     /// `pua_xmpp_req_winfo(request_uri, expires)`: the subscription that tells who watches an XMPP user; the host's pua sends it.
-    /// From now on the gateway answers for who may see this user. `None`: the log says why.
-    pub fn winfo_subscription(&self, request_uri: &[u8], expires: &[u8]) -> Option<sip::Subscribe> {
-        let jid = match self.addresses.xmpp_user_to_jid(request_uri) {
-            Ok(jid) => jid.into_bare(),
-            Err(error) => {
-                log::warn!("no watchers of {}: {error}", shown(request_uri));
-                return None;
-            }
+    /// From now on the gateway answers for who may see this user. What else it gives is the result: the log says why.
+    pub fn winfo_subscription(&self, request_uri: &[u8], expires: &[u8]) -> Result<sip::Subscribe, ScriptResult> {
+        let refused = |error| {
+            log::warn!("no watchers of {}: {error}", shown(request_uri));
+            ScriptResult::Refused(Refusal::of_address(error))
         };
-        let presentity = translate::uri(self.addresses.jid_to_sip(&jid.clone().into())).ok()?;
+        let jid = self.addresses.xmpp_user_to_jid(request_uri).map_err(refused)?.into_bare();
+        let presentity = translate::uri(self.addresses.jid_to_sip(&jid.clone().into())).map_err(refused)?;
         let expires = match std::str::from_utf8(expires).map(str::trim) {
             Ok("") => WINFO_EXPIRES,
-            Ok(number) => number.parse().ok().or_else(|| {
-                log::warn!("no watchers of {presentity}: expires is \"{}\"; it takes seconds", number.escape_debug());
-                None
+            number => number.ok().and_then(|number| number.parse().ok()).ok_or_else(|| {
+                log::warn!("no watchers of {presentity}: expires is \"{}\"; it takes seconds", shown(expires));
+                ScriptResult::Failed
             })?,
-            Err(_) => return None,
         };
         self.link.shared().answer_for(jid.as_str());
-        Some(sip::Subscribe { event: sip::Event::PresenceWinfo, presentity, watcher: self.winfo_watcher.clone(), expires })
+        Ok(sip::Subscribe { event: sip::Event::PresenceWinfo, presentity, watcher: self.winfo_watcher.clone(), expires })
     }
 
     /// What became of a subscription of [`Self::winfo_subscription`].
@@ -157,11 +174,10 @@ impl Worker {
         )
     }
 
-    /// The final reply to a MESSAGE that the XMPP process sent; 408 where none came.
-    pub fn message_reply(&self, origin: &sip::Origin, status: u16, reason: &str) {
-        if let Some(error) = failure::to_xmpp(status, reason, None) {
-            let sip::Origin { from, to, id } = origin;
-            self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
+    /// The final reply to a MESSAGE that the XMPP process sent, or what stands for one where none came.
+    pub fn message_reply(&self, origin: &sip::Origin, reply: &sip::Reply) {
+        if let Some(stanza) = message::failed(origin, reply, &self.addresses, stanza::domain_of(&origin.to)) {
+            self.send_stanza(&stanza);
         }
     }
 
@@ -169,16 +185,20 @@ impl Worker {
     pub fn message_refused(&self, message: &sip::Message, error: HostError) {
         log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
         let sip::Origin { from, to, id } = &message.origin;
-        let error = error.condition().into();
+        let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
     }
 
-    /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent; 408 where none came.
-    pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], status: u16) {
+    /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent, or what stands for one where none came.
+    pub fn subscribe_reply(&self, watcher: &[u8], presentity: &[u8], reply: &sip::Reply) {
         let jid = |uri: &[u8]| self.addresses.sip_to_jid(uri).map(|jid| jid.into_bare().into_inner());
         match (jid(watcher), jid(presentity)) {
             (Ok(watcher), Ok(presentity)) => {
-                self.send_event(&Event::SubscribeReply { watcher, presentity, status });
+                let error = failure::of_reply(reply, &self.addresses);
+                let (text, address) = error.map_or((None, None), |error| (error.text, error.address));
+                let (status, retry_after) = (reply.status, reply.retry_after);
+                let reply = SubscribeReply { watcher, presentity, status, text, address, retry_after };
+                self.send_event(&Event::SubscribeReply(reply));
             }
             (Err(error), _) | (_, Err(error)) => log::error!("a reply to SUBSCRIBE names no XMPP user: {error}"),
         }
@@ -246,7 +266,7 @@ impl Worker {
             }
             Err(SendError::TooLarge) => {
                 log::warn!("a stanza of {} bytes is too large for the link", bytes.len());
-                ScriptResult::Failed
+                ScriptResult::Refused(Refusal::TOO_LARGE)
             }
             Err(SendError::Socket(errno)) => {
                 log::error!("the link to the XMPP process failed: errno {errno}");
@@ -266,6 +286,23 @@ enum NotifyError {
     Address(AddressError),
     Pidf(BodyError),
     Winfo(BodyError),
+}
+
+impl NotifyError {
+    fn refusal(&self, request: &sip::Request) -> Refusal {
+        let named = |media_type| match &request.content_type {
+            Some(content_type) if !header::is_media_type(content_type, media_type) => Named::Otherwise,
+            Some(_) | None => Named::AsSuch,
+        };
+        match self {
+            Self::Event => Refusal::EVENT,
+            Self::SubscriptionState => Refusal::SUBSCRIPTION_STATE,
+            // From and To: a NOTIFY has no user to be found, so the request itself is wrong.
+            Self::Address(_) => Refusal::MALFORMED,
+            Self::Pidf(error) => Refusal::of_pidf(*error, named("application/pidf+xml")),
+            Self::Winfo(error) => Refusal::of_winfo(*error, named("application/watcherinfo+xml")),
+        }
+    }
 }
 
 impl std::fmt::Display for NotifyError {
@@ -315,7 +352,7 @@ mod tests {
         let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
         receiver.shared().set_stream(0, StreamState::Up);
         for (domain, [sent, notified]) in [
-            ("a.evil.example", [ScriptResult::Failed, ScriptResult::UnknownDialog]),
+            ("a.evil.example", [ScriptResult::Refused(Refusal::of_address(AddressError::Denied)), ScriptResult::UnknownDialog]),
             ("evil.example", [ScriptResult::Done, ScriptResult::Done]),
         ] {
             let message = sip::Request {
@@ -334,7 +371,7 @@ mod tests {
             };
             assert_eq!(worker.notify(&notify), notified, "{domain}");
             let asked = worker.winfo_subscription(format!("sip:romeo@{domain}").as_bytes(), b"");
-            assert_eq!(asked.is_some(), sent == ScriptResult::Done, "{domain}");
+            assert_eq!(asked.is_ok(), sent == ScriptResult::Done, "{domain}");
         }
     }
 

@@ -141,7 +141,8 @@ fn translate(case: &Case<'_>) -> String {
         }),
         "status to stanza error" => each_line(case.input, |line| {
             let (status, contact) = line.split_once(' ').map_or((line, None), |(status, contact)| (status, Some(contact)));
-            let error = failure::to_xmpp(status.parse().unwrap(), "", contact);
+            let reply = sip::Reply { contact: contact.map(Into::into), ..sip::Reply::local(status.parse().ok()) };
+            let error = failure::of_reply(&reply, &case.addresses());
             error.map_or("none".into(), |error| [named(&error), error.address.unwrap_or_default()].join(" ").trim().to_owned())
         }),
         "stanza error to status" => each_line(case.input, |line| {
@@ -150,6 +151,26 @@ fn translate(case: &Case<'_>) -> String {
             let error = address.map_or(error.clone(), |address| error.clone().with_address(address));
             format!("{} {}", failure::to_sip(&error, failure::Source::Full), failure::to_sip(&error, failure::Source::Bare))
         }),
+        "reply to message error" => reply_to_message_error(case),
+        "error stanza to status" => each_line(case.input, |stanza| {
+            let stanza = Element::parse(stanza).unwrap();
+            let error = StanzaError::of(&stanza).expect("an error");
+            let full = stanza.attribute("from").is_some_and(|from| from.contains('/'));
+            let source = if full { failure::Source::Full } else { failure::Source::Bare };
+            format!("{} {}", failure::to_sip(&error, source), failure::reason_phrase(&error)).trim_end().to_owned()
+        }),
+        "stanza error to end of watching" => each_line(case.input, |line| {
+            let error = StanzaError::of(&Element::parse(line).unwrap()).expect("an error");
+            failure::end_of_watching(&error).map_or("none".into(), |reason| format!("{reason:?}").to_lowercase())
+        }),
+        "MESSAGE to refusal" => match message::to_xmpp(&request(case.input), &case.addresses(), StanzaType::Chat) {
+            Ok(stanza) => stanza,
+            Err(error) => {
+                let failure::Refusal { status, reason, header } = failure::Refusal::of_message(error);
+                assert!(header.is_empty() || header.ends_with("\r\n"), "{header:?}");
+                format!("{status} {reason}\n{}", header.trim_end())
+            }
+        },
         other => panic!("no translation is called `{other}`"),
     }
 }
@@ -195,10 +216,17 @@ fn keep_as_seed(case: &Case<'_>) {
 fn events(case: &Case<'_>) -> Vec<Event> {
     if let Ok(document) = pidf::Document::parse(case.input.as_bytes()) {
         let (watcher, presentity) = ("juliet@example.net", "romeo@sip.example.com");
-        let presences = presence::to_xmpp(&document, presentity, watcher, None);
+        let presences = presence::to_xmpp(&document, presentity, watcher, None, None);
         let state = sip::header::subscription_state(b"active").unwrap();
-        let notify =
-            Notify { watcher: watcher.into(), presentity: presentity.into(), call_id: "1".into(), cseq: 7, state, presences };
+        let notify = Notify {
+            watcher: watcher.into(),
+            presentity: presentity.into(),
+            call_id: "1".into(),
+            cseq: 7,
+            state,
+            presences,
+            display_name: None,
+        };
         return vec![Event::Notify(notify)];
     }
     if let Ok(document) = winfo::Document::parse(case.input.as_bytes()) {
@@ -206,6 +234,20 @@ fn events(case: &Case<'_>) -> Vec<Event> {
         return vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting }];
     }
     Vec::new()
+}
+
+/// A reply as it is on the wire, or `no reply`.
+fn reply_to_message_error(case: &Case<'_>) -> String {
+    let reply = match case.input.split_once(' ') {
+        Some(("SIP/2.0", rest)) => {
+            let (status, reason) = rest.lines().next().and_then(|line| line.split_once(' ')).unwrap();
+            sip::Reply::received(status.parse().unwrap(), reason.as_bytes(), case.input.as_bytes())
+        }
+        _ => sip::Reply::local(None),
+    };
+    let [from, to] = ["from", "to"].map(|name| case.argument(name).unwrap().to_owned());
+    let origin = sip::Origin { from, to, id: case.argument("id").map(str::to_owned) };
+    message::failed(&origin, &reply, &case.addresses(), "sip.example.com").unwrap_or("nothing".into())
 }
 
 fn each_line(input: &str, translate: impl Fn(&str) -> String) -> String {

@@ -43,14 +43,8 @@ local function presence(method)
 
     if method == "NOTIFY" then
         if KSR.pv.get("$rU") ~= "xmpp-gateway" then return end
-        local result = KSR.xmpp_gateway.pua_xmpp_notify()
-        if result == 1 then reply(200, "OK") end
-        if result == -3 then
-            KSR.hdr.append_to_reply("Retry-After: 5\r\n")
-            reply(503, "Gateway Busy")
-        end
-        if result == -4 then reply(481, "Subscription Does Not Exist") end
-        reply(400, "Cannot Be Translated")
+        if KSR.xmpp_gateway.pua_xmpp_notify() > 0 then reply(200, "OK") end
+        reply(KSR.pv.get("$avp(xmpp_code)"), KSR.pv.get("$avp(xmpp_reason)"))
     end
 
     local in_dialog = KSR.siputils.has_totag() > 0
@@ -93,14 +87,9 @@ local function to_xmpp(method)
         KSR.sl.sl_reply_error()
         KSR.x.exit()
     end
-    local result = KSR.xmpp_gateway.xmpp_send_message()
-    if result == 1 then reply_in_transaction(202, "Accepted") end
-    if result == -2 then reply_in_transaction(480, "XMPP Server Unavailable") end
-    if result == -3 then
-        KSR.hdr.append_to_reply("Retry-After: 5\r\n")
-        reply_in_transaction(503, "Gateway Busy")
-    end
-    reply_in_transaction(400, "Cannot Be Translated")
+    if KSR.xmpp_gateway.xmpp_send_message() > 0 then reply_in_transaction(202, "Accepted") end
+    -- What is wrong, in the terms of SIP; a header that the status asks for (Accept, Retry-After) is in the reply already.
+    reply_in_transaction(KSR.pv.get("$avp(xmpp_code)"), KSR.pv.get("$avp(xmpp_reason)"))
 end
 
 function ksr_request_route()

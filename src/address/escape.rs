@@ -12,6 +12,9 @@ pub(super) const USER: Plain = Plain::alphanumeric_and(b"-_.!~*'()&=+$,;?/");
 /// `pvalue` of a URI parameter: unreserved and param-unreserved (RFC 3261 §25.1).
 pub(super) const PARAMETER: Plain = Plain::alphanumeric_and(b"-_.!~*'()[]/:&+$");
 
+/// What may stand in every part of an `xmpp:` URI: unreserved and the sub-delims without `&` and `'` (RFC 5122 §2.2).
+const XMPP_URI: Plain = Plain::alphanumeric_and(b"-._~!$()*+,;=");
+
 impl Plain {
     #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // Evaluated by the compiler only.
     const fn alphanumeric_and(punctuation: &[u8]) -> Self {
@@ -49,6 +52,11 @@ pub(super) fn percent_encode(text: &str, plain: Plain, out: &mut String) {
             out.push(hex_digit(byte & 15).to_ascii_uppercase());
         }
     }
+}
+
+/// Appends a part of a JID as it stands in an `xmpp:` URI.
+pub(crate) fn percent_encode_iri_part(part: &str, out: &mut String) {
+    percent_encode(part, XMPP_URI, out);
 }
 
 /// Decodes `%hh`. `None` if one is cut short or no hexadecimal, or if the result is no UTF-8 or has a control character.

@@ -45,4 +45,6 @@ pub enum Authorization {
     Allowed,
     /// `unsubscribed`.
     Refused,
+    /// There is no such XMPP user (any more): it came back with an error.
+    NoResource,
 }

@@ -18,14 +18,24 @@ pub enum Event {
         waiting: Vec<String>,
     },
     /// The final reply to a SUBSCRIBE of an XMPP user.
-    SubscribeReply {
-        /// The XMPP user who watches, bare JID.
-        watcher: String,
-        /// The SIP user, bare JID.
-        presentity: String,
-        /// SIP status; 408 where none came.
-        status: u16,
-    },
+    SubscribeReply(SubscribeReply),
+}
+
+/// The final reply to a SUBSCRIBE of an XMPP user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscribeReply {
+    /// The XMPP user who watches, bare JID.
+    pub watcher: String,
+    /// The SIP user, bare JID.
+    pub presentity: String,
+    /// SIP status; 408 where none came.
+    pub status: u16,
+    /// Its reason phrase.
+    pub text: Option<String>,
+    /// Where the SIP user can be reached instead, as a URI: from the Contact of a 3xx.
+    pub address: Option<String>,
+    /// Retry-After, in seconds.
+    pub retry_after: Option<u32>,
 }
 
 /// What a NOTIFY (presence) says, already translated.

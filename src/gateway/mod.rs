@@ -15,6 +15,7 @@ pub(crate) mod entity;
 mod iq;
 mod rate;
 mod tally;
+mod undelivered;
 
 use std::time::Instant;
 use std::time::SystemTime;
@@ -36,6 +37,7 @@ use crate::xmpp::framer::Refused;
 use crate::xmpp::stanza;
 use crate::xmpp::stanza::AddressError;
 use crate::xmpp::stanza::Kind;
+use crate::xmpp::stanza::MessageType;
 use crate::xmpp::stanza::PresenceType;
 use crate::xmpp::stanza_error::Condition;
 use crate::xmpp::stanza_error::StanzaError;
@@ -52,6 +54,7 @@ use subscription::Pair;
 use subscription::Subscriptions;
 use subscription::Uris;
 use subscription::Wish;
+use undelivered::Undelivered;
 use watcher::Watchers;
 
 /// All that the XMPP process remembers.
@@ -65,6 +68,7 @@ pub struct Gateway {
     publications: Publications,
     watchers: Watchers,
     started: Instant,
+    undelivered: Undelivered,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
     unique: u64,
     /// Stanzas beyond a limit so far.
@@ -85,6 +89,7 @@ impl Gateway {
             publications: Publications::default(),
             watchers: Watchers::default(),
             started: now,
+            undelivered: Undelivered::default(),
             unique: seed,
             refused: 0,
         }
@@ -115,6 +120,7 @@ impl Gateway {
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.subscriptions.tick(now, actions);
         self.publications.tick(now, actions);
+        self.watchers.tick(now, actions);
     }
 
     /// A stanza from the XMPP server; `wall` is the time of day. An error is one of the server's making, which ends the stream.
@@ -144,7 +150,8 @@ impl Gateway {
             Err(AddressError::NoFrom | AddressError::NoTo) => return Err(stream_error::Condition::ImproperAddressing),
         };
         if let Err(error) = done
-            && let Some(reply) = stanza::error_reply(stanza, &error)
+            && let Some(reply) =
+                stanza::error_reply(stanza, &error.with_by(stanza::domain_of(stanza.attribute("to").unwrap_or_default())))
         {
             actions.push(Action::Stanza(reply));
         }
@@ -165,6 +172,7 @@ impl Gateway {
         {
             let error =
                 StanzaError::new(Condition::PolicyViolation).with_text(&format!("beyond a limit of the gateway: {fault}"));
+            let error = error.with_by(stanza::domain_of(stanza.attribute("to").unwrap_or_default()));
             actions.extend(stanza::error_reply(stanza, &error).map(Action::Stanza));
         }
     }
@@ -178,16 +186,14 @@ impl Gateway {
                 self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
             Event::Watchers { presentity, waiting } => self.watchers.waiting(&presentity, waiting, actions),
-            Event::SubscribeReply { watcher, presentity, status } => {
-                self.subscriptions.reply(now, &(watcher, presentity), status, actions);
-            }
+            Event::SubscribeReply(reply) => self.subscriptions.reply(now, reply, actions),
         }
     }
 
     /// The host did not take a MESSAGE: its sender is told.
     pub fn message_refused(&mut self, refused: &sip::Message, error: HostError, actions: &mut Vec<Action>) {
         let sip::Origin { from, to, id } = &refused.origin;
-        let error = error.condition().into();
+        let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
     }
 
@@ -242,6 +248,10 @@ impl Gateway {
         stanza::Addresses { from, to }: &stanza::Addresses,
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
+        if MessageType::of(stanza) == MessageType::Error {
+            self.undelivered.message(stanza, from, to);
+            return Ok(());
+        }
         self.unique = self.unique.wrapping_add(1);
         match message::to_sip(stanza, from, to, &self.addresses, self.unique, message::DEFAULT_LIMIT) {
             Ok(message) => actions.push(Action::Message(message)),
@@ -268,16 +278,18 @@ impl Gateway {
             return Ok(());
         }
         if kind == PresenceType::Error {
-            // What came back is sent again with the next change.
+            self.presence_came_back(now, stanza, from, to, actions);
             return Ok(());
         }
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
         let uris = Uris { watcher: self.to_sip(from)?, presentity: self.to_sip(to)? };
         match kind {
-            PresenceType::Available => self.available(now, stanza, from, pair.1, actions),
+            PresenceType::Available => self.available(now, stanza, from, pair.1, actions)?,
             PresenceType::Unavailable => self.publications.unavailable(from.as_str(), &pair.1, actions),
-            PresenceType::Subscribe => self.subscriptions.ask(now, pair, uris, Wish::Subscribe, actions),
-            PresenceType::Probe => self.subscriptions.ask(now, pair, uris, Wish::Probe, actions),
+            PresenceType::Subscribe => {
+                self.subscriptions.ask(now, pair, uris, (Wish::Subscribe, stanza.attribute("id")), actions)
+            }
+            PresenceType::Probe => self.subscriptions.ask(now, pair, uris, (Wish::Probe, stanza.attribute("id")), actions),
             PresenceType::Unsubscribe => self.subscriptions.unsubscribe(now, pair, uris, actions),
             PresenceType::Subscribed => self.decided(pair, uris, Authorization::Allowed, actions),
             PresenceType::Unsubscribed => self.decided(pair, uris, Authorization::Refused, actions),
@@ -286,10 +298,44 @@ impl Gateway {
         Ok(())
     }
 
-    fn available(&mut self, now: Instant, stanza: &Element, from: &Jid, shown_to: String, actions: &mut Vec<Action>) {
+    fn available(
+        &mut self,
+        now: Instant,
+        stanza: &Element,
+        from: &Jid,
+        shown_to: String,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
         match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
             Ok(publish) => self.publications.available(now, from.as_str(), shown_to, publish, actions),
-            Err(error) => log::debug!("the presence of {from} is not for SIP: {error}"),
+            Err(error) => match failure::presence_error(error) {
+                Some(error) => return Err(error),
+                None => log::debug!("the presence of {from} is not for SIP: {error}"),
+            },
+        }
+        Ok(())
+    }
+
+    /// Presence that we sent in the name of `to` has come back from `from`: what ends by it, both ways.
+    fn presence_came_back(&mut self, now: Instant, stanza: &Element, from: &Jid, to: &Jid, actions: &mut Vec<Action>) {
+        let error = StanzaError::of(stanza).unwrap_or_else(|| Condition::UndefinedCondition.into());
+        log::debug!("presence of {to} came back from {from}: {}", error.condition.name());
+        if from.is_full() {
+            // All of ours goes to the user, and an error comes from where the stanza went (RFC 6120 §8.3.1).
+            return;
+        }
+        let (user, sip_user) = (from.as_str(), to.to_bare().into_inner());
+        let answers = self.watchers.came_back(&sip_user, user, stanza.attribute("id"));
+        let Some(reason) = failure::end_of_watching(&error) else { return };
+        if !answers {
+            self.subscriptions.came_back(&(user.to_owned(), sip_user.clone()), actions);
+            if !self.publications.is_shown(user, &sip_user) {
+                return;
+            }
+            self.publications.unavailable(user, &sip_user, actions);
+        }
+        if let Ok(uri) = self.to_sip(from) {
+            self.watchers.end(now, (sip_user, user.to_owned()), uri, reason, actions);
         }
     }
 

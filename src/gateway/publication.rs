@@ -92,6 +92,12 @@ impl Publications {
         }
     }
 
+    /// Whether one SIP user, a bare JID, is shown a resource of this user, a bare JID too.
+    pub(super) fn is_shown(&self, jid: &str, to: &str) -> bool {
+        let of_user = self.known.get(jid).into_iter().chain(self.of_user(jid).map(|(_, known)| known));
+        of_user.into_iter().any(|known| known.shown_to.contains(to) || known.cut_off.contains(to))
+    }
+
     /// The stream of a domain broke: what was said over it may have changed unheard.
     pub(super) fn stream_down(&mut self, domain: &str) {
         for known in self.known.values_mut() {
@@ -151,8 +157,12 @@ impl Publications {
     }
 
     fn resources(&self, bare: &str) -> Vec<String> {
+        self.of_user(bare).map(|(jid, _)| jid.clone()).collect()
+    }
+
+    fn of_user(&self, bare: &str) -> impl Iterator<Item = (&String, &Publication)> {
         // '0' follows '/': between the two are all of the user's full JIDs.
-        self.known.range(format!("{bare}/")..format!("{bare}0")).map(|(jid, _)| jid.clone()).collect()
+        self.known.range(format!("{bare}/")..format!("{bare}0"))
     }
 }
 

@@ -7,6 +7,7 @@
 //!  subscribe --> Asked --NOTIFY active--> Active --NOTIFY terminated (not rejected)--> Asked again, after a pause
 //!                  |                        |
 //!                  +--403 489 603, rejected-+--> gone, `unsubscribed`
+//!                  +--404, 3xx, 406 ...--> gone, a stanza error
 //!  unsubscribe --> Ending --any final reply--> gone, `unsubscribed`
 //! ```
 //!
@@ -21,6 +22,7 @@ use std::time::Instant;
 use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::event::Notify;
+use crate::gateway::event::SubscribeReply;
 use crate::gateway::presence_stanza;
 use crate::sip;
 use crate::sip::Reason;
@@ -48,6 +50,9 @@ const SILENCE: Duration = Duration::from_secs(40);
 
 /// Subscriptions looked at in one tick: where all are due at once, the rest of the process must not wait for them.
 pub const PER_TICK: usize = 500;
+
+/// The longest id of a stanza that is kept for its error.
+const LONGEST_ID: usize = 1023;
 
 /// The longest time between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -80,6 +85,8 @@ struct Subscription {
     uris: Uris,
     /// A `subscribe` waits for its answer.
     announce: Announce,
+    /// Whom a failure is told to.
+    asked: Asked,
     /// Call-ID of the dialog and CSeq of its newest NOTIFY.
     newest: Option<(String, u32)>,
     /// What the watcher was shown last, by resource: it answers probes, and tells which resource has vanished.
@@ -108,6 +115,15 @@ enum Phase {
     Ending,
 }
 
+/// The stanza that nothing has come of yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    /// None: the SUBSCRIBE is one of the gateway's own, under an authorization that stands.
+    ByNobody,
+    /// One with this id.
+    By(Option<String>),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Announce {
     Due,
@@ -124,19 +140,29 @@ pub(super) enum Wish {
 }
 
 impl Subscriptions {
-    /// An XMPP user asks for a subscription, or for the state under one.
-    pub(super) fn ask(&mut self, now: Instant, pair: Pair, uris: Uris, wish: Wish, actions: &mut Vec<Action>) {
+    /// An XMPP user asks for a subscription, or for the state under one; `id` is that of the stanza.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        pair: Pair,
+        uris: Uris,
+        (wish, id): (Wish, Option<&str>),
+        actions: &mut Vec<Action>,
+    ) {
         let Some(known) = self.known.get_mut(&pair) else {
             if self.known.len() >= MAX_SUBSCRIPTIONS {
                 log::warn!("no place for the subscription of {} to {}: {MAX_SUBSCRIPTIONS} are held", pair.0, pair.1);
-                actions.push(presence_error(&pair.1, &pair.0, &StanzaError::new(Condition::ResourceConstraint)));
+                actions.push(presence_error(&pair, id, &Condition::ResourceConstraint.into()));
                 return;
             }
             let announce = if wish == Wish::Subscribe { Announce::Due } else { Announce::Done };
-            self.known.insert(pair.clone(), Subscription::new(uris, Phase::Asked, announce));
+            let mut subscription = Subscription::new(uris, Phase::Asked, announce);
+            subscription.asked_by(wish, id);
+            self.known.insert(pair.clone(), subscription);
             self.subscribe(now, &pair, actions);
             return;
         };
+        known.asked_by(wish, id);
         match known.phase {
             Phase::Active => {
                 if wish == Wish::Subscribe {
@@ -180,22 +206,42 @@ impl Subscriptions {
     }
 
     /// The final reply to a SUBSCRIBE.
-    pub(super) fn reply(&mut self, now: Instant, pair: &Pair, status: u16, actions: &mut Vec<Action>) {
+    pub(super) fn reply(&mut self, now: Instant, reply: SubscribeReply, actions: &mut Vec<Action>) {
+        let SubscribeReply { watcher, presentity, status, text, address, retry_after } = reply;
+        let pair = &(watcher, presentity);
         let Some(known) = self.known.get_mut(pair) else { return };
         match (known.phase, status) {
             (Phase::Ending, _) => self.end(pair, actions),
             (_, 0..=299) => self.look_again(pair, None),
             // RFC 8048 §5.2.2: these end the authorization.
             (_, 403 | 489 | 603) => self.end(pair, actions),
-            (Phase::Asked, 404 | 410 | 416 | 485 | 604) => {
-                self.look_again(pair, None);
-                self.known.remove(pair);
-                if let Some(error) = failure::to_xmpp(status, "", None) {
-                    self.farewell(&pair.1, presence_error(&pair.1, &pair.0, &error), actions);
+            (Phase::Asked | Phase::Active, _) => {
+                let error = failure::to_xmpp(status, text.as_deref().unwrap_or_default(), address.as_deref());
+                match (std::mem::replace(&mut known.asked, Asked::ByNobody), error) {
+                    (Asked::By(id), Some(error)) if failure::is_final(status) => {
+                        self.forget(pair, actions);
+                        self.farewell(&pair.1, presence_error(pair, id.as_deref(), &error), actions);
+                    }
+                    // All others may pass: the authorization stays, we try again.
+                    (asked, _) => {
+                        known.asked = asked;
+                        self.pause(now, pair, status, retry_after);
+                    }
                 }
             }
-            // All others may pass: the authorization stays, we try again.
-            (_, _) => self.pause(now, pair, status),
+        }
+    }
+
+    /// Presence came back: this XMPP user is not there to be told any more. The subscription ends on the SIP side, and nothing more is
+    /// said to XMPP; should the user come back, its server sends a probe (RFC 6121 §4.3.1), with which it begins anew.
+    pub(super) fn came_back(&mut self, pair: &Pair, actions: &mut Vec<Action>) {
+        if !self.known.contains_key(pair) {
+            return;
+        }
+        self.look_again(pair, None);
+        if let Some(known) = self.known.remove(pair) {
+            log::info!("{} cannot be told of {} any more: the subscription ends", pair.0, pair.1);
+            actions.push(known.end_in_sip());
         }
     }
 
@@ -204,7 +250,7 @@ impl Subscriptions {
         match self.known.get(pair).map(|known| known.phase) {
             // It holds no such subscription: what was asked for is already so.
             Some(Phase::Ending) => self.end(pair, actions),
-            Some(Phase::Asked | Phase::Active) => self.pause(now, pair, 500),
+            Some(Phase::Asked | Phase::Active) => self.pause(now, pair, 500, None),
             None => {}
         }
     }
@@ -300,7 +346,7 @@ impl Subscriptions {
             match (known.phase, due) {
                 (Phase::Ending, _) => self.end(&pair, actions),
                 (Phase::Asked | Phase::Active, Some(Due::Retry)) => self.subscribe(now, &pair, actions),
-                (Phase::Asked | Phase::Active, Some(Due::Silence)) => self.pause(now, &pair, 408),
+                (Phase::Asked | Phase::Active, Some(Due::Silence)) => self.pause(now, &pair, 408, None),
                 (Phase::Asked | Phase::Active, None) => {}
             }
         }
@@ -341,20 +387,27 @@ impl Subscriptions {
                 let Some(known) = self.known.get_mut(pair) else { return };
                 known.phase = Phase::Asked;
                 known.newest = None;
-                self.pause(now, pair, 0);
+                self.pause(now, pair, 0, None);
             }
         }
     }
 
     /// The subscription is over, and XMPP is told: what was shown goes, then `unsubscribed`.
     fn end(&mut self, pair: &Pair, actions: &mut Vec<Action>) {
+        if self.forget(pair, actions) {
+            self.farewell(&pair.1, presence_stanza(&pair.1, &pair.0, "unsubscribed"), actions);
+        }
+    }
+
+    /// Takes away the subscription and what was shown under it. False: there was none.
+    fn forget(&mut self, pair: &Pair, actions: &mut Vec<Action>) -> bool {
         self.look_again(pair, None);
-        let Some(known) = self.known.remove(pair) else { return };
+        let Some(known) = self.known.remove(pair) else { return false };
         let (watcher, presentity) = pair;
         for resource in known.shown.keys() {
             self.farewell(presentity, presence_stanza(&with_resource(presentity, resource), watcher, "unavailable"), actions);
         }
-        self.farewell(presentity, presence_stanza(presentity, watcher, "unsubscribed"), actions);
+        true
     }
 
     /// Something of this SIP user ended: told now, or when the stream stands again.
@@ -368,10 +421,11 @@ impl Subscriptions {
         }
     }
 
-    /// Tries again later: after 1 s, 2 s, 4 s ... an hour.
-    fn pause(&mut self, now: Instant, pair: &Pair, status: u16) {
+    /// Tries again later: after 1 s, 2 s, 4 s ... an hour, or after Retry-After where that is longer.
+    fn pause(&mut self, now: Instant, pair: &Pair, status: u16, retry_after: Option<u32>) {
         let Some(known) = self.known.get_mut(pair) else { return };
-        let pause = Duration::from_secs(1u64.checked_shl(known.failures).unwrap_or(u64::MAX)).min(LONGEST_PAUSE);
+        let pause = 1u64.checked_shl(known.failures).unwrap_or(u64::MAX).max(retry_after.unwrap_or_default().into());
+        let pause = Duration::from_secs(pause).min(LONGEST_PAUSE);
         known.failures = known.failures.saturating_add(1);
         self.look_again(pair, now.checked_add(pause).map(|at| (at, Due::Retry)));
         log::info!("the subscription of {} to {} ({status}) is tried again in {} s", pair.0, pair.1, pause.as_secs());
@@ -380,7 +434,20 @@ impl Subscriptions {
 
 impl Subscription {
     fn new(uris: Uris, phase: Phase, announce: Announce) -> Self {
-        Self { phase, uris, announce, newest: None, shown: BTreeMap::new(), display_name: None, failures: 0, due: None }
+        let asked = Asked::ByNobody;
+        Self { phase, uris, announce, asked, newest: None, shown: BTreeMap::new(), display_name: None, failures: 0, due: None }
+    }
+
+    /// Keeps the id of a stanza that waits for its answer. One that comes to an active subscription has it at once.
+    fn asked_by(&mut self, wish: Wish, id: Option<&str>) {
+        if self.phase != Phase::Active && (wish == Wish::Subscribe || self.announce == Announce::Done) {
+            self.asked = Asked::By(id.filter(|id| id.len() <= LONGEST_ID).map(str::to_owned));
+        }
+    }
+
+    fn end_in_sip(self) -> Action {
+        let Uris { watcher, presentity } = self.uris;
+        Action::Subscribe(sip::Subscribe { event: sip::Event::Presence, presentity, watcher, expires: 0 })
     }
 
     /// Keeps the CSeq; false for a NOTIFY that a newer one of the same dialog has overtaken.
@@ -395,6 +462,7 @@ impl Subscription {
     /// Takes the new state; what comes back are the resources that vanished.
     fn active(&mut self, presences: Vec<TuplePresence>) -> Vec<String> {
         self.phase = Phase::Active;
+        self.asked = Asked::ByNobody;
         self.failures = 0;
         let before = std::mem::take(&mut self.shown);
         self.shown = presences.into_iter().map(|presence| (presence.resource.clone(), presence)).collect();
@@ -421,6 +489,7 @@ fn with_resource(bare: &str, resource: &str) -> String {
     if resource.is_empty() { bare.to_owned() } else { format!("{bare}/{resource}") }
 }
 
-fn presence_error(from: &str, to: &str, error: &StanzaError) -> Action {
-    Action::Stanza(error_stanza(Kind::Presence, from, to, None, error))
+/// The error for a stanza with this id from the watcher to the presentity.
+fn presence_error((watcher, presentity): &Pair, id: Option<&str>, error: &StanzaError) -> Action {
+    Action::Stanza(error_stanza(Kind::Presence, presentity, watcher, id, error))
 }

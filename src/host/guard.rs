@@ -7,16 +7,22 @@ use std::panic;
 use std::panic::AssertUnwindSafe;
 use std::panic::PanicHookInfo;
 
+use crate::translate::failure::Refusal;
 use crate::worker::ScriptResult;
 
 /// Records with this target are written at the host's level for its own bugs.
 pub(crate) const CRIT: &str = "crit";
 
 /// Runs a script function and turns its result into what scripts see. 0 would end the script: no result becomes 0.
-pub(crate) fn script(call: impl FnOnce() -> ScriptResult) -> c_int {
-    match answer(ScriptResult::Failed, call) {
+/// `leave` leaves to the script what it can reply where something is wrong.
+pub(crate) fn script(call: impl FnOnce() -> ScriptResult, leave: impl FnOnce(Refusal)) -> c_int {
+    let result = answer(ScriptResult::Failed, call);
+    if let Some(refusal) = result.refusal() {
+        answer((), || leave(refusal));
+    }
+    match result {
         ScriptResult::Done => 1,
-        ScriptResult::Failed => -1,
+        ScriptResult::Refused(_) | ScriptResult::Failed => -1,
         ScriptResult::XmppDown => -2,
         ScriptResult::Busy => -3,
         ScriptResult::UnknownDialog => -4,

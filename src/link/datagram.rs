@@ -6,6 +6,7 @@
 
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
+use crate::gateway::event::SubscribeReply;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
 use crate::translate::presence::Availability;
@@ -58,11 +59,15 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
                 push_text(out, watcher);
             }
         }
-        Event::SubscribeReply { watcher, presentity, status } => {
+        Event::SubscribeReply(SubscribeReply { watcher, presentity, status, text, address, retry_after }) => {
             out.push(SUBSCRIBE_REPLY);
             push_text(out, watcher);
             push_text(out, presentity);
             push_number(out, u32::from(*status));
+            // Neither is ever present and empty, nor is a time of 0 one.
+            push_text(out, text.as_deref().unwrap_or_default());
+            push_text(out, address.as_deref().unwrap_or_default());
+            push_number(out, retry_after.unwrap_or_default());
         }
     }
 }
@@ -89,11 +94,14 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             })?,
         }),
         WATCHERS => Event::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
-        SUBSCRIBE_REPLY => Event::SubscribeReply {
+        SUBSCRIBE_REPLY => Event::SubscribeReply(SubscribeReply {
             watcher: fields.text()?,
             presentity: fields.text()?,
             status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
-        },
+            text: Some(fields.text()?).filter(|text| !text.is_empty()),
+            address: Some(fields.text()?).filter(|address| !address.is_empty()),
+            retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
+        }),
         _ => return Err(DecodeError::Tag),
     };
     if fields.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
@@ -180,11 +188,24 @@ fn state_from_number(number: u32) -> Result<SubscriptionState, DecodeError> {
 mod tests {
     use super::*;
 
+    fn subscribe_reply(status: u16, text: Option<&str>, address: Option<&str>, retry_after: Option<u32>) -> Event {
+        let [text, address] = [text, address].map(|text| text.map(str::to_owned));
+        Event::SubscribeReply(SubscribeReply {
+            watcher: "romeo@x".into(),
+            presentity: "j@y".into(),
+            status,
+            text,
+            address,
+            retry_after,
+        })
+    }
+
     fn examples() -> Vec<Event> {
         let mut examples = vec![
             Event::Stanza("<presence/>".into()),
             Event::Watchers { presentity: "romeo@x".into(), waiting: vec!["a@b".into(), "c@d".into()] },
-            Event::SubscribeReply { watcher: "romeo@x".into(), presentity: "j@y".into(), status: 603 },
+            subscribe_reply(603, None, None, None),
+            subscribe_reply(302, Some("Moved"), Some("xmpp:j@z"), Some(5)),
         ];
         examples.extend(STATES.iter().map(|state| {
             Event::Notify(Notify {

@@ -155,7 +155,7 @@ fn bit(component: usize) -> u64 {
 }
 
 const EMPTY: u64 = 0;
-const STATE: u64 = 0b11;
+const STATE: u64 = 0b111;
 
 /// Never 0 in the low bits: an entry in use is never [`EMPTY`].
 fn encode(decision: Authorization) -> u64 {
@@ -163,6 +163,7 @@ fn encode(decision: Authorization) -> u64 {
         Authorization::Pending => 1,
         Authorization::Allowed => 2,
         Authorization::Refused => 3,
+        Authorization::NoResource => 4,
     }
 }
 
@@ -170,6 +171,7 @@ fn decode(entry: u64) -> Authorization {
     match entry & STATE {
         2 => Authorization::Allowed,
         3 => Authorization::Refused,
+        4 => Authorization::NoResource,
         _ => Authorization::Pending,
     }
 }
@@ -187,6 +189,8 @@ mod tests {
         assert_eq!(shared.authorization("r@x", "j@s"), Authorization::Pending);
         assert!(shared.authorize("j@s", "r@x", Authorization::Refused));
         assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Refused);
+        assert!(shared.authorize("j@s", "r@x", Authorization::NoResource));
+        assert_eq!(shared.authorization("j@s", "r@x"), Authorization::NoResource);
     }
 
     #[test]

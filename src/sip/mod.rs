@@ -9,6 +9,7 @@ pub mod pidf;
 pub mod winfo;
 
 mod field;
+mod reply;
 mod xml_body;
 
 pub use self::field::CallId;
@@ -16,6 +17,8 @@ pub use self::field::HeaderName;
 pub use self::field::Headers;
 pub use self::field::Uri;
 pub use self::field::one_line;
+pub use self::reply::Reply;
+pub use self::reply::ReplySource;
 pub use self::xml_body::BodyError;
 
 /// A request that a script handed to the gateway, copied out of host memory. SIP text is bytes: it is not always UTF-8.

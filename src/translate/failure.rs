@@ -1,12 +1,19 @@
 //! What goes wrong on one side, said on the other (RFC 7247 §7), and what each error of this crate is to SIP and to XMPP.
+//!
+//! What a script replies to a request that has no stanza is a [`Refusal`].
 
 use super::message::ToSipError;
 use super::message::ToXmppError;
+use super::new_address;
 use super::presence::PresenceError;
 use crate::address::AddressError;
+use crate::address::Addresses;
 use crate::sip::BodyError;
+use crate::sip::Reason;
+use crate::sip::Reply;
 use crate::sip::one_line;
 use crate::xmpp::stanza_error::Condition;
+use crate::xmpp::stanza_error::ErrorType;
 use crate::xmpp::stanza_error::StanzaError;
 
 /// Which address of a user a stanza error came from.
@@ -18,11 +25,18 @@ pub enum Source {
     Full,
 }
 
-/// The stanza error for a SIP status (RFC 7247 §7.2); `None` below 300. `contact` is the URI of a 3xx.
-pub fn to_xmpp(status: u16, reason: &str, contact: Option<&str>) -> Option<StanzaError> {
+/// The stanza error for the final reply to a request that came from XMPP; `None` for a success.
+pub fn of_reply(reply: &Reply, addresses: &Addresses) -> Option<StanzaError> {
+    let address = reply.contact.as_deref().filter(|_| reply.status < 400);
+    let address = address.and_then(|contact| new_address::to_xmpp(contact, addresses));
+    to_xmpp(reply.status, &reply.reason, address.as_deref())
+}
+
+/// The stanza error for a SIP status (RFC 7247 §7.2); `None` below 300. `address` is the URI that a 3xx gives, in the terms of XMPP.
+pub fn to_xmpp(status: u16, reason: &str, address: Option<&str>) -> Option<StanzaError> {
     let condition = condition(status)?;
     let error = StanzaError::new(condition);
-    let error = match contact {
+    let error = match address {
         Some(uri) if matches!(condition, Condition::Gone | Condition::Redirect) => error.with_address(uri),
         Some(_) | None => error,
     };
@@ -50,6 +64,17 @@ fn condition(status: u16) -> Option<Condition> {
         500..=599 => Condition::InternalServerError,
         600.. => Condition::RecipientUnavailable,
     })
+}
+
+/// Whether there is no use in sending the same SUBSCRIBE again after this status: who asked is told. What may pass is tried again.
+pub fn is_final(status: u16) -> bool {
+    match status {
+        // A dialog that the notifier has forgotten: the next SUBSCRIBE begins another (RFC 6665 §4.1.2.2).
+        481 => false,
+        // Of the failures of a server these alone are of the request.
+        500..=599 => matches!(status, 501 | 505 | 513),
+        _ => condition(status).is_some_and(|condition| condition.default_type() != ErrorType::Wait),
+    }
 }
 
 /// The SIP status for a stanza error (RFC 7247 §7.1).
@@ -85,9 +110,149 @@ pub fn to_sip(error: &StanzaError, source: Source) -> u16 {
     }
 }
 
+/// Why a SIP watcher of an XMPP user sees it no more, once the `subscribe` or the `probe` in the watcher's name has come back with this
+/// error (RFC 6665 §4.1.3). `None`: it may pass (RFC 6120 §8.3.2, type `wait`), so it ends nothing.
+pub fn end_of_watching(error: &StanzaError) -> Option<Reason> {
+    match error.error_type {
+        ErrorType::Wait | ErrorType::Continue => return None,
+        ErrorType::Auth | ErrorType::Cancel | ErrorType::Modify => {}
+    }
+    Some(match error.condition {
+        Condition::Forbidden
+        | Condition::NotAcceptable
+        | Condition::NotAllowed
+        | Condition::NotAuthorized
+        | Condition::PolicyViolation
+        | Condition::RegistrationRequired
+        | Condition::SubscriptionRequired => Reason::Rejected,
+        Condition::BadRequest
+        | Condition::Conflict
+        | Condition::FeatureNotImplemented
+        | Condition::Gone
+        | Condition::InternalServerError
+        | Condition::ItemNotFound
+        | Condition::JidMalformed
+        | Condition::RecipientUnavailable
+        | Condition::Redirect
+        | Condition::RemoteServerNotFound
+        | Condition::RemoteServerTimeout
+        | Condition::ResourceConstraint
+        | Condition::ServiceUnavailable
+        | Condition::UndefinedCondition
+        | Condition::UnexpectedRequest => Reason::Noresource,
+    })
+}
+
 /// The reason phrase that `<text/>` makes: one line, empty if there is none.
 pub fn reason_phrase(error: &StanzaError) -> String {
     one_line(error.text.as_deref().unwrap_or_default()).trim().to_owned()
+}
+
+/// What a script can reply to a request that is refused here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase.
+    pub reason: &'static str,
+    /// A header that the status asks for, ended by CRLF; empty where it asks for none.
+    pub header: &'static str,
+}
+
+/// What MESSAGE may carry (RFC 3261 §21.4.13).
+const ACCEPT_TEXT: &str = "Accept: text/plain\r\n";
+
+/// What NOTIFY (presence) may carry.
+const ACCEPT_PIDF: &str = "Accept: application/pidf+xml\r\n";
+
+/// What NOTIFY (presence.winfo) may carry.
+const ACCEPT_WINFO: &str = "Accept: application/watcherinfo+xml\r\n";
+
+impl Refusal {
+    /// The XMPP server is not connected, for all that we know for some seconds.
+    pub const XMPP_DOWN: Self = Self { status: 480, reason: "XMPP Server Unavailable", header: "Retry-After: 10\r\n" };
+
+    /// The XMPP process does not keep up.
+    pub const BUSY: Self = Self { status: 503, reason: "Gateway Busy", header: "Retry-After: 5\r\n" };
+
+    /// A NOTIFY of no subscription (RFC 6665 §4.1.3).
+    pub const UNKNOWN_DIALOG: Self = Self::plain(481, "Subscription Does Not Exist");
+
+    /// The host or the gateway failed.
+    pub const BROKEN: Self = Self::plain(500, "Gateway Failure");
+
+    /// A request whose headers cannot be used.
+    pub const MALFORMED: Self = Self::plain(400, "Malformed Headers");
+
+    /// More than the XMPP process takes at once.
+    pub const TOO_LARGE: Self = Self::plain(413, "Request Entity Too Large");
+
+    /// A NOTIFY of an event package that is not ours (RFC 6665 §8.3.2).
+    pub const EVENT: Self = Self { status: 489, reason: "Bad Event", header: "Allow-Events: presence, presence.winfo\r\n" };
+
+    /// A NOTIFY without a usable Subscription-State.
+    pub const SUBSCRIPTION_STATE: Self = Self::plain(400, "Bad Subscription-State");
+
+    /// For a MESSAGE that has no stanza.
+    pub fn of_message(error: ToXmppError) -> Self {
+        let status = message_status(error);
+        match error {
+            ToXmppError::To(error) => Self::plain(status, address_reason(error)),
+            ToXmppError::From(AddressError::Foreign) => Self::plain(status, "Sender Not In Our Domain"),
+            ToXmppError::From(_) => Self::plain(status, "From Cannot Be Translated"),
+            ToXmppError::UnsupportedType => Self { status, reason: "Unsupported Media Type", header: ACCEPT_TEXT },
+            ToXmppError::Encoding => Self::plain(status, "Not UTF-8"),
+            ToXmppError::NoBody => Self::plain(status, "No Body"),
+        }
+    }
+
+    /// For an address that has no counterpart, in the Request-URI or where it stands for one.
+    pub fn of_address(error: AddressError) -> Self {
+        Self::plain(address_status(error), address_reason(error))
+    }
+
+    /// For a NOTIFY (presence) whose body is no PIDF that can be read; `named`: its Content-Type says that it is one.
+    pub fn of_pidf(error: BodyError, named: Named) -> Self {
+        Self::of_body(error, named, ACCEPT_PIDF)
+    }
+
+    /// The same for watcher information.
+    pub fn of_winfo(error: BodyError, named: Named) -> Self {
+        Self::of_body(error, named, ACCEPT_WINFO)
+    }
+
+    fn of_body(error: BodyError, named: Named, accept: &'static str) -> Self {
+        match (named, body_status(error)) {
+            (Named::Otherwise, _) => Self { status: 415, reason: "Unsupported Media Type", header: accept },
+            (Named::AsSuch, 413) => Self::TOO_LARGE,
+            (Named::AsSuch, status) => Self::plain(status, "Body Cannot Be Read"),
+        }
+    }
+
+    const fn plain(status: u16, reason: &'static str) -> Self {
+        Self { status, reason, header: "" }
+    }
+}
+
+/// What the Content-Type says of a body that could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// That it is of the type that was expected, or nothing.
+    AsSuch,
+    /// That it is of another type.
+    Otherwise,
+}
+
+fn address_reason(error: AddressError) -> &'static str {
+    match error {
+        AddressError::Scheme | AddressError::Sips | AddressError::Tel => "Unsupported URI Scheme",
+        AddressError::NoUser => "Address Incomplete",
+        AddressError::TooLong => "Request-URI Too Long",
+        AddressError::Ambiguous => "Not Found",
+        AddressError::Foreign | AddressError::Denied => "Forbidden",
+        AddressError::Loop => "Loop Detected",
+        AddressError::User | AddressError::Resource | AddressError::Domain => "Address Cannot Be Translated",
+    }
 }
 
 /// The SIP status for a MESSAGE that has no stanza.

@@ -3,6 +3,7 @@
 use jid::Jid;
 
 use super::call_id;
+use super::failure;
 use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
@@ -10,12 +11,16 @@ use crate::sip::HeaderName;
 use crate::sip::Headers;
 use crate::sip::Message;
 use crate::sip::Origin;
+use crate::sip::Reply;
+use crate::sip::ReplySource;
 use crate::sip::Request;
 use crate::sip::Uri;
 use crate::sip::header;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
+use crate::xmpp::stanza;
+use crate::xmpp::stanza::Kind;
 use crate::xmpp::stanza::MessageType;
 
 /// What a MESSAGE becomes.
@@ -95,6 +100,18 @@ pub fn to_sip(
         },
     };
     if size(&sip) > limit { Err(ToSipError::TooLong) } else { Ok(sip) }
+}
+
+/// The error for a stanza whose MESSAGE was answered so (RFC 6120 §8.3.1); `None` for a success. `domain` is ours: it made the error where
+/// nobody answered. The stanza itself is not in it: nobody has it any more, and clients know their own by the id.
+pub fn failed(origin: &Origin, reply: &Reply, addresses: &Addresses, domain: &str) -> Option<String> {
+    let error = failure::of_reply(reply, addresses)?;
+    let error = match reply.source {
+        ReplySource::Network => error,
+        ReplySource::Local => error.with_by(domain),
+    };
+    let Origin { from, to, id } = origin;
+    Some(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error))
 }
 
 /// Why a MESSAGE has no stanza. The sender is to blame for all.

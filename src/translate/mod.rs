@@ -5,6 +5,7 @@
 mod call_id;
 pub mod failure;
 pub mod message;
+pub mod new_address;
 pub mod presence;
 mod tuple_id;
 pub mod watchers;

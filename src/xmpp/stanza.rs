@@ -225,6 +225,12 @@ fn reply(stanza: &Element, reply_type: &str) -> Option<XmlWriter> {
     Some(xml)
 }
 
+/// The domain of a JID that was checked before.
+pub(crate) fn domain_of(jid: &str) -> &str {
+    let bare = jid.split('/').next().unwrap_or_default();
+    bare.rsplit('@').next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,8 @@ pub struct StanzaError {
     pub text: Option<String>,
     /// The other address that `gone` and `redirect` may name.
     pub address: Option<String>,
+    /// The JID of who made the error, where that is not who the stanza was for.
+    pub by: Option<String>,
 }
 
 /// What the sender of the failed stanza can do (RFC 6120 §8.3.2).
@@ -41,7 +43,7 @@ impl From<Condition> for StanzaError {
 impl StanzaError {
     /// An error of this condition, of the type that the RFC names first for it.
     pub fn new(condition: Condition) -> Self {
-        Self { condition, error_type: condition.default_type(), text: None, address: None }
+        Self { condition, error_type: condition.default_type(), text: None, address: None, by: None }
     }
 
     /// The same with words.
@@ -52,6 +54,11 @@ impl StanzaError {
     /// The same with the address of `gone` or `redirect`: a URI.
     pub fn with_address(self, address: &str) -> Self {
         Self { address: Some(address.to_owned()), ..self }
+    }
+
+    /// The same, made on the way by this JID.
+    pub fn with_by(self, by: &str) -> Self {
+        Self { by: Some(by.to_owned()), ..self }
     }
 
     /// Reads the `<error/>` of a stanza; `None` if it has none. A condition that is not defined is `undefined-condition`; a type
@@ -69,12 +76,13 @@ impl StanzaError {
             error_type,
             text: text.map(|text| text.into_owned()),
             address: address.map(|text| text.trim().to_owned()),
+            by: error.attribute("by").map(str::to_owned),
         })
     }
 
     /// Writes `<error/>`.
     pub fn write(&self, xml: &mut XmlWriter) {
-        xml.open("error").attribute("type", self.error_type.name());
+        xml.open("error").attribute("type", self.error_type.name()).attribute_if("by", self.by.as_deref());
         xml.open(self.condition.name()).attribute("xmlns", ns::STANZA_ERRORS);
         if let Some(address) = &self.address {
             xml.text(address);
@@ -209,8 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn text_and_address_survive_a_reply() {
+    fn text_address_and_maker_survive_a_reply() {
         let error = StanzaError::new(Condition::Gone).with_address("xmpp:romeo@afterlife.example").with_text("<gone> & away");
+        let error = error.with_by("sip.example");
         assert_eq!(through_a_reply(&error), error);
     }
 

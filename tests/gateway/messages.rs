@@ -37,7 +37,9 @@ fn a_chat_state_without_text_sends_nothing() {
 }
 
 #[test]
-fn errors_are_not_answered() {
+fn an_error_is_not_answered_and_sends_nothing() {
+    let error = "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    assert_eq!(Scene::new().stanza(&message("error", error)), NOTHING);
     assert_eq!(Scene::new().stanza(&message("error", "<body>Hi</body>")), NOTHING);
 }
 
@@ -65,4 +67,14 @@ fn what_comes_from_the_gateways_own_domain_goes_nowhere() {
         assert_eq!(scene.stanza(&stanza), NOTHING);
     }
     assert_eq!(scene.stanza(&format!("<presence from='mallory@sip.example.com/x' to='{JULIET}'/>")), NOTHING);
+}
+
+#[test]
+fn an_error_of_the_gateway_names_the_gateway() {
+    let mut scene = Scene::new();
+    let long = format!("<body>{}</body>", "x".repeat(2000));
+    for (kind, body) in [("groupchat", "<body>Hi</body>"), ("chat", long.as_str())] {
+        let back = scene.stanza(&message(kind, body));
+        assert!(back[0].contains(" by='sip.example.com'") && back[0].contains(" id='m1'"), "{back:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use xmpp_gateway::gateway::event::Event;
+use xmpp_gateway::gateway::event::SubscribeReply;
 use xmpp_gateway::gateway::subscription::PER_TICK;
 use xmpp_gateway::sip::Reason;
 use xmpp_gateway::sip::SubscriptionState::Active;
@@ -224,7 +225,9 @@ fn tries_that_are_due_at_once_are_spread_over_ticks() {
     for number in 0..PER_TICK + 1 {
         let watcher = format!("watcher{number}@example.net");
         scene.stanza(&format!("<presence from='{watcher}' to='{JULIET}' type='subscribe'/>"));
-        scene.event(Event::SubscribeReply { watcher, presentity: JULIET.into(), status: 503 });
+        let presentity = JULIET.into();
+        let reply = SubscribeReply { watcher, presentity, status: 503, text: None, address: None, retry_after: None };
+        scene.event(Event::SubscribeReply(reply));
     }
     assert_eq!(scene.pass(Duration::from_secs(1)).len(), PER_TICK);
     assert_eq!(scene.pass(Duration::from_millis(1)).len(), 1);
@@ -239,4 +242,95 @@ fn a_wish_while_a_subscribe_is_on_its_way_sends_no_second_one() {
     scene.reply(200);
     let answer = scene.notify(Active, &[("balcony", Available)]);
     assert_eq!(answer, [presence(JULIET, "subscribed"), BALCONY.to_owned()]);
+}
+
+fn asked_with_id(scene: &mut Scene, kind: &str) -> Vec<String> {
+    scene.stanza(&format!("<presence from='{ROMEO}' to='{JULIET}' type='{kind}' id='s1'/>"))
+}
+
+fn failed(condition: &str, kind: &str) -> String {
+    let condition = format!("<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>");
+    format!("<presence type='error' from='{JULIET}' to='{ROMEO}' id='s1'><error type='{kind}'>{condition}</error></presence>")
+}
+
+#[test]
+fn a_failure_that_is_final_comes_back_with_the_id_of_what_asked() {
+    for (status, condition, kind) in [
+        (300, "redirect", "modify"),
+        (400, "bad-request", "modify"),
+        (401, "not-authorized", "auth"),
+        (404, "item-not-found", "cancel"),
+        (405, "feature-not-implemented", "cancel"),
+        (406, "not-acceptable", "modify"),
+        (407, "registration-required", "auth"),
+        (410, "gone", "cancel"),
+        (416, "not-acceptable", "modify"),
+        (484, "item-not-found", "cancel"),
+        (513, "policy-violation", "modify"),
+        (604, "item-not-found", "cancel"),
+        (606, "not-acceptable", "modify"),
+    ] {
+        for kind_of_stanza in ["subscribe", "probe"] {
+            let mut scene = Scene::new();
+            assert_eq!(asked_with_id(&mut scene, kind_of_stanza), SUBSCRIBED_FOR_AN_HOUR);
+            assert_eq!(scene.reply(status), [failed(condition, kind)], "{status}");
+            assert_eq!(asked_with_id(&mut scene, kind_of_stanza), SUBSCRIBED_FOR_AN_HOUR, "{status}: nothing is remembered");
+        }
+    }
+}
+
+#[test]
+fn a_failure_that_may_pass_is_not_told() {
+    for status in [408, 423, 480, 481, 486, 491, 500, 502, 503, 504, 600] {
+        let mut scene = Scene::new();
+        asked_with_id(&mut scene, "subscribe");
+        assert_eq!(scene.reply(status), NOTHING, "{status}");
+        assert_eq!(scene.pass(Duration::from_secs(1)), SUBSCRIBED_FOR_AN_HOUR, "{status}");
+        // Whoever asked is still the one who waits.
+        assert_eq!(scene.reply(404), [failed("item-not-found", "cancel")]);
+    }
+}
+
+#[test]
+fn a_failure_names_where_the_user_has_gone() {
+    let mut scene = Scene::new();
+    asked_with_id(&mut scene, "subscribe");
+    let told = scene.reply_with(301, Some("Moved"), Some("xmpp:juliet@example.org"), None);
+    assert!(told[0].contains(">xmpp:juliet@example.org</gone>") && told[0].contains(">Moved</text>"), "{told:?}");
+}
+
+#[test]
+fn a_failure_that_nobody_asked_for_ends_no_authorization() {
+    let mut scene = subscribed_scene();
+    scene.notify(Terminated(Reason::Timeout), &[]);
+    scene.pass(Duration::from_secs(1));
+    assert_eq!(scene.reply(404), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(2)), SUBSCRIBED_FOR_AN_HOUR);
+}
+
+#[test]
+fn retry_after_is_waited_for() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribe");
+    assert_eq!(scene.reply_with(503, None, None, Some(30)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(29)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), SUBSCRIBED_FOR_AN_HOUR);
+    assert_eq!(scene.reply_with(503, None, None, Some(u32::MAX)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(3600)), SUBSCRIBED_FOR_AN_HOUR);
+}
+
+#[test]
+fn presence_that_comes_back_ends_the_subscription_in_sip() {
+    let came_back = |kind: &str, condition: &str| {
+        let error = format!("<error type='{kind}'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>");
+        format!("<presence from='{ROMEO}' to='{JULIET}' type='error'>{error}</presence>")
+    };
+    let mut scene = subscribed_scene();
+    assert_eq!(scene.stanza(&came_back("wait", "remote-server-timeout")), NOTHING);
+    let ended = ["SUBSCRIBE sip:romeo@example.net -> sip:juliet@sip.example.com for 0"];
+    assert_eq!(scene.stanza(&came_back("cancel", "remote-server-not-found")), ended);
+    assert_eq!(scene.stanza(&came_back("cancel", "remote-server-not-found")), NOTHING);
+    assert_eq!(scene.reply(200), NOTHING);
+    assert_eq!(scene.notify(Terminated(Reason::Timeout), &[]), NOTHING);
+    assert_eq!(scene.romeo("probe"), SUBSCRIBED_FOR_AN_HOUR, "who is back is told again");
 }

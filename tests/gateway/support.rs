@@ -10,6 +10,7 @@ use xmpp_gateway::gateway::Gateway;
 use xmpp_gateway::gateway::action::Action;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
+use xmpp_gateway::gateway::event::SubscribeReply;
 use xmpp_gateway::sip;
 use xmpp_gateway::sip::SubscriptionState;
 use xmpp_gateway::translate::presence::Availability;
@@ -141,7 +142,19 @@ impl Scene {
 
     /// The final reply to the SUBSCRIBE of Romeo to Juliet.
     pub fn reply(&mut self, status: u16) -> Vec<String> {
-        self.event(Event::SubscribeReply { watcher: ROMEO.into(), presentity: JULIET.into(), status })
+        self.reply_with(status, None, None, None)
+    }
+
+    pub fn reply_with(
+        &mut self,
+        status: u16,
+        text: Option<&str>,
+        address: Option<&str>,
+        retry_after: Option<u32>,
+    ) -> Vec<String> {
+        let [text, address] = [text, address].map(|text| text.map(str::to_owned));
+        let (watcher, presentity) = (ROMEO.into(), JULIET.into());
+        self.event(Event::SubscribeReply(SubscribeReply { watcher, presentity, status, text, address, retry_after }))
     }
 
     pub fn event(&mut self, event: Event) -> Vec<String> {

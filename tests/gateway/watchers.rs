@@ -1,8 +1,21 @@
 //! SIP users want to see XMPP users (RFC 8048 §5.3, RFC 3857).
 
+use std::time::Duration;
+
 use xmpp_gateway::gateway::event::Event;
 
 use crate::support::*;
+
+/// What each question to Romeo looks like.
+fn question(watcher: &str, number: u32) -> String {
+    format!("<presence from='{watcher}' to='{ROMEO}' type='subscribe' id='ask-{number}'/>")
+}
+
+/// Presence of Juliet comes back from Romeo.
+fn came_back(scene: &mut Scene, from: &str, id: &str, condition: &str) -> Vec<String> {
+    let error = format!("<error type='cancel'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>");
+    scene.stanza(&format!("<presence from='{from}' to='{JULIET}' type='error' {id}>{error}</presence>"))
+}
 
 fn waiting(scene: &mut Scene, watchers: &[&str]) -> Vec<String> {
     let waiting = watchers.iter().map(|watcher| (*watcher).to_owned()).collect();
@@ -13,7 +26,7 @@ fn waiting(scene: &mut Scene, watchers: &[&str]) -> Vec<String> {
 fn each_waiting_watcher_becomes_one_subscribe() {
     let mut scene = Scene::new();
     let asked = waiting(&mut scene, &[JULIET, "nurse@sip.example.com"]);
-    assert_eq!(asked, [presence(JULIET, "subscribe"), presence("nurse@sip.example.com", "subscribe")]);
+    assert_eq!(asked, [question(JULIET, 1), question("nurse@sip.example.com", 2)]);
     assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
 }
 
@@ -31,5 +44,70 @@ fn a_question_that_may_be_lost_is_asked_again() {
     waiting(&mut scene, &[JULIET]);
     scene.stream_down();
     scene.stream_up();
-    assert_eq!(waiting(&mut scene, &[JULIET]), [presence(JULIET, "subscribe")]);
+    assert_eq!(waiting(&mut scene, &[JULIET]), [question(JULIET, 2)]);
+}
+
+fn told(decision: &str) -> [String; 1] {
+    [format!("sip:romeo@example.net answers {JULIET}: {decision}")]
+}
+
+#[test]
+fn a_question_that_comes_back_ends_the_waiting_and_may_be_asked_again_later() {
+    for (condition, decision) in
+        [("item-not-found", "NoResource"), ("remote-server-not-found", "NoResource"), ("forbidden", "Refused")]
+    {
+        let mut scene = Scene::new();
+        waiting(&mut scene, &[JULIET]);
+        assert_eq!(came_back(&mut scene, ROMEO, "id='ask-1'", condition), told(decision));
+        assert_eq!(came_back(&mut scene, ROMEO, "id='ask-1'", condition), NOTHING, "an answer counts once");
+        assert_eq!(scene.pass(Duration::from_secs(9)), NOTHING);
+        assert_eq!(scene.pass(Duration::from_secs(1)), told("Pending"));
+        assert_eq!(scene.pass(Duration::from_secs(3600)), NOTHING);
+        assert_eq!(waiting(&mut scene, &[JULIET]), [question(JULIET, 2)]);
+    }
+}
+
+#[test]
+fn what_the_user_decides_after_an_error_stays() {
+    let mut scene = Scene::new();
+    waiting(&mut scene, &[JULIET]);
+    came_back(&mut scene, ROMEO, "id='ask-1'", "item-not-found");
+    assert_eq!(scene.romeo("subscribed"), told("Allowed"));
+    assert_eq!(scene.pass(Duration::from_secs(3600)), NOTHING);
+}
+
+#[test]
+fn an_error_without_id_answers_the_question() {
+    let mut scene = Scene::new();
+    waiting(&mut scene, &[JULIET]);
+    assert_eq!(came_back(&mut scene, ROMEO, "", "gone"), told("NoResource"));
+}
+
+#[test]
+fn an_error_that_may_pass_ends_nothing_and_the_question_may_be_asked_again() {
+    let mut scene = Scene::new();
+    waiting(&mut scene, &[JULIET]);
+    let error = "<error type='wait'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    let stanza = format!("<presence from='{ROMEO}' to='{JULIET}' type='error' id='ask-1'>{error}</presence>");
+    assert_eq!(scene.stanza(&stanza), NOTHING);
+    assert_eq!(waiting(&mut scene, &[JULIET]), [question(JULIET, 2)]);
+}
+
+#[test]
+fn an_error_for_another_stanza_or_from_a_device_answers_no_question() {
+    let mut scene = Scene::new();
+    waiting(&mut scene, &[JULIET]);
+    assert_eq!(came_back(&mut scene, ROMEO, "id='ask-2'", "item-not-found"), NOTHING);
+    assert_eq!(came_back(&mut scene, "romeo@example.net/orchard", "id='ask-1'", "item-not-found"), NOTHING);
+    assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING, "it is still open");
+}
+
+#[test]
+fn a_user_who_vanishes_is_shown_to_the_watcher_no_more() {
+    let mut scene = Scene::new();
+    scene.romeo("subscribed");
+    scene.stanza(&format!("<presence from='{ROMEO}/orchard' to='{JULIET}'/>"));
+    let ended = ["PUBLISH sip:romeo@example.net ends", "sip:romeo@example.net answers juliet@sip.example.com: NoResource"];
+    assert_eq!(came_back(&mut scene, ROMEO, "", "gone"), ended);
+    assert_eq!(came_back(&mut scene, ROMEO, "", "gone"), NOTHING);
 }

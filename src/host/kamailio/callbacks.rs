@@ -16,16 +16,16 @@ use super::msg;
 use super::msg::Received;
 use super::presence;
 use super::process;
+use super::reply;
 use super::sys;
 use crate::host::guard;
+use crate::sip::Reply;
 use crate::sip::Request;
+use crate::translate::failure::Refusal;
 use crate::worker::ScriptResult;
 
 const OK: c_int = 0;
 const ERROR: c_int = -1;
-
-/// Status where no reply came (RFC 3261 §8.1.3.1).
-const REQUEST_TIMEOUT: u16 = 408;
 
 /// The first call of all, when the module is loaded.
 #[unsafe(no_mangle)]
@@ -80,7 +80,7 @@ pub(super) extern "C" fn send_message(msg: *mut sys::sip_msg, _: *mut c_char, _:
 
 /// `KSR.xmpp_gateway.xmpp_send_message()`
 pub(super) extern "C" fn kemi_send_message(msg: *mut sys::sip_msg) -> c_int {
-    guard::script(|| with_request("xmpp_send_message", msg, |gateway, _, request| gateway.worker.send_message(request)))
+    script(msg, || with_request("xmpp_send_message", msg, |gateway, _, request| gateway.worker.send_message(request)))
 }
 
 /// `pua_xmpp_notify()`
@@ -90,7 +90,7 @@ pub(super) extern "C" fn notify(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut 
 
 /// `KSR.xmpp_gateway.pua_xmpp_notify()`
 pub(super) extern "C" fn kemi_notify(msg: *mut sys::sip_msg) -> c_int {
-    guard::script(|| {
+    script(msg, || {
         with_request("pua_xmpp_notify", msg, |gateway, received, request| {
             if gateway.pending.knows(request) || calls::knows_dialog(gateway, received) {
                 return gateway.worker.notify(request);
@@ -102,7 +102,7 @@ pub(super) extern "C" fn kemi_notify(msg: *mut sys::sip_msg) -> c_int {
 
 /// `pua_xmpp_req_winfo(request_uri, expires)`
 pub(super) extern "C" fn req_winfo(msg: *mut sys::sip_msg, request_uri: *mut c_char, expires: *mut c_char) -> c_int {
-    guard::script(|| {
+    script(msg, || {
         let [Some(request_uri), Some(expires)] = [request_uri, expires].map(|parameter| evaluated(msg, parameter)) else {
             ::log::error!("pua_xmpp_req_winfo: a parameter has no value");
             return ScriptResult::Failed;
@@ -112,8 +112,8 @@ pub(super) extern "C" fn req_winfo(msg: *mut sys::sip_msg, request_uri: *mut c_c
 }
 
 /// `KSR.xmpp_gateway.pua_xmpp_req_winfo(request_uri, expires)`
-pub(super) extern "C" fn kemi_req_winfo(_msg: *mut sys::sip_msg, request_uri: *mut sys::str_, expires: *mut sys::str_) -> c_int {
-    guard::script(|| {
+pub(super) extern "C" fn kemi_req_winfo(msg: *mut sys::sip_msg, request_uri: *mut sys::str_, expires: *mut sys::str_) -> c_int {
+    script(msg, || {
         // SAFETY: [H2] parameters of the running call.
         let request_uri = unsafe { msg::text_at(request_uri) };
         // SAFETY: [H2] as above.
@@ -143,13 +143,13 @@ pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, 
         if event & sys::TMCB_LOCAL_COMPLETED == 0 {
             return;
         }
-        let (status, reason) = outcome(params.rpl, params.code);
+        let reply = outcome(params.rpl, params.code);
         // A success needs no stanza: this is the path of almost every MESSAGE.
-        if (200..300).contains(&status) {
+        if (200..300).contains(&reply.status) {
             return;
         }
         if let Some(origin) = kept.origin() {
-            gateway.worker.message_reply(&origin, status, &String::from_utf8_lossy(reason));
+            gateway.worker.message_reply(&origin, &reply);
         }
     });
 }
@@ -162,13 +162,13 @@ pub(super) extern "C" fn subscribe_completed(presentity: *mut sys::ua_pres, repl
         if record.event != sys::PRESENCE_EVENT {
             return OK;
         }
-        let (status, _) = outcome(reply, 0);
+        let reply = outcome(reply, 0);
         // SAFETY: [H2] texts of the record.
         let watcher = unsafe { msg::text_at(record.watcher_uri) };
         // SAFETY: [H2] as above.
         let presentity = unsafe { msg::text_at(record.pres_uri) };
         if let Some(gateway) = GATEWAY.get() {
-            gateway.worker.subscribe_reply(watcher, presentity, status);
+            gateway.worker.subscribe_reply(watcher, presentity, &reply);
         }
         OK
     })
@@ -193,6 +193,12 @@ fn parameter(index: usize, given: &Given<'_>) -> c_int {
     }
 }
 
+/// Runs a script function; where something is wrong, the script finds what to reply.
+fn script(msg: *mut sys::sip_msg, call: impl FnOnce() -> ScriptResult) -> c_int {
+    // SAFETY: [H2] the message of the running script function.
+    guard::script(call, |refusal| unsafe { reply::leave(msg, &refusal) })
+}
+
 /// Runs a script function on the copy of the request; what is wrong with the request is logged here.
 fn with_request(
     function: &str,
@@ -206,15 +212,17 @@ fn with_request(
         Ok((received, request)) => call(gateway, &received, &request),
         Err(cause) => {
             ::log::warn!("{function}: {cause}");
-            ScriptResult::Failed
+            ScriptResult::Refused(Refusal::MALFORMED)
         }
     }
 }
 
 fn winfo(request_uri: &[u8], expires: &[u8]) -> ScriptResult {
     let Some(gateway) = GATEWAY.get() else { return ScriptResult::Failed };
-    let Some(subscribe) = gateway.worker.winfo_subscription(request_uri, expires) else { return ScriptResult::Failed };
-    gateway.worker.winfo_result(&subscribe, calls::subscribe(gateway, &subscribe))
+    match gateway.worker.winfo_subscription(request_uri, expires) {
+        Ok(subscribe) => gateway.worker.winfo_result(&subscribe, calls::subscribe(gateway, &subscribe)),
+        Err(result) => result,
+    }
 }
 
 /// The value of a script parameter for this message, variables replaced.
@@ -228,18 +236,21 @@ fn evaluated<'a>(msg: *mut sys::sip_msg, parameter: *mut c_char) -> Option<&'a [
     Some(unsafe { msg::text(value) })
 }
 
-/// Status and reason of a reply that may be absent or made up (`FAKED_REPLY`): then `code`, or 408 where that is none.
-fn outcome<'a>(reply: *const sys::sip_msg, code: c_int) -> (u16, &'a [u8]) {
+/// What a reply says that may be absent or made up (`FAKED_REPLY`): then it is `code`, or a timeout where that is none.
+fn outcome(reply: *const sys::sip_msg, code: c_int) -> Reply {
     let status = u16::try_from(code).ok().filter(|code| (100..700).contains(code));
     // SAFETY: [H2] only compares the pointer.
     if unsafe { sys::xmpp_gateway_is_reply(reply) } == 0 {
-        return (status.unwrap_or(REQUEST_TIMEOUT), b"");
+        return Reply::local(status);
     }
     // SAFETY: [H2] a reply that lives as long as the callback runs.
-    let Some(reply) = (unsafe { reply.as_ref() }) else { return (REQUEST_TIMEOUT, b"") };
+    let Some(reply) = (unsafe { reply.as_ref() }) else { return Reply::local(status) };
     // SAFETY: [H2] the first line of a reply holds the reply's form.
     let line = unsafe { reply.first_line.u.reply };
-    let of_reply = u16::try_from(line.statuscode).unwrap_or(REQUEST_TIMEOUT);
+    let Some(status) = status.or(u16::try_from(line.statuscode).ok()) else { return Reply::local(None) };
     // SAFETY: [H2] a text of the reply.
-    (status.unwrap_or(of_reply), unsafe { msg::text(line.reason) })
+    let reason = unsafe { msg::text(line.reason) };
+    // SAFETY: [H2] what was received, or the copy of it.
+    let raw = unsafe { msg::text(sys::str_ { s: reply.buf, len: c_int::try_from(reply.len).unwrap_or(0) }) };
+    Reply::received(status, reason, raw)
 }

@@ -5,6 +5,7 @@
 //! callbacks  every extern "C" entry point, under the guard
 //! msg        sip_msg -> sip::Request, copied
 //! calls      sip::Message, Publish, Subscribe -> tm, pua
+//! reply      what a script can reply: AVPs, reply headers
 //! presence   who may see an XMPP user: asked by the presence server
 //! process    the extra process: fork, signals, Host
 //! log        the log crate on LOG
@@ -18,6 +19,7 @@ mod log;
 mod msg;
 mod presence;
 mod process;
+mod reply;
 mod sys;
 
 use std::ffi::CStr;

@@ -98,6 +98,7 @@ pub(super) unsafe fn authorize(worker: &Worker, subscription: *mut sys::subscrip
         Authorization::Allowed => (sys::ACTIVE_STATUS, None),
         Authorization::Pending => (sys::PENDING_STATUS, None),
         Authorization::Refused => (sys::TERMINATED_STATUS, Some(b"rejected".as_slice())),
+        Authorization::NoResource => (sys::TERMINATED_STATUS, Some(b"noresource".as_slice())),
     };
     asked.status = status as _;
     // The server never frees a reason: its own are constants too.

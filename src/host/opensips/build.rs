@@ -26,7 +26,7 @@ const PRINT_DEFS: &str =
     "include Makefile\n.PHONY: xmpp_gateway_defs\nxmpp_gateway_defs:\n\t@for d in $(DEFS); do printf '%s\\n' \"$$d\"; done\n";
 
 /// Our contract with the host: what the module uses of it.
-const TYPES: [&str; 18] = [
+const TYPES: [&str; 19] = [
     "module_exports",
     "cmd_export_",
     "param_export_",
@@ -45,9 +45,20 @@ const TYPES: [&str; 18] = [
     "presence_api_t",
     "subs_t",
     "sr_core_states",
+    "int_str",
 ];
-const FUNCTIONS: [&str; 5] = ["parse_from_header", "ipc_dispatch_rpc", "ipc_handle_job", "sr_get_core_status", "host_.*"];
-const VALUES: [&str; 20] = [
+const FUNCTIONS: [&str; 9] = [
+    "parse_from_header",
+    "parse_avp_spec",
+    "add_avp",
+    "destroy_avps",
+    "add_lump_rpl",
+    "ipc_dispatch_rpc",
+    "ipc_handle_job",
+    "sr_get_core_status",
+    "host_.*",
+];
+const VALUES: [&str; 22] = [
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",
     "VERSIONTYPE",
@@ -68,6 +79,8 @@ const VALUES: [&str; 20] = [
     "XMPP_(PUBLISH|SUBSCRIBE|INITIAL_SUBS)",
     "ERR_PUBLISH_NO_RECORD",
     "(ACTIVE|PENDING|TERMINATED)_STATUS",
+    "AVP_VAL_STR",
+    "LUMP_RPL_HDR",
 ];
 
 /// Binds the headers and compiles the shim. The error is one sentence: which variable, what was looked for, where.

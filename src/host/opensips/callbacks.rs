@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::ffi::c_void;
 
 use super::MODULE;
+use super::Module;
 use super::calls;
 use super::log;
 use super::msg;
@@ -12,6 +13,7 @@ use super::presence;
 use super::process;
 use super::sys;
 use crate::host::guard;
+use crate::translate::failure::Refusal;
 use crate::worker::ScriptResult;
 
 /// Before the fork, as the user that started the host.
@@ -40,8 +42,7 @@ pub(super) unsafe extern "C" fn xmpp_send_message(
     _: *mut c_void,
     _: *mut c_void,
 ) -> c_int {
-    guard::script(|| {
-        let Some(module) = MODULE.get() else { return ScriptResult::Failed };
+    script(msg, |module| {
         // SAFETY: [H2] the message of the running script.
         match unsafe { msg::copy(msg, Wanted::Message) } {
             Ok(request) => module.worker.send_message(&request),
@@ -62,8 +63,7 @@ pub(super) unsafe extern "C" fn pua_xmpp_notify(
     _: *mut c_void,
     _: *mut c_void,
 ) -> c_int {
-    guard::script(|| {
-        let Some(module) = MODULE.get() else { return ScriptResult::Failed };
+    script(msg, |module| {
         // SAFETY: [H2] the message of the running script.
         match unsafe { msg::copy(msg, Wanted::Notify) } {
             Ok(request) if calls::is_known_dialog(module, &request) => module.worker.notify(&request),
@@ -75,7 +75,7 @@ pub(super) unsafe extern "C" fn pua_xmpp_notify(
 
 /// `pua_xmpp_req_winfo(request_uri, expires)`
 pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
-    _: *mut sys::sip_msg,
+    msg: *mut sys::sip_msg,
     request_uri: *mut c_void,
     expires: *mut c_void,
     _: *mut c_void,
@@ -85,16 +85,15 @@ pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
     _: *mut c_void,
     _: *mut c_void,
 ) -> c_int {
-    guard::script(|| {
-        let Some(module) = MODULE.get() else { return ScriptResult::Failed };
+    script(msg, |module| {
         // SAFETY: [H2][H3] the host gives a `str` for a string parameter.
         let request_uri = unsafe { msg::bytes(request_uri.cast::<sys::str_>()) };
         // SAFETY: [H2] the host gives an `int` for an integer parameter.
         let expires = unsafe { expires.cast::<c_int>().as_ref() }.copied().unwrap_or(0).to_string();
-        let Some(subscribe) = module.worker.winfo_subscription(&request_uri, expires.as_bytes()) else {
-            return ScriptResult::Failed;
-        };
-        module.worker.winfo_result(&subscribe, calls::subscribe(module, &subscribe))
+        match module.worker.winfo_subscription(&request_uri, expires.as_bytes()) {
+            Ok(subscribe) => module.worker.winfo_result(&subscribe, calls::subscribe(module, &subscribe)),
+            Err(result) => result,
+        }
     })
 }
 
@@ -113,8 +112,8 @@ pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, c
     guard::answer((), || {
         let Some(module) = MODULE.get() else { return };
         // SAFETY: [H2] tm's parameters, alive through this call.
-        if let Some((origin, status, reason)) = unsafe { calls::message_failure(module, completed) } {
-            module.worker.message_reply(&origin, status, &reason);
+        if let Some((origin, reply)) = unsafe { calls::message_failure(module, completed) } {
+            module.worker.message_reply(&origin, &reply);
         }
     });
 }
@@ -134,7 +133,7 @@ pub(super) unsafe extern "C" fn subscribe_completed(subscription: *mut sys::ua_p
         let Some(module) = MODULE.get() else { return 0 };
         // SAFETY: [H2] pua's parameters, alive through this call.
         if let Some(reply) = unsafe { calls::subscribe_reply(subscription, reply) } {
-            module.worker.subscribe_reply(&reply.watcher, &reply.presentity, reply.status);
+            module.worker.subscribe_reply(&reply.watcher, &reply.presentity, &reply.reply);
         }
         0
     })
@@ -155,8 +154,22 @@ pub(super) unsafe extern "C" fn xmpp_process(_: c_int) {
     });
 }
 
+/// Runs a script function; where something is wrong, the script finds what to reply.
+fn script(msg: *mut sys::sip_msg, call: impl FnOnce(&Module) -> ScriptResult) -> c_int {
+    let module = MODULE.get();
+    guard::script(
+        || module.map_or(ScriptResult::Failed, call),
+        |refusal| {
+            if let Some(module) = module {
+                // SAFETY: [H2] the message of the running script function.
+                unsafe { module.variables.leave(msg, &refusal) };
+            }
+        },
+    )
+}
+
 /// A request that cannot be used is its sender's mistake: one line, and the script decides.
 fn refused(function: &str, error: msg::Error) -> ScriptResult {
     ::log::warn!("{function}(): {error}");
-    ScriptResult::Failed
+    ScriptResult::Refused(Refusal::MALFORMED)
 }

@@ -19,11 +19,9 @@ use crate::sip::Event;
 use crate::sip::Message;
 use crate::sip::Origin;
 use crate::sip::Publish;
+use crate::sip::Reply;
 use crate::sip::Request;
 use crate::sip::Subscribe;
-
-/// Status of a request that nobody answered (RFC 3261 §8.1.3.1).
-const REQUEST_TIMEOUT: u16 = 408;
 
 /// tm's functions; `None` if it is not loaded.
 pub(super) fn bind_tm() -> Option<sys::tm_binds> {
@@ -237,7 +235,7 @@ fn is_dialog(pua: &sys::pua_api_t, notify: &Request) -> bool {
 ///
 /// # Safety
 /// What tm gives to a callback for completed requests.
-pub(super) unsafe fn message_failure(module: &Module, completed: *mut sys::tmcb_params) -> Option<(Origin, u16, String)> {
+pub(super) unsafe fn message_failure(module: &Module, completed: *mut sys::tmcb_params) -> Option<(Origin, Reply)> {
     // SAFETY: [H2] as the caller promises.
     let completed = unsafe { completed.as_ref() }?;
     // SAFETY: [H2] tm points to the field that holds our parameter.
@@ -246,8 +244,8 @@ pub(super) unsafe fn message_failure(module: &Module, completed: *mut sys::tmcb_
     let kept = unsafe { module.origins.take_back(block) }?;
     let status = u16::try_from(completed.code).ok().filter(|status| *status >= 300)?;
     // SAFETY: [H2] a reply, NULL, or the pointer that means none.
-    let (status, reason) = unsafe { status_line(completed.rpl) }.unwrap_or((status, Vec::new()));
-    Some((kept.origin()?, status, String::from_utf8_lossy(&reason).into_owned()))
+    let reply = unsafe { received(completed.rpl) }.unwrap_or_else(|| Reply::local(Some(status)));
+    Some((kept.origin()?, reply))
 }
 
 /// The host's shared memory.
@@ -262,7 +260,7 @@ pub(super) const SHARED_MEMORY: HostMemory = HostMemory {
 pub(super) struct SubscribeReply {
     pub(super) watcher: Vec<u8>,
     pub(super) presentity: Vec<u8>,
-    pub(super) status: u16,
+    pub(super) reply: Reply,
 }
 
 /// What pua's callback says; `None` where it is not for us, or not final.
@@ -276,9 +274,9 @@ pub(super) unsafe fn subscribe_reply(subscription: *const sys::ua_pres_t, reply:
         return None;
     }
     // SAFETY: [H2] a reply, NULL, or the pointer that means none.
-    let status = unsafe { status_line(reply) }.map(|(status, _)| status);
+    let reply = unsafe { received(reply) };
     // A refused refresh: pua subscribes anew by itself, and the reply to that is the one that counts.
-    if !subscription.call_id.s.is_null() && status.is_some_and(|status| status >= 300) {
+    if !subscription.call_id.s.is_null() && reply.as_ref().is_some_and(|reply| reply.status >= 300) {
         return None;
     }
     Some(SubscribeReply {
@@ -286,15 +284,15 @@ pub(super) unsafe fn subscribe_reply(subscription: *const sys::ua_pres_t, reply:
         watcher: unsafe { msg::bytes(subscription.watcher_uri) },
         // SAFETY: [H2][H3] as above.
         presentity: unsafe { msg::bytes(subscription.pres_uri) },
-        status: status.unwrap_or(REQUEST_TIMEOUT),
+        reply: reply.unwrap_or_else(|| Reply::local(None)),
     })
 }
 
-/// Status and reason of a reply; `None` where none came.
+/// What a reply says; `None` where none came.
 ///
 /// # Safety
 /// A reply, NULL, or the host's pointer that means "none came".
-unsafe fn status_line(reply: *const sys::sip_msg) -> Option<(u16, Vec<u8>)> {
+unsafe fn received(reply: *const sys::sip_msg) -> Option<Reply> {
     // SAFETY: [H2] compares the pointer only.
     if unsafe { sys::host_is_reply(reply) } == 0 {
         return None;
@@ -305,7 +303,10 @@ unsafe fn status_line(reply: *const sys::sip_msg) -> Option<(u16, Vec<u8>)> {
     let line = unsafe { &reply.first_line.u.reply };
     // SAFETY: [H2][H3] the reason points into the reply.
     let reason = unsafe { msg::bytes(&raw const line.reason) };
-    Some((u16::try_from(line.statuscode).ok()?, reason))
+    let raw = sys::str_ { s: reply.buf, len: c_int::try_from(reply.len).unwrap_or(0) };
+    // SAFETY: [H2][H3] what was received, or the copy of it.
+    let raw = unsafe { msg::bytes(&raw const raw) };
+    Some(Reply::received(u16::try_from(line.statuscode).ok()?, &reason, &raw))
 }
 
 /// Where SUBSCRIBE and PUBLISH go.

@@ -6,6 +6,7 @@
 //! callbacks   every extern "C" entry point, under the guard
 //! msg         sip_msg -> sip::Request, copied
 //! calls       sip::Message, Publish, Subscribe -> tm, pua
+//! reply       what a script can reply: AVPs, reply headers
 //! presence    who may see an XMPP user, for the presence server
 //! process     the extra process: IPC, Host
 //! log         the log crate on LM_*
@@ -20,6 +21,7 @@ mod msg;
 mod parameters;
 mod presence;
 mod process;
+mod reply;
 mod sys;
 
 use std::ffi::c_ulong;
@@ -35,6 +37,7 @@ use crate::host::pending::Pending;
 use crate::link;
 use crate::worker::Worker;
 use presence::Presence;
+use reply::Variables;
 
 /// What mod_init leaves to every process.
 struct Module {
@@ -50,6 +53,8 @@ struct Module {
     lanes: Lanes,
     /// Of the MESSAGEs under way.
     origins: Origins,
+    /// What a script can reply.
+    variables: Variables,
     /// Where this server serves presence itself.
     presence: Option<Presence>,
 }
@@ -98,8 +103,10 @@ fn start() -> Result<(), StartError> {
     let pending = pending().ok_or(StartError::Memory)?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
+    let variables = Variables::new().ok_or(StartError::Memory)?;
     let presence = Presence::bind();
-    MODULE.set(Module { config, worker, receiver, tm, pua, pending, lanes, origins, presence }).map_err(|_| StartError::Twice)
+    let module = Module { config, worker, receiver, tm, pua, pending, lanes, origins, variables, presence };
+    MODULE.set(module).map_err(|_| StartError::Twice)
 }
 
 /// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.

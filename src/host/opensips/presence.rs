@@ -110,5 +110,6 @@ fn state(decision: Authorization) -> (i32, &'static CStr) {
         Authorization::Allowed => (sys::ACTIVE_STATUS, c""),
         Authorization::Pending => (sys::PENDING_STATUS, c""),
         Authorization::Refused => (sys::TERMINATED_STATUS, c"rejected"),
+        Authorization::NoResource => (sys::TERMINATED_STATUS, c"noresource"),
     }
 }

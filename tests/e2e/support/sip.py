@@ -136,12 +136,12 @@ class SipAgent:
             return
         self.respond(request, answer)
 
-    def respond(self, request, status, reason="Answer", extra=""):
+    def respond(self, request, status, reason="Answer", extra="", contact=None):
         tag = "" if request.tag("To") else ";tag=" + self.user.encode().hex()
         lines = [f"SIP/2.0 {status} {reason}"] + [f"Via: {via}" for via in request.all("Via")]
         lines += [f"Record-Route: {rr}" for rr in request.all("Record-Route")]
         lines += [f"From: {request.header('From')}", f"To: {request.header('To')}{tag}", f"Call-ID: {request.header('Call-ID')}",
-                  f"CSeq: {request.header('CSeq')}", f"Contact: <{self.contact}>", "Content-Length: 0"]
+                  f"CSeq: {request.header('CSeq')}", f"Contact: {contact or f'<{self.contact}>'}", "Content-Length: 0"]
         self.send_raw(("\r\n".join(lines) + "\r\n" + extra + "\r\n").encode("utf-8", "surrogateescape"))
 
     def send_raw(self, datagram):

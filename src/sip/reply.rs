@@ -1,0 +1,150 @@
+//! The final reply to a request of ours, as far as the XMPP side is told of it.
+//!
+//! In a callback the reply may lie in the host's shared memory, where the host's parser must not write. So the two headers that matter
+//! here are read from its bytes.
+
+/// A final reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase; empty if there is none.
+    pub reason: String,
+    /// The URI of the first Contact, if there is one.
+    pub contact: Option<Vec<u8>>,
+    /// Retry-After (RFC 3261 §20.33), in seconds.
+    pub retry_after: Option<u32>,
+    /// Who made it.
+    pub source: ReplySource,
+}
+
+/// Who made a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplySource {
+    /// A SIP element: it came over the network.
+    Network,
+    /// Our own side, as nobody answered in time or the request could not be sent.
+    Local,
+}
+
+/// Characters of a reason phrase that are kept.
+const LONGEST_REASON: usize = 256;
+
+/// What stands for a reply that did not come (RFC 3261 §8.1.3.1).
+const REQUEST_TIMEOUT: u16 = 408;
+
+impl Reply {
+    /// One that came; `raw` is the whole reply as it was received.
+    pub fn received(status: u16, reason: &[u8], raw: &[u8]) -> Self {
+        // Most replies are a success, of which nobody wants to know more.
+        let (reason, raw) = if status < 300 { Default::default() } else { (reason, raw) };
+        let reason = String::from_utf8_lossy(reason).chars().take(LONGEST_REASON).collect();
+        let contact = header(raw, &[b"contact", b"m"]).and_then(|value| address(&value));
+        let retry_after = header(raw, &[b"retry-after"]).and_then(|value| seconds(&value));
+        Self { status, reason, contact, retry_after, source: ReplySource::Network }
+    }
+
+    /// One that our own side made up; without a status, because nothing came in time.
+    pub fn local(status: Option<u16>) -> Self {
+        let status = status.unwrap_or(REQUEST_TIMEOUT);
+        Self { status, reason: String::new(), contact: None, retry_after: None, source: ReplySource::Local }
+    }
+}
+
+/// The value of the first header with one of these names, in lower case, its lines joined (RFC 3261 §7.3.1).
+fn header(raw: &[u8], names: &[&[u8]]) -> Option<Vec<u8>> {
+    let mut lines = raw.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).skip(1).peekable();
+    while let Some(line) = lines.next() {
+        if line.is_empty() {
+            return None;
+        }
+        let Some((name, value)) = memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) else { continue };
+        if !names.contains(&&*name.trim_ascii().to_ascii_lowercase()) {
+            continue;
+        }
+        let mut value = value.strip_prefix(b":").unwrap_or_default().trim_ascii().to_vec();
+        while let Some(more) = lines.next_if(|line| line.starts_with(b" ") || line.starts_with(b"\t")) {
+            value.push(b' ');
+            value.extend_from_slice(more.trim_ascii());
+        }
+        return Some(value);
+    }
+    None
+}
+
+/// The URI of the first address of a Contact: in brackets behind a name, in quotes or not, or as it stands.
+fn address(value: &[u8]) -> Option<Vec<u8>> {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, byte) in value.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'<' if !quoted => {
+                let rest = value.get(at..)?.strip_prefix(b"<")?;
+                return rest.split_at_checked(memchr::memchr(b'>', rest)?).map(|(uri, _)| uri.trim_ascii().to_vec());
+            }
+            b',' if !quoted => break,
+            _ => {}
+        }
+    }
+    let uri = value.split(|byte| b";,".contains(byte)).next()?.trim_ascii();
+    (!uri.is_empty() && !uri.contains(&b'"')).then(|| uri.to_vec())
+}
+
+/// The number in front of a comment or parameters.
+fn seconds(value: &[u8]) -> Option<u32> {
+    let end = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+    std::str::from_utf8(value.get(..end)?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &str) -> (Option<String>, Option<u32>) {
+        let raw = format!("SIP/2.0 302 Moved\r\nVia: SIP/2.0/UDP x\r\n{headers}\r\n\r\nContact: <sip:body@x>\r\n");
+        let reply = Reply::received(302, b"Moved", raw.as_bytes());
+        (reply.contact.map(|uri| String::from_utf8(uri).unwrap()), reply.retry_after)
+    }
+
+    #[test]
+    fn the_first_contact_is_found_however_it_is_written() {
+        for (headers, uri) in [
+            ("Contact: <sip:a@b;gr=c>;expires=1", "sip:a@b;gr=c"),
+            ("CONTACT :sip:a@b;q=0.7", "sip:a@b"),
+            ("m: \"A <x>, \\\" B\" <sip:a@b>, <sip:c@d>", "sip:a@b"),
+            ("Contact:\r\n \"A\"\r\n\t<sip:a@b>", "sip:a@b"),
+            ("Contact: sip:a@b, sip:c@d", "sip:a@b"),
+            ("Contact: Bob < tel:+1 >", "tel:+1"),
+            ("X: y\r\nContact: <sip:a@b>\r\nContact: <sip:c@d>", "sip:a@b"),
+        ] {
+            assert_eq!(read(headers).0.as_deref(), Some(uri), "{headers}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_contact_is_none() {
+        for headers in
+            ["X: y", "Contact:", "Contact: <sip:a@b", "Contact: \"<sip:a@b>", "Contact: ;x", "X-Contact: <sip:a@b>", "no colon"]
+        {
+            assert_eq!(read(headers).0, None, "{headers}");
+        }
+        assert_eq!(Reply::received(302, b"", b"").contact, None);
+        assert_eq!(Reply::received(200, b"OK", b"SIP/2.0 200 OK\r\nContact: <sip:a@b>\r\n\r\n").contact, None);
+    }
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds() {
+        assert_eq!(read("Retry-After: 120 (in a meeting);duration=3600").1, Some(120));
+        assert_eq!(read("Retry-After: soon").1, None);
+        assert_eq!(read("Retry-After: 99999999999").1, None);
+    }
+
+    #[test]
+    fn no_reply_is_a_timeout_of_our_own() {
+        assert_eq!((Reply::local(None).status, Reply::local(Some(477)).status), (408, 477));
+        assert_eq!(Reply::local(None).source, ReplySource::Local);
+    }
+}
