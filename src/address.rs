@@ -52,8 +52,8 @@ pub const MAX_PART: usize = 1023;
 #[derive(Debug, Clone)]
 pub struct Addresses {
     scheme: scheme::Compiled,
-    /// The XMPP domain that we speak for, in its canonical SIP form; `None`: any.
-    own: Option<String>,
+    /// The XMPP domains that we speak for, in their canonical SIP form; none: any.
+    own: Vec<String>,
     /// Users whose address the operator chose.
     map: Option<Map>,
     /// The XMPP domains that we speak with.
@@ -65,12 +65,27 @@ pub struct Addresses {
 impl Addresses {
     /// Checks the scheme and prepares it.
     pub fn new(scheme: Scheme) -> Result<Self, SchemeError> {
-        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: None, map: None, peers: PeerDomains::default(), tel: None })
+        Ok(Self { scheme: scheme::Compiled::new(scheme)?, own: Vec::new(), map: None, peers: PeerDomains::default(), tel: None })
     }
 
-    /// The same for a component: all SIP users, and they alone, are in this XMPP domain.
-    pub fn of_component(self, domain: &str) -> Result<Self, AddressError> {
-        Ok(Self { own: Some(domain::canonical(domain)?.into_owned()), ..self })
+    /// The same for one more component: all SIP users, and they alone, are in the XMPP domains of the components.
+    pub fn of_component(mut self, domain: &str) -> Result<Self, AddressError> {
+        self.own.push(domain::canonical(domain)?.into_owned());
+        Ok(self)
+    }
+
+    /// How many components there are.
+    pub fn components(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Which component speaks for this XMPP domain, counted from the first that was given.
+    pub fn component_of(&self, domain: &str) -> Option<usize> {
+        if self.own.is_empty() {
+            return None;
+        }
+        let domain = domain::from_xmpp(domain).ok()?;
+        self.own.iter().position(|own| *own == domain)
     }
 
     /// The same with a map in front of the scheme.
@@ -103,7 +118,7 @@ impl Addresses {
     /// another one of is refused: what XMPP sends back to it would reach somebody else.
     pub fn sip_user_to_jid(&self, uri: &[u8]) -> Result<Jid, AddressError> {
         let jid = self.prepared(uri, Change::CaseOnly, Spelling::Canonical)?;
-        if self.own.is_none() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
+        if self.own.is_empty() || self.is_sip_user(&jid) { Ok(jid) } else { Err(AddressError::Foreign) }
     }
 
     /// [`Self::sip_to_jid`] for the user who gets a stanza. One for a SIP user would come straight back to us; one of a domain that the
@@ -133,8 +148,7 @@ impl Addresses {
     }
 
     fn is_own(&self, domain: &str) -> bool {
-        let Some(own) = self.own.as_deref() else { return false };
-        domain == own || domain::from_xmpp(domain).is_ok_and(|form| form == own)
+        self.component_of(domain).is_some()
     }
 
     /// The JID of a user that a URI names (RFC 7247 §6.3). It has a resource if the URI has a `gr` parameter.
@@ -274,6 +288,13 @@ enum Phone {
     Unsaid,
     /// With `user=phone` (RFC 3261 §19.1.1).
     Said,
+}
+
+/// The domain of a JID in its canonical SIP form: the same for all spellings of one domain.
+pub(crate) fn domain_of(jid: &str) -> Cow<'_, str> {
+    let bare = jid.split_once('/').map_or(jid, |(bare, _)| bare);
+    let domain = bare.rsplit_once('@').map_or(bare, |(_, domain)| domain);
+    domain::from_xmpp(domain).unwrap_or(Cow::Borrowed(domain))
 }
 
 /// Why an address has no counterpart. All but [`Self::Sips`] and [`Self::Tel`] are the fault of whoever wrote the address.

@@ -3,11 +3,12 @@
 //! The host layer fills [`Parameters`] as its parser meets each `modparam`; [`Config::from_parameters`] in mod_init either
 //! accepts all of them or names the parameter, what it held and what it takes.
 
+mod component;
 mod peers;
 mod secret;
+mod server;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -19,7 +20,13 @@ use crate::address::Scheme;
 use crate::address::SchemeError;
 use crate::sip::Uri;
 
+pub use self::component::Component;
+pub use self::component::DEFAULT_COMPONENT_PORT;
+pub use self::component::MAX_COMPONENTS;
+pub use self::component::Ping;
+pub use self::component::Tls;
 pub use self::peers::RateLimit;
+pub use self::server::Server;
 
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
@@ -31,6 +38,12 @@ pub struct Parameters {
     pub xmpp_port: Option<i64>,
     pub xmpp_password: Option<Secret>,
     pub xmpp_password_file: Option<String>,
+    pub xmpp_tls: Option<String>,
+    pub xmpp_tls_ca: Option<String>,
+    /// Repeatable: one component a `modparam` line.
+    pub xmpp_component: Vec<Secret>,
+    pub ping_interval: Option<i64>,
+    pub ping_timeout: Option<i64>,
     pub gateway_domain: Option<String>,
     pub sip_domain: Option<String>,
     pub domain_separator: Option<String>,
@@ -94,21 +107,8 @@ pub struct AddressTable {
 /// How we reach the XMPP network.
 #[derive(Debug, Clone)]
 pub enum Backend {
-    /// As a component of an XMPP server (XEP-0114).
-    Component(Component),
-}
-
-/// A component connection.
-#[derive(Debug, Clone)]
-pub struct Component {
-    /// Our domain on the XMPP side: `sip_domain` where it is set, else `xmpp_domain`.
-    pub domain: String,
-    /// Name or address of the XMPP server (`xmpp_host`).
-    pub host: String,
-    /// Its component port (`xmpp_port`).
-    pub port: u16,
-    /// The shared secret (`xmpp_password` or what `xmpp_password_file` holds).
-    pub secret: Secret,
+    /// As components of XMPP servers (XEP-0114); at least one.
+    Components(Vec<Component>),
 }
 
 /// A password that no log shows.
@@ -161,11 +161,6 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The port of component connections; IANA has registered none, every server uses this one.
-pub const DEFAULT_COMPONENT_PORT: u16 = 5347;
-
-const DEFAULT_HOST: &str = "127.0.0.1";
-
 /// The table of mapped users, where `address_table` is not set.
 const DEFAULT_ADDRESS_TABLE: &str = "xmpp_address";
 
@@ -196,9 +191,9 @@ impl Config {
     /// Checks all parameters; the first that cannot be used is the error.
     pub fn from_parameters(parameters: &Parameters) -> Result<Self, Error> {
         let backend = backend(parameters)?;
-        let Backend::Component(component) = &backend;
+        let Backend::Components(components) = &backend;
         Ok(Self {
-            addresses: addresses(parameters, component)?.with_peers(peers::domains(parameters)?),
+            addresses: addresses(parameters, components)?.with_peers(peers::domains(parameters)?),
             rate_limit: peers::rate_limit(parameters)?,
             outbound_proxy: optional_uri("outbound_proxy", parameters.outbound_proxy.as_deref())?,
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
@@ -220,24 +215,7 @@ fn backend(parameters: &Parameters) -> Result<Backend, Error> {
             return Err(Error { parameter: "backend", value: Some(other.to_owned()), takes });
         }
     }
-    let xmpp_domain = required("xmpp_domain", parameters.xmpp_domain.as_deref(), TAKES_DOMAIN)
-        .and_then(|value| domain("xmpp_domain", value))?;
-    let sip_domain = parameters.sip_domain.as_deref().map(|value| domain("sip_domain", value)).transpose()?;
-    let host = parameters.xmpp_host.as_deref().unwrap_or(DEFAULT_HOST);
-    Ok(Backend::Component(Component {
-        domain: sip_domain.unwrap_or(xmpp_domain),
-        host: if host.parse::<IpAddr>().is_ok() { host.to_owned() } else { domain("xmpp_host", host)? },
-        port: port(parameters.xmpp_port)?,
-        secret: secret::secret(parameters)?,
-    }))
-}
-
-fn port(port: Option<i64>) -> Result<u16, Error> {
-    let Some(given) = port else { return Ok(DEFAULT_COMPONENT_PORT) };
-    match u16::try_from(given) {
-        Ok(port) if port != 0 => Ok(port),
-        _ => Err(Error { parameter: "xmpp_port", value: Some(given.to_string()), takes: "a port number from 1 to 65535" }),
-    }
+    Ok(Backend::Components(component::components(parameters)?))
 }
 
 fn queue(parameters: &Parameters) -> Result<Queue, Error> {
@@ -259,9 +237,9 @@ fn number(
 }
 
 /// Which of the schemes the parameters ask for.
-fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses, Error> {
+fn addresses(parameters: &Parameters, components: &[Component]) -> Result<Addresses, Error> {
     let gateway_domain = parameters.gateway_domain.as_deref().map(|value| domain("gateway_domain", value)).transpose()?;
-    let pairs = pairs(parameters, component)?;
+    let pairs = pairs(parameters)?;
     let scheme = match &parameters.domain_separator {
         Some(separator) => Scheme::Encoded {
             separator: separator.clone(),
@@ -270,7 +248,8 @@ fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses
                 value: None,
                 takes: "the SIP domain of the gateway, needed because domain_separator is set",
             })?,
-            xmpp_domain: component.domain.clone(),
+            xmpp_domain: required("xmpp_domain", parameters.xmpp_domain.as_deref(), TAKES_DOMAIN)
+                .and_then(|value| domain("xmpp_domain", value))?,
             pairs,
         },
         None if pairs.is_empty() => Scheme::Transparent,
@@ -282,11 +261,12 @@ fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses
             Error { parameter: "gwmap", value: Some(value), takes: TAKES_MAP }
         }
     })?;
-    let domain = &component.domain;
-    let addresses = addresses.of_component(domain).map_err(|_| Error {
-        parameter: "xmpp_domain",
-        value: Some(domain.clone()),
-        takes: TAKES_DOMAIN,
+    let addresses = components.iter().try_fold(addresses, |addresses, Component { domain, .. }| {
+        addresses.of_component(domain).map_err(|_| Error {
+            parameter: "xmpp_domain",
+            value: Some(domain.clone()),
+            takes: TAKES_DOMAIN,
+        })
     })?;
     match &parameters.tel_domain {
         None => Ok(addresses),
@@ -298,7 +278,7 @@ fn addresses(parameters: &Parameters, component: &Component) -> Result<Addresses
     }
 }
 
-fn pairs(parameters: &Parameters, component: &Component) -> Result<Vec<DomainPair>, Error> {
+fn pairs(parameters: &Parameters) -> Result<Vec<DomainPair>, Error> {
     let mut pairs = Vec::new();
     if let (Some(sip_domain), Some(sip)) = (&parameters.sip_domain, &parameters.xmpp_domain) {
         if parameters.domain_separator.is_some() {
@@ -306,7 +286,7 @@ fn pairs(parameters: &Parameters, component: &Component) -> Result<Vec<DomainPai
             return Err(Error { parameter: "sip_domain", value: Some(sip_domain.clone()), takes });
         }
         // As in the stock modules: the SIP users of xmpp_domain have this domain in XMPP, and the component logs in under it.
-        pairs.push(DomainPair { sip: domain("xmpp_domain", sip)?, xmpp: component.domain.clone() });
+        pairs.push(DomainPair { sip: domain("xmpp_domain", sip)?, xmpp: domain("sip_domain", sip_domain)? });
     }
     for line in &parameters.gwmap {
         let wrong = || Error { parameter: "gwmap", value: Some(line.clone()), takes: TAKES_MAP };
@@ -385,8 +365,8 @@ mod tests {
     #[test]
     fn three_parameters_are_enough() {
         let config = Config::from_parameters(&minimal()).unwrap();
-        let Backend::Component(component) = config.backend;
-        assert_eq!((component.host.as_str(), component.port), ("127.0.0.1", 5347));
+        let Backend::Components(components) = &config.backend;
+        assert_eq!(components.first().unwrap().servers, [Server { host: "127.0.0.1".into(), port: 5347 }]);
         assert_eq!(config.addresses.sip_to_jid(b"sip:a@b.example").unwrap().as_str(), "a@b.example");
     }
 
@@ -450,8 +430,8 @@ mod tests {
         let parameters =
             Parameters { xmpp_domain: Some("example.com".into()), sip_domain: Some("sip.example.com".into()), ..minimal() };
         let config = Config::from_parameters(&parameters).unwrap();
-        let Backend::Component(component) = config.backend;
-        assert_eq!(component.domain, "sip.example.com");
+        let Backend::Components(components) = &config.backend;
+        assert_eq!(components.first().unwrap().domain, "sip.example.com");
         let jid = config.addresses.sip_to_jid(b"sip:juliet@example.com").unwrap();
         assert_eq!(jid.as_str(), "juliet@sip.example.com");
         assert_eq!(config.addresses.jid_to_sip(&jid).unwrap(), "sip:juliet@example.com");

@@ -93,7 +93,7 @@ impl Worker {
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5). While the stream is down it is done as well if the stanza
     /// can wait for it.
     pub fn send_message(&self, request: &sip::Request) -> ScriptResult {
-        let stream_is_up = self.link.shared().stream_is_up();
+        let stream_is_up = self.stream_is_up_for(&request.from);
         if !stream_is_up && self.queue_size == 0 {
             return ScriptResult::XmppDown;
         }
@@ -211,6 +211,15 @@ impl Worker {
             }
             (Err(error), _) | (_, Err(error)) => log::error!("a reply to SUBSCRIBE names no XMPP user: {error}"),
         }
+    }
+
+    /// Whether the component that speaks for this SIP user is connected. Who none speaks for learns that from the translation.
+    fn stream_is_up_for(&self, from: &[u8]) -> bool {
+        let component = match self.addresses.components() {
+            0 | 1 => Some(0),
+            _ => self.addresses.sip_to_jid(from).ok().and_then(|jid| self.addresses.component_of(jid.domain().as_str())),
+        };
+        component.is_none_or(|component| self.link.shared().stream_is_up(component))
     }
 
     fn presence_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
@@ -409,7 +418,7 @@ mod tests {
         };
         let (sender, receiver) = link::pair().unwrap();
         let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
-        receiver.shared().set_stream(StreamState::Up);
+        receiver.shared().set_stream(0, StreamState::Up);
         for (domain, [sent, notified]) in [
             ("a.evil.example", [ScriptResult::Refused(Refusal::of_address(AddressError::Denied)), ScriptResult::UnknownDialog]),
             ("evil.example", [ScriptResult::Done, ScriptResult::Done]),

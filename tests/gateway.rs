@@ -13,6 +13,8 @@ mod support;
 
 #[path = "gateway/admission.rs"]
 mod admission;
+#[path = "gateway/components.rs"]
+mod components;
 #[path = "gateway/messages.rs"]
 mod messages;
 #[path = "gateway/own_presence.rs"]

@@ -109,20 +109,27 @@ struct Scene {
 impl Scene {
     /// Nothing waits in a queue: a worker is told so when the stream is down.
     fn start() -> Self {
-        Self::with_queue(0)
+        Self::start_with(|_, _| {})
     }
 
     /// So many stanzas may wait for a peer domain.
     fn with_queue(size: i64) -> Self {
+        Self::start_with(|parameters, _| parameters.queue_size = Some(size))
+    }
+
+    /// `change` gets the usual parameters and the port of the server.
+    fn start_with(change: impl FnOnce(&mut Parameters, u16)) -> Self {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let parameters = Parameters {
+        let port = server.local_addr().unwrap().port();
+        let mut parameters = Parameters {
             xmpp_domain: Some("sip.example.com".into()),
-            xmpp_port: Some(server.local_addr().unwrap().port().into()),
+            xmpp_port: Some(port.into()),
             xmpp_password: Some("secret".into()),
             server_address: Some("sip:gateway@127.0.0.1".into()),
-            queue_size: Some(size),
+            queue_size: Some(0),
             ..Parameters::default()
         };
+        change(&mut parameters, port);
         let config = Config::from_parameters(&parameters).unwrap();
         let (sender, receiver) = link::pair().unwrap();
         let worker = Worker::new(&config, sender);
@@ -137,13 +144,8 @@ impl Scene {
 
     /// Takes the next connection and accepts the component, whatever its digest is: that is tested in tests/stream.
     fn accept(&self) -> Peer {
-        let (stream, _) = self.server.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut peer = Peer { stream, heard: String::new() };
-        peer.hear("to='sip.example.com'>");
-        peer.say("<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' id='1'>");
-        peer.hear("</handshake>");
-        peer.say("<handshake/>");
+        let mut peer = Peer::of(&self.server);
+        assert_eq!(peer.log_in(), "sip.example.com");
         peer
     }
 
@@ -191,6 +193,33 @@ struct Peer {
 }
 
 impl Peer {
+    /// The next connection to this server.
+    fn of(server: &TcpListener) -> Self {
+        let (stream, _) = server.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { stream, heard: String::new() }
+    }
+
+    /// Opens the stream; the domain that the component named.
+    fn open(&mut self) -> String {
+        self.hear(" to='");
+        let domain = self.hear("'>");
+        self.say("<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' id='1'>");
+        domain
+    }
+
+    fn log_in(&mut self) -> String {
+        let domain = self.open();
+        self.hear("</handshake>");
+        self.say("<handshake/>");
+        domain
+    }
+
+    /// Ends the stream with this condition.
+    fn fail(&mut self, condition: &str) {
+        self.say(&format!("<stream:error>{condition}</stream:error></stream:stream>"));
+    }
+
     fn say(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
@@ -384,6 +413,36 @@ fn presence_and_subscriptions_reach_the_host() {
     scene.stop();
 }
 
+const WINFO: &str = "<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' version='0' state='full'>\
+                     <watcher-list resource='sip:romeo@example.net' package='presence'>\
+                     <watcher id='1' event='subscribe' status='pending'>sip:juliet@sip.example.com</watcher>\
+                     </watcher-list></watcherinfo>";
+
+/// XEP-0114 §3: a server ends the stream of a component that speaks before it was accepted.
+#[test]
+fn nothing_is_sent_before_the_handshake_is_accepted() {
+    let scene = Scene::start();
+    // A first connection that breaks: what is said in the pause after it waits for the next.
+    drop(Peer::of(&scene.server));
+    let notify = sip::Request {
+        from: b"sip:romeo@example.net".to_vec(),
+        to: b"sip:gateway@127.0.0.1".to_vec(),
+        event: Some(b"presence.winfo".to_vec()),
+        subscription_state: Some(b"active".to_vec()),
+        body: WINFO.into(),
+        ..sip::Request::default()
+    };
+    assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+    let mut peer = Peer::of(&scene.server);
+    peer.open();
+    let before = peer.hear("</handshake>");
+    assert!(before.starts_with("<handshake>") && !before.contains("<presence"), "{before}");
+    assert_eq!(peer.heard, "");
+    peer.say("<handshake/>");
+    peer.hear(" type='subscribe'");
+    scene.stop();
+}
+
 /// The capabilities are written by a worker and asked for in the XMPP process: both have to mean the same (XEP-0115 §6.2).
 #[test]
 fn the_capabilities_in_presence_are_those_of_disco() {
@@ -414,6 +473,171 @@ fn the_capabilities_in_presence_are_those_of_disco() {
     peer.say(&format!("{ask}<vCard xmlns='vcard-temp'/></iq>"));
     peer.hear("<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>");
     scene.stop();
+}
+
+#[test]
+fn the_next_server_of_the_list_takes_over() {
+    // Nobody listens there any more.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let second = TcpListener::bind("127.0.0.1:0").unwrap();
+    let third = second.local_addr().unwrap();
+    let scene = Scene::start_with(|parameters, port| {
+        parameters.xmpp_host = Some(format!("{gone}, 127.0.0.1:{port}, {third}"));
+    });
+    // The first that listens does not want us, the next one does.
+    let mut peer = Peer::of(&scene.server);
+    peer.open();
+    peer.fail("<host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+    Peer::of(&second).log_in();
+    scene.stop();
+}
+
+#[test]
+fn a_server_that_says_that_it_stops_is_tried_once_more_before_the_next() {
+    let second = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = second.local_addr().unwrap();
+    let scene = Scene::start_with(|parameters, port| parameters.xmpp_host = Some(format!("127.0.0.1:{port},{other}")));
+    scene.accept().fail("<system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+    let mut stopping = Peer::of(&scene.server);
+    second.set_nonblocking(true).unwrap();
+    assert_eq!(second.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    second.set_nonblocking(false).unwrap();
+    stopping.open();
+    stopping.fail("<system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+    Peer::of(&second).log_in();
+    scene.stop();
+}
+
+#[test]
+fn another_host_is_followed_with_the_same_name_and_to_an_end() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let scene = Scene::start();
+    let send_to = |listener: &TcpListener, address: std::net::SocketAddr| {
+        let mut peer = Peer::of(listener);
+        assert_eq!(peer.open(), "sip.example.com");
+        peer.fail(&format!("<see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>{address}</see-other-host>"));
+    };
+    let [here, there] = [&scene.server, &elsewhere].map(|listener| listener.local_addr().unwrap());
+    send_to(&scene.server, there);
+    send_to(&elsewhere, here);
+    send_to(&scene.server, there);
+    send_to(&elsewhere, here);
+    // That was once too often: nobody comes back here now.
+    scene.server.set_nonblocking(true).unwrap();
+    assert_eq!(scene.server.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    scene.stop();
+}
+
+#[test]
+fn a_silent_server_is_pinged_and_left_if_it_does_not_answer() {
+    let scene = Scene::start_with(|parameters, _| {
+        parameters.ping_interval = Some(1);
+        parameters.ping_timeout = Some(2);
+    });
+    let mut peer = scene.accept();
+    let mut pings = 0;
+    // It lives as long as anything comes back.
+    while pings < 2 {
+        let iq = peer.hear("</iq>");
+        assert!(iq.contains("<iq type='get' from='sip.example.com' to='sip.example.com' id='ping-"), "{iq}");
+        assert!(iq.contains("<ping xmlns='urn:xmpp:ping'/>"), "{iq}");
+        pings += 1;
+        peer.say(" ");
+    }
+    assert_eq!(scene.send("it lives"), ScriptResult::Done);
+    peer.hear("<body>it lives</body>");
+    // A ping comes back as every XMPP server routes it, and is no stanza of a user: nothing answers it.
+    peer.say("<iq type='get' from='sip.example.com' to='sip.example.com' id='ping-2'><ping xmlns='urn:xmpp:ping'/></iq>");
+    // The last ping is not answered. The kernel of this machine still takes and acknowledges every byte.
+    scene.accept();
+    drop(peer);
+    scene.stop();
+}
+
+#[test]
+fn without_pings_there_are_none() {
+    let scene = Scene::start_with(|parameters, _| parameters.ping_interval = Some(0));
+    let mut peer = scene.accept();
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(scene.send("first"), ScriptResult::Done);
+    let before = peer.hear("<body>first</body>");
+    assert!(!before.contains("<iq"), "{before}");
+    scene.stop();
+}
+
+/// Two components on two servers, neither of them that of the single parameters.
+fn two_components() -> (Scene, Peer, TcpListener) {
+    let second = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = second.local_addr().unwrap();
+    let scene = Scene::start_with(|parameters, _| {
+        parameters.xmpp_domain = None;
+        parameters.xmpp_password = None;
+        parameters.xmpp_component = vec![
+            "domain=sip.example.com;secret=first".into(),
+            format!("domain=sip.example.org;host={other};secret=second").as_str().into(),
+        ];
+    });
+    let first = scene.accept();
+    (scene, first, second)
+}
+
+#[test]
+fn each_component_carries_the_stanzas_of_its_own_domain() {
+    let (scene, mut first, second) = two_components();
+    assert_eq!(scene.send("first"), ScriptResult::Done);
+    // The other is not there yet, and says so for its own users only.
+    let mut second = Peer::of(&second);
+    second.open();
+    let request = sip::Request {
+        request_uri: b"sip:romeo@example.net".to_vec(),
+        from: b"sip:nurse@sip.example.org".to_vec(),
+        to: b"sip:romeo@example.net".to_vec(),
+        body: b"too early".to_vec(),
+        ..sip::Request::default()
+    };
+    assert_eq!(scene.worker.send_message(&request), ScriptResult::XmppDown);
+    second.hear("</handshake>");
+    second.say("<handshake/>");
+    assert_eq!(scene.send_as("sip:nurse@sip.example.org", "sip:romeo@example.net", "second"), ScriptResult::Done);
+    assert_eq!(scene.send_as("sip:o'malley@sip.example.org", "sip:romeo@example.net", "third"), ScriptResult::Done);
+    assert_eq!(scene.send("fourth"), ScriptResult::Done);
+    let heard = second.hear("<body>third</body>");
+    assert!(heard.contains("<body>second</body>") && !heard.contains("first") && !heard.contains("fourth"), "{heard}");
+    let heard = first.hear("<body>fourth</body>");
+    assert!(heard.contains("<body>first</body>") && !heard.contains("second") && !heard.contains("third"), "{heard}");
+    // From one component's users to the other's: SIP all the way, no matter for XMPP.
+    assert_eq!(scene.send_as("sip:juliet@sip.example.com", "sip:nurse@sip.example.org", "loop").refusal().unwrap().status, 482);
+    scene.stop();
+}
+
+#[test]
+fn an_answer_goes_back_on_the_stream_of_the_question() {
+    let (scene, mut first, second) = two_components();
+    let mut second = Peer::of(&second);
+    assert_eq!(second.log_in(), "sip.example.org");
+    second.say("<message from='romeo@example.net/o' to='juliet@sip.example.com' id='wrong'><body>refuse</body></message>");
+    second.say("<message from='romeo@example.net/o' to='nurse@sip.example.org' id='right'><body>refuse</body></message>");
+    let heard = second.hear("</message>");
+    assert!(heard.contains("from='nurse@sip.example.org' to='romeo@example.net/o' id='right'"), "{heard}");
+    // What came for another component was dropped: its answer would be on the first stream by now.
+    assert_eq!(scene.send("after it"), ScriptResult::Done);
+    let heard = first.hear("<body>after it</body>");
+    assert!(!heard.contains("wrong"), "{heard}");
+    scene.stop();
+}
+
+#[test]
+fn a_stream_that_breaks_takes_no_other_along() {
+    let (scene, first, second) = two_components();
+    let mut second = Peer::of(&second);
+    second.log_in();
+    assert_eq!(scene.send_as("sip:nurse@sip.example.org", "sip:romeo@example.net", "before"), ScriptResult::Done);
+    drop(first);
+    drop(scene.accept());
+    assert_eq!(scene.send_as("sip:nurse@sip.example.org", "sip:romeo@example.net", "after"), ScriptResult::Done);
+    second.hear("<body>after</body>");
+    scene.stop();
+    second.hear("</stream:stream>");
 }
 
 #[test]

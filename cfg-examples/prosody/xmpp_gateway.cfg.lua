@@ -8,7 +8,8 @@ modules_disabled = { "s2s" } -- remove this line to federate
 authentication = "internal_hashed"
 storage = "internal"
 
--- Where the gateway connects. The component protocol is not encrypted: keep it on loopback or on a network of your own.
+-- Where the gateway connects. Prosody does not encrypt the component protocol: keep it on loopback or on a network of your own, or put a
+-- TLS proxy (stunnel, haproxy) in front of it and set xmpp_tls of the gateway.
 component_interfaces = { "127.0.0.1" }
 component_ports = { 5347 }
 

@@ -41,7 +41,7 @@ pub(super) fn secret(parameters: &Parameters) -> Result<Secret, Error> {
 }
 
 /// The secret in a file; the error says what the parameter takes.
-fn read(path: &str) -> Result<Secret, &'static str> {
+pub(super) fn read(path: &str) -> Result<Secret, &'static str> {
     if !Path::new(path).is_absolute() {
         return Err("the absolute path of a file, as in \"/etc/xmpp_gateway.secret\"");
     }
@@ -114,7 +114,8 @@ mod tests {
         let path = file.to_str().unwrap().to_owned();
         let alone = Parameters { xmpp_password: None, xmpp_password_file: Some(path.clone()), ..minimal() };
         let both = Parameters { xmpp_password_file: Some(path), ..minimal() };
-        let Backend::Component(component) = Config::from_parameters(&alone).unwrap().backend;
+        let Backend::Components(components) = Config::from_parameters(&alone).unwrap().backend;
+        let component = components.first().unwrap();
         assert_eq!(component.secret.expose(), "from the file");
         let said = refusal(&both);
         assert!(said.starts_with("parameter xmpp_password_file is \"") && said.contains("beside xmpp_password"), "{said}");

@@ -23,6 +23,7 @@ use std::time::SystemTime;
 use jid::Jid;
 
 use crate::address::Addresses;
+use crate::address::domain_of;
 use crate::config::Config;
 use crate::process::host::HostError;
 use crate::sip;
@@ -98,19 +99,21 @@ impl Gateway {
         }
     }
 
-    /// The XMPP server accepted us.
-    pub fn stream_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        self.own_presence.stream_up(actions);
-        self.subscriptions.stream_up(actions);
-        self.publications.stream_up(now, actions);
-        self.watchers.stream_up(actions);
+    /// The XMPP server accepted the component of this domain: its users can be spoken for.
+    pub fn stream_up(&mut self, now: Instant, domain: &str, actions: &mut Vec<Action>) {
+        let domain = domain_of(domain);
+        self.own_presence.stream_up(&domain, actions);
+        self.subscriptions.stream_up(&domain, actions);
+        self.publications.stream_up(now, &domain, actions);
+        self.watchers.stream_up(&domain, actions);
     }
 
-    /// The stream broke.
-    pub fn stream_down(&mut self) {
-        self.subscriptions.stream_down();
-        self.publications.stream_down();
-        self.watchers.stream_down();
+    /// The stream of this component broke. Those of other domains are as they were.
+    pub fn stream_down(&mut self, domain: &str) {
+        let domain = domain_of(domain);
+        self.subscriptions.stream_down(&domain);
+        self.publications.stream_down(&domain);
+        self.watchers.stream_down(&domain);
     }
 
     /// The host stops, and the stream stands: what XMPP is to be told before it is closed.

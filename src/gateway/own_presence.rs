@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use jid::Jid;
 
+use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::entity::Entity;
 use crate::gateway::presence_stanza;
@@ -63,9 +64,10 @@ impl OwnPresence {
         }
     }
 
-    /// The stream stands again: the servers may have taken the gateway for gone.
-    pub(super) fn stream_up(&self, actions: &mut Vec<Action>) {
-        actions.extend(self.told.iter().map(|told| self.available(&told.domain, &told.user)));
+    /// The stream of a domain stands again: the servers may have taken the gateway for gone.
+    pub(super) fn stream_up(&self, domain: &str, actions: &mut Vec<Action>) {
+        let told = self.told.iter().filter(|told| domain_of(&told.domain) == domain);
+        actions.extend(told.map(|told| self.available(&told.domain, &told.user)));
     }
 
     /// The gateway stops.

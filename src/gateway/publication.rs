@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::presence_stanza;
 use crate::sip;
@@ -44,18 +45,12 @@ pub(super) struct Publications {
 struct Publication {
     /// What was published last, and is said again before it runs out.
     publish: sip::Publish,
-    /// The SIP users who are shown it, bare JIDs: in their names it can be probed.
+    /// The SIP users who are shown it over streams that stand, bare JIDs: in their names it can be probed. None: it is doubtful.
     shown_to: BTreeSet<String>,
+    /// Those who were shown it over streams that broke since, or under another SIP URI of the same user. What they are shown now is not
+    /// known.
+    cut_off: BTreeSet<String>,
     due: Instant,
-    trust: Trust,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// Said over the stream that stands.
-    Confirmed,
-    /// Said over a stream that broke since; probed.
-    Doubtful,
 }
 
 impl Publications {
@@ -83,7 +78,7 @@ impl Publications {
             }
             None => {
                 let (publish, shown_to) = (publish.clone(), BTreeSet::from([to]));
-                self.known.insert(jid.to_owned(), Publication { publish, shown_to, due, trust: Trust::Confirmed });
+                self.known.insert(jid.to_owned(), Publication { publish, shown_to, cut_off: BTreeSet::new(), due });
             }
         }
         self.due.insert((due, jid.to_owned()), ());
@@ -105,27 +100,32 @@ impl Publications {
     /// Whether one SIP user, a bare JID, is shown a resource of this user, a bare JID too.
     pub(super) fn is_shown(&self, jid: &str, to: &str) -> bool {
         let of_user = self.known.get(jid).into_iter().chain(self.of_user(jid).map(|(_, known)| known));
-        of_user.into_iter().any(|known| known.shown_to.contains(to))
+        of_user.into_iter().any(|known| known.shown_to.contains(to) || known.cut_off.contains(to))
     }
 
-    /// The stream broke: what was said over it may have changed unheard.
-    pub(super) fn stream_down(&mut self) {
+    /// The stream of a domain broke: what was said over it may have changed unheard.
+    pub(super) fn stream_down(&mut self, domain: &str) {
         for known in self.known.values_mut() {
-            known.trust = Trust::Doubtful;
+            let (cut_off, shown_to) = std::mem::take(&mut known.shown_to).into_iter().partition(|to| domain_of(to) == domain);
+            known.shown_to = shown_to;
+            let mut cut_off: BTreeSet<String> = cut_off;
+            known.cut_off.append(&mut cut_off);
         }
     }
 
-    /// The stream stands again: asks for everyone's presence, and gives them some time to answer.
-    pub(super) fn stream_up(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    /// The stream of a domain stands again: asks for the presence of everyone whom its users were shown, and gives those whom nobody
+    /// else is shown some time to answer.
+    pub(super) fn stream_up(&mut self, now: Instant, domain: &str, actions: &mut Vec<Action>) {
         let deadline = now.checked_add(CONFIRM).unwrap_or(now);
         let mut asked: BTreeMap<&str, &str> = BTreeMap::new();
         for (jid, known) in &mut self.known {
-            self.due.remove(&(known.due, jid.clone()));
-            known.due = deadline;
-            self.due.insert((deadline, jid.clone()), ());
-        }
-        for (jid, known) in &self.known {
-            asked.extend(known.shown_to.first().map(|shown_to| (jid.split('/').next().unwrap_or(jid), shown_to.as_str())));
+            let Some(shown_to) = known.cut_off.iter().find(|to| domain_of(to) == domain) else { continue };
+            asked.insert(jid.split('/').next().unwrap_or(jid), shown_to);
+            if known.shown_to.is_empty() {
+                self.due.remove(&(known.due, jid.clone()));
+                known.due = deadline;
+                self.due.insert((deadline, jid.clone()), ());
+            }
         }
         actions.extend(asked.into_iter().map(|(user, shown_to)| presence_stanza(shown_to, user, "probe")));
     }
@@ -134,18 +134,21 @@ impl Publications {
     /// under it; who does not answer is taken away.
     pub(super) fn rename(&mut self, now: Instant, today: impl Fn(&str) -> Option<String>, actions: &mut Vec<Action>) {
         let deadline = now.checked_add(CONFIRM).unwrap_or(now);
-        let mut asked: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut asked: BTreeMap<(String, String), String> = BTreeMap::new();
         for (jid, known) in &mut self.known {
-            if today(jid).as_deref() == Some(&*known.publish.presentity) {
+            // Who is doubtful already is asked, now or when the stream stands again.
+            if known.shown_to.is_empty() || today(jid).as_deref() == Some(&*known.publish.presentity) {
                 continue;
             }
-            known.trust = Trust::Doubtful;
+            let user = jid.split('/').next().unwrap_or(jid);
+            // Each domain has a stream of its own, and an answer over one tells nothing of the others.
+            asked.extend(known.shown_to.iter().rev().map(|to| ((user.to_owned(), domain_of(to).into_owned()), to.clone())));
+            known.cut_off.append(&mut known.shown_to);
             self.due.remove(&(known.due, jid.clone()));
             known.due = deadline;
             self.due.insert((deadline, jid.clone()), ());
-            asked.extend(known.shown_to.first().map(|shown_to| (jid.split('/').next().unwrap_or(jid), shown_to.as_str())));
         }
-        actions.extend(asked.into_iter().map(|(user, shown_to)| presence_stanza(shown_to, user, "probe")));
+        actions.extend(asked.into_iter().map(|((user, _), shown_to)| presence_stanza(&shown_to, &user, "probe")));
     }
 
     /// Refreshes what runs out, takes away what did not answer.
@@ -154,7 +157,7 @@ impl Publications {
             let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) else { return };
             let ((_, jid), ()) = entry.remove_entry();
             let Some(known) = self.known.get_mut(&jid) else { continue };
-            if known.trust == Trust::Doubtful {
+            if known.shown_to.is_empty() {
                 self.remove(&jid, actions);
                 continue;
             }
@@ -167,7 +170,8 @@ impl Publications {
     fn hide_from(&mut self, to: &str, jid: &str, actions: &mut Vec<Action>) {
         let Some(known) = self.known.get_mut(jid) else { return };
         known.shown_to.remove(to);
-        if known.shown_to.is_empty() || known.trust == Trust::Doubtful {
+        known.cut_off.remove(to);
+        if known.shown_to.is_empty() {
             self.remove(jid, actions);
         }
     }
@@ -194,11 +198,9 @@ fn take_away(publish: sip::Publish) -> Action {
 
 impl Publication {
     fn show_to(&mut self, to: String) {
-        if self.trust == Trust::Doubtful {
-            // Who was told `unavailable` while the stream was down is not known.
-            self.shown_to.clear();
-            self.trust = Trust::Confirmed;
-        }
+        // Who else of this domain was told `unavailable` while its stream was down is not known: the server says it again.
+        let domain = domain_of(&to);
+        self.cut_off.retain(|other| domain_of(other) != domain);
         if self.shown_to.len() < MAX_SHOWN_TO {
             self.shown_to.insert(to);
         }

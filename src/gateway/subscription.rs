@@ -16,10 +16,12 @@
 mod renamed;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
@@ -73,19 +75,12 @@ pub(super) struct Subscriptions {
     known: HashMap<Pair, Subscription>,
     /// When to look at which again, earliest first. An entry is valid as long as its subscription still says the same time.
     due: BTreeMap<(Instant, Pair), ()>,
-    stream: Stream,
+    /// Domains of SIP users that have a stream. While one has none, states are kept and told afterwards.
+    up: BTreeSet<String>,
     /// What the map of today makes of the URIs of a subscription, and the names that it has.
     renamed: HashMap<Pair, Pair>,
-    /// What ended while the stream was down: told when it stands again.
-    farewells: Vec<Action>,
-}
-
-/// Whether XMPP can be told. While it cannot, states are kept and told afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Stream {
-    Up,
-    #[default]
-    Down,
+    /// What ended while its stream was down, with the SIP user it is about: told when the stream stands again.
+    farewells: Vec<(String, Action)>,
 }
 
 #[derive(Debug)]
@@ -230,7 +225,7 @@ impl Subscriptions {
                 match (std::mem::replace(&mut known.asked, Asked::ByNobody), error) {
                     (Asked::By(id), Some(error)) if failure::is_final(status) => {
                         self.forget(pair, actions);
-                        self.farewell(presence_error(pair, id.as_deref(), &error), actions);
+                        self.farewell(&pair.1, presence_error(pair, id.as_deref(), &error), actions);
                     }
                     // All others may pass: the authorization stays, we try again.
                     (asked, _) => {
@@ -299,9 +294,9 @@ impl Subscriptions {
                 known.display_name = notify.display_name;
                 self.look_again(&pair, None);
                 for resource in gone {
-                    self.farewell(presence_stanza(&with_resource(&pair.1, &resource), &pair.0, "unavailable"), actions);
+                    self.farewell(&pair.1, presence_stanza(&with_resource(&pair.1, &resource), &pair.0, "unavailable"), actions);
                 }
-                if self.stream == Stream::Up
+                if self.is_up(&pair.1)
                     && let Some(known) = self.known.get_mut(&pair)
                 {
                     known.tell(&pair, actions);
@@ -322,20 +317,28 @@ impl Subscriptions {
         shown.is_some_and(|presence| presence.availability == Availability::Available)
     }
 
-    /// The stream stands: watchers are told what they have missed.
-    pub(super) fn stream_up(&mut self, actions: &mut Vec<Action>) {
-        self.stream = Stream::Up;
-        actions.append(&mut self.farewells);
+    /// The stream of a domain stands: watchers of its users are told what they have missed.
+    pub(super) fn stream_up(&mut self, domain: &str, actions: &mut Vec<Action>) {
+        self.up.insert(domain.to_owned());
+        let (told, kept) = std::mem::take(&mut self.farewells).into_iter().partition(|(user, _)| domain_of(user) == domain);
+        self.farewells = kept;
+        let told: Vec<(String, Action)> = told;
+        actions.extend(told.into_iter().map(|(_, farewell)| farewell));
         for (pair, known) in &mut self.known {
-            if known.phase == Phase::Active {
+            if known.phase == Phase::Active && domain_of(&pair.1) == domain {
                 known.tell(pair, actions);
             }
         }
     }
 
-    /// The stream broke.
-    pub(super) fn stream_down(&mut self) {
-        self.stream = Stream::Down;
+    /// The stream of a domain broke.
+    pub(super) fn stream_down(&mut self, domain: &str) {
+        self.up.remove(domain);
+    }
+
+    /// Whether there is a stream for this SIP user, a bare JID.
+    fn is_up(&self, user: &str) -> bool {
+        self.up.contains(domain_of(user).as_ref())
     }
 
     /// Tries again, or gives up, what is due.
@@ -397,7 +400,7 @@ impl Subscriptions {
     /// The subscription is over, and XMPP is told: what was shown goes, then `unsubscribed`.
     fn end(&mut self, pair: &Pair, actions: &mut Vec<Action>) {
         if self.forget(pair, actions) {
-            self.farewell(presence_stanza(&pair.1, &pair.0, "unsubscribed"), actions);
+            self.farewell(&pair.1, presence_stanza(&pair.1, &pair.0, "unsubscribed"), actions);
         }
     }
 
@@ -407,17 +410,19 @@ impl Subscriptions {
         let Some(known) = self.known.remove(pair) else { return false };
         let (watcher, presentity) = pair;
         for resource in known.shown.keys() {
-            self.farewell(presence_stanza(&with_resource(presentity, resource), watcher, "unavailable"), actions);
+            self.farewell(presentity, presence_stanza(&with_resource(presentity, resource), watcher, "unavailable"), actions);
         }
         true
     }
 
-    /// Something ended: told now, or when the stream stands again.
-    fn farewell(&mut self, farewell: Action, actions: &mut Vec<Action>) {
-        match self.stream {
-            Stream::Up => actions.push(farewell),
-            Stream::Down if self.farewells.len() < MAX_FAREWELLS => self.farewells.push(farewell),
-            Stream::Down => log::warn!("more than {MAX_FAREWELLS} subscriptions and resources ended while the stream is down"),
+    /// Something of this SIP user ended: told now, or when the stream stands again.
+    fn farewell(&mut self, user: &str, farewell: Action, actions: &mut Vec<Action>) {
+        if self.is_up(user) {
+            actions.push(farewell);
+        } else if self.farewells.len() < MAX_FAREWELLS {
+            self.farewells.push((user.to_owned(), farewell));
+        } else {
+            log::warn!("more than {MAX_FAREWELLS} subscriptions and resources ended while the stream is down");
         }
     }
 

@@ -4,14 +4,15 @@
 //! XMPP user, or of a server that knows the answer already, goes back as an [`Authorization`]. So does an error: the watcher learns that
 //! there is nothing to wait for, and may ask again later. While the stream is down, who waits is remembered here, and asked about when it stands again.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
-use crate::gateway::subscription::Stream;
 use crate::sip;
 use crate::sip::Reason;
 use crate::xml::XmlWriter;
@@ -35,7 +36,8 @@ pub(super) struct Watchers {
     ended: HashMap<(String, String), Instant>,
     /// The same in the order of time, with the URI of the presentity. An entry is valid as long as `ended` says the same time.
     due: VecDeque<(Instant, (String, String), sip::Uri)>,
-    stream: Stream,
+    /// Domains of SIP users that have a stream.
+    up: BTreeSet<String>,
 }
 
 impl Watchers {
@@ -47,7 +49,7 @@ impl Watchers {
                 continue;
             }
             self.questions = self.questions.wrapping_add(1);
-            if self.stream == Stream::Up {
+            if self.up.contains(&*domain_of(&question.0)) {
                 actions.push(ask(&question, self.questions));
             }
             self.asked.insert(question, self.questions);
@@ -108,16 +110,17 @@ impl Watchers {
         }
     }
 
-    /// The stream stands: asks what came up while it did not.
-    pub(super) fn stream_up(&mut self, actions: &mut Vec<Action>) {
-        self.stream = Stream::Up;
-        actions.extend(self.asked.iter().map(|(question, number)| ask(question, *number)));
+    /// The stream of a domain stands: asks for its users what came up while it did not.
+    pub(super) fn stream_up(&mut self, domain: &str, actions: &mut Vec<Action>) {
+        self.up.insert(domain.to_owned());
+        let asked = self.asked.iter().filter(|((watcher, _), _)| domain_of(watcher) == domain);
+        actions.extend(asked.map(|(question, number)| ask(question, *number)));
     }
 
-    /// The stream broke: questions may not have arrived, so they may be asked again.
-    pub(super) fn stream_down(&mut self) {
-        self.stream = Stream::Down;
-        self.asked.clear();
+    /// The stream of a domain broke: questions of its users may not have arrived, so they may be asked again.
+    pub(super) fn stream_down(&mut self, domain: &str) {
+        self.up.remove(domain);
+        self.asked.retain(|(watcher, _), _| domain_of(watcher) != domain);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What workers and the XMPP process both see without a message: whether the stream is up, how full the queue is, and who may see whom.
+//! What workers and the XMPP process both see without a message: which streams are up, how full the queue is, and who may see whom.
 //!
 //! Anonymous memory, mapped before the host forks and the same for all its processes. Only atomics live in it: no process waits for
 //! another, and one that dies holds nothing.
@@ -13,7 +13,6 @@ use std::hash::Hasher;
 use std::hash::RandomState;
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -37,7 +36,8 @@ pub struct Shared {
 
 #[repr(C)]
 struct Page {
-    stream_up: AtomicU32,
+    /// One bit a component, in the order of the configuration.
+    streams_up: AtomicU64,
     counters: Counters,
     fill: Fill,
     authorizations: [AtomicU64; AUTHORIZATIONS],
@@ -50,7 +50,7 @@ unsafe impl Sync for Shared {}
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("stream_is_up", &self.stream_is_up()).finish_non_exhaustive()
+        f.debug_struct("Shared").field("streams_up", &self.page().streams_up).finish_non_exhaustive()
     }
 }
 
@@ -61,14 +61,22 @@ impl Shared {
         Ok(Self { page, keys: RandomState::new() })
     }
 
-    /// Whether the XMPP server has accepted us.
-    pub fn stream_is_up(&self) -> bool {
-        self.page().stream_up.load(Ordering::Acquire) != 0
+    /// Whether an XMPP server has accepted this component, counted in the order of the configuration.
+    pub fn stream_is_up(&self, component: usize) -> bool {
+        self.page().streams_up.load(Ordering::Acquire) & bit(component) != 0
     }
 
     /// Said by the XMPP process only.
-    pub fn set_stream(&self, state: StreamState) {
-        self.page().stream_up.store(u32::from(state == StreamState::Up), Ordering::Release);
+    pub fn set_stream(&self, component: usize, state: StreamState) {
+        match state {
+            StreamState::Up => self.page().streams_up.fetch_or(bit(component), Ordering::AcqRel),
+            StreamState::Down => self.page().streams_up.fetch_and(!bit(component), Ordering::AcqRel),
+        };
+    }
+
+    /// Said by the XMPP process only: none is up.
+    pub fn set_all_streams_down(&self) {
+        self.page().streams_up.store(0, Ordering::Release);
     }
 
     /// Takes a place for a stanza of this length in the queue of a peer domain, of which at most `stanzas` may be taken. `None`: that
@@ -176,6 +184,11 @@ const NOBODY: &str = "";
 /// Stands in the watcher's place where a domain, and no pair, is digested.
 const DOMAIN: &str = "/";
 
+/// [`MAX_COMPONENTS`](crate::config::MAX_COMPONENTS) of them fit; a further one would have none and never be up.
+fn bit(component: usize) -> u64 {
+    u32::try_from(component).ok().and_then(|component| 1u64.checked_shl(component)).unwrap_or(0)
+}
+
 const EMPTY: u64 = 0;
 const STATE: u64 = 0b111;
 
@@ -213,6 +226,19 @@ mod tests {
         assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Refused);
         assert!(shared.authorize("j@s", "r@x", Authorization::NoResource));
         assert_eq!(shared.authorization("j@s", "r@x"), Authorization::NoResource);
+    }
+
+    #[test]
+    fn each_component_has_a_state_of_its_own() {
+        let shared = Shared::new().unwrap();
+        let up = || (0..80).filter(|component| shared.stream_is_up(*component)).collect::<Vec<_>>();
+        for component in [0, 63, 2] {
+            shared.set_stream(component, StreamState::Up);
+        }
+        shared.set_stream(2, StreamState::Down);
+        assert_eq!(up(), [0, 63]);
+        shared.set_all_streams_down();
+        assert_eq!(up(), [0usize; 0]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The TCP connection to the XMPP server: when to connect, and bytes in and out.
+//! The connection to the XMPP server: when to connect, and bytes in and out.
 //!
 //! Nothing here waits inside the main loop: connecting is a task of its own, reading and writing happen when the socket is ready.
 
@@ -9,14 +9,16 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 use tokio::time::sleep;
 
-use crate::config::Component;
+use crate::config::Server;
+use crate::config::Tls;
 use crate::net;
 use crate::net::ConnectError;
+use crate::net::transport::Transport;
+use crate::net::transport::Writing;
 
 /// The connection, or what is done about having none.
 #[derive(Debug)]
@@ -24,9 +26,9 @@ pub(super) enum Connection {
     /// Until then, nothing.
     Waiting(Pin<Box<Sleep>>),
     /// A task connects.
-    Connecting(JoinHandle<Result<TcpStream, ConnectError>>),
+    Connecting(JoinHandle<Result<Transport, ConnectError>>),
     /// It stands.
-    Open(TcpStream),
+    Open(Transport),
 }
 
 /// What happened to it.
@@ -35,20 +37,11 @@ pub(super) enum Change {
     /// Waited long enough: connect now.
     Due,
     /// The connecting task is done.
-    Connected(Result<TcpStream, ConnectError>),
+    Connected(Result<Transport, ConnectError>),
     /// The connecting task itself failed.
     Lost,
     /// Reading or writing may go on.
     Ready,
-}
-
-/// Whether there are bytes to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writing {
-    /// There are: wait for room as well.
-    Wanted,
-    /// There are none.
-    Idle,
 }
 
 impl Connection {
@@ -57,10 +50,10 @@ impl Connection {
         Self::Waiting(Box::pin(sleep(pause)))
     }
 
-    /// Starts the task that connects.
-    pub(super) fn start(component: &Component) -> Self {
-        let (host, port) = (component.host.clone(), component.port);
-        Self::Connecting(tokio::spawn(async move { net::connect(&host, port).await }))
+    /// Starts the task that connects to `server`; with TLS, its certificate has to be one for `name`.
+    pub(super) fn start(server: &Server, tls: &Tls, name: &str) -> Self {
+        let (server, tls, name) = (server.clone(), tls.clone(), name.to_owned());
+        Self::Connecting(tokio::spawn(async move { net::connect(&server, &tls, &name).await }))
     }
 
     /// The next change. Nothing is lost if nobody asks again.
@@ -68,12 +61,7 @@ impl Connection {
         match self {
             Self::Waiting(pause) => pause.as_mut().poll(context).map(|()| Change::Due),
             Self::Connecting(task) => Pin::new(task).poll(context).map(|done| done.map_or(Change::Lost, Change::Connected)),
-            Self::Open(stream) => {
-                // An error here is met again, and told apart, by the read that follows.
-                let readable = stream.poll_read_ready(context).is_ready();
-                let writable = writing == Writing::Wanted && stream.poll_write_ready(context).is_ready();
-                if readable || writable { Poll::Ready(Change::Ready) } else { Poll::Pending }
-            }
+            Self::Open(transport) => transport.poll_ready(context, writing).map(|()| Change::Ready),
         }
     }
 
@@ -81,27 +69,37 @@ impl Connection {
     /// nobody reads any more.
     pub(super) async fn writable(&self) -> io::Result<()> {
         match self {
-            Self::Open(stream) => stream.writable().await,
+            Self::Open(transport) => transport.writable().await,
             Self::Waiting(_) | Self::Connecting(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     /// Reads what is there; `None` if there is nothing now or no connection. `Some(0)` is its end.
-    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        self.attempt(|stream| stream.try_read(buffer))
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        self.open().map_or(Ok(None), |transport| transport.read(buffer))
     }
 
     /// Writes what the kernel takes now; `None` if it takes nothing or there is no connection.
-    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        self.attempt(|stream| stream.try_write(bytes))
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        self.open().map_or(Ok(None), |transport| transport.write(bytes))
     }
 
-    fn attempt(&self, operation: impl FnOnce(&TcpStream) -> io::Result<usize>) -> io::Result<Option<usize>> {
-        let Self::Open(stream) = self else { return Ok(None) };
-        match operation(stream) {
-            Ok(count) => Ok(Some(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
+    /// Writes what was taken and is not with the kernel yet; whether that was all.
+    pub(super) fn flush(&mut self) -> io::Result<bool> {
+        self.open().map_or(Ok(true), Transport::flush)
+    }
+
+    /// Nothing follows.
+    pub(super) fn end(&mut self) {
+        if let Some(transport) = self.open() {
+            transport.end();
+        }
+    }
+
+    fn open(&mut self) -> Option<&mut Transport> {
+        match self {
+            Self::Open(transport) => Some(transport),
+            Self::Waiting(_) | Self::Connecting(_) => None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod outgoing;
 mod output;
 mod pace;
 mod queue;
+mod reconnect;
 mod stream;
 mod turn;
 
@@ -23,7 +24,6 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::link::Receiver;
-use crate::link::shared::StreamState;
 use host::Flow;
 use host::Host;
 use turn::Turn;
@@ -36,7 +36,7 @@ pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver) {
     let mut pause = Duration::ZERO;
     loop {
         let ended = catch_unwind(AssertUnwindSafe(|| live(host, config, receiver, pause)));
-        receiver.shared().set_stream(StreamState::Down);
+        receiver.shared().set_all_streams_down();
         match ended {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {

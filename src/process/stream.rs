@@ -10,28 +10,29 @@ use std::task::Poll;
 use std::time::Duration;
 use std::time::Instant;
 
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::config;
 use crate::link::datagram::Reserved;
-use crate::process::backoff::Backoff;
+use crate::net::transport::Writing;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
 use crate::process::broken::LOGIN_TIMEOUT;
 use crate::process::broken::WRITE_TIMEOUT;
 use crate::process::connection::Change;
 use crate::process::connection::Connection;
-use crate::process::connection::Writing;
 use crate::process::outgoing::Outgoing;
+use crate::process::reconnect::Reconnect;
 use crate::xmpp::component::Component;
 use crate::xmpp::component::Event;
+use crate::xmpp::ping;
 use crate::xmpp::stream_error::Condition;
 
 /// After so long without a byte from us a space is sent (RFC 6120 §4.6.1): a dead peer shows by an error or by WRITE_TIMEOUT.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// How long a clean close may take when the host stops.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
+/// How often [`ComponentStream::tick`] is called.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The stream of one component, or what is done about having none.
 pub(super) struct ComponentStream<'a> {
@@ -39,7 +40,7 @@ pub(super) struct ComponentStream<'a> {
     connection: Connection,
     session: Option<Session>,
     outgoing: Outgoing<'a>,
-    backoff: Backoff,
+    reconnect: Reconnect<'a>,
 }
 
 /// What is known of the stream over an open connection.
@@ -51,6 +52,21 @@ struct Session {
     opened: Instant,
     /// When the server last took something, or had nothing to take.
     wrote: Instant,
+    /// When something last came.
+    heard: Instant,
+    ping: Ping,
+    pings: u64,
+}
+
+/// Whether a silent server was asked for a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ping {
+    /// It was not.
+    None,
+    /// It is to be.
+    Due,
+    /// It was, then.
+    Sent(Instant),
 }
 
 /// What is left for the main loop after a change of the connection.
@@ -74,7 +90,13 @@ pub(super) enum Was {
 impl<'a> ComponentStream<'a> {
     /// To be connected after a pause. What is sent to it goes through `outgoing`.
     pub(super) fn new(component: &'a config::Component, outgoing: Outgoing<'a>, pause: Duration) -> Self {
-        Self { component, connection: Connection::after(pause), session: None, outgoing, backoff: Backoff::default() }
+        let reconnect = Reconnect::new(&component.servers);
+        Self { component, connection: Connection::after(pause), session: None, outgoing, reconnect }
+    }
+
+    /// The domain that the component speaks for.
+    pub(super) fn domain(&self) -> &'a str {
+        &self.component.domain
     }
 
     /// Takes a stanza to be written; it waits for the stream if there is none.
@@ -87,9 +109,10 @@ impl<'a> ComponentStream<'a> {
         self.outgoing.stream_up(following);
     }
 
-    /// Whether so much waits that no more should be taken from the workers.
+    /// Whether so much waits that no more should be taken from the workers. A component without a stream has none of them send: what
+    /// it holds must not keep the others waiting.
     pub(super) fn has_enough(&self) -> bool {
-        self.outgoing.has_enough()
+        self.outgoing.has_enough() && self.session.as_ref().is_some_and(|session| session.login.is_ready())
     }
 
     /// The next change of the connection.
@@ -106,18 +129,20 @@ impl<'a> ComponentStream<'a> {
     /// Acts on a change of the connection.
     pub(super) fn changed(&mut self, change: Change) -> Next {
         match change {
-            Change::Due => self.connection = Connection::start(self.component),
-            Change::Connected(Ok(stream)) => {
-                self.connection = Connection::Open(stream);
+            Change::Due => {
+                if let Some(server) = self.reconnect.server() {
+                    self.connection = Connection::start(server, &self.component.tls, self.reconnect.name());
+                }
+            }
+            Change::Connected(Ok(transport)) => {
+                self.connection = Connection::Open(transport);
                 self.opened();
             }
             Change::Connected(Err(error)) => {
-                let pause = self.pause();
-                let config::Component { host, port, .. } = self.component;
-                log::error!("no connection to the XMPP server {host}:{port}: {error}; next try in {:.1} s", pause.as_secs_f32());
+                self.broken(&Broken::Connect(error));
             }
             Change::Lost => {
-                self.pause();
+                self.broken(&Broken::Lost);
             }
             Change::Ready => return Next::Read,
         }
@@ -126,23 +151,32 @@ impl<'a> ComponentStream<'a> {
 
     /// Reads once, without waiting; how many bytes came.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Broken> {
-        match self.connection.read(buffer) {
-            Ok(Some(0)) => Err(Broken::Closed),
-            Ok(count) => Ok(count.unwrap_or(0)),
-            Err(error) => Err(Broken::Io(error)),
+        let count = self.connection.read(buffer).map_err(Broken::Io)?;
+        if let (Some(1..), Some(session)) = (count, &mut self.session) {
+            session.heard = Instant::now();
+            session.ping = Ping::None;
         }
+        if count == Some(0) { Err(Broken::Closed) } else { Ok(count.unwrap_or(0)) }
     }
 
-    /// Takes bytes that were read up to the next event.
+    /// Takes bytes that were read up to the next event that is not ours alone.
     pub(super) fn event(&mut self, input: &mut &[u8]) -> Option<Event> {
+        let domain = &self.component.domain;
         let session = self.session.as_mut()?;
-        let event = session.login.next(input)?;
-        if event == Event::Ready {
-            session.was = Was::Up;
-            log::info!("the XMPP server accepted {} as its component", self.component.domain);
-            self.backoff.up(Instant::now());
+        loop {
+            match session.login.next(input)? {
+                // Whatever was heard was a sign of life already.
+                Event::Stanza(stanza) if session.pings > 0 && ping::is_back(&stanza, domain, session.pings) => {}
+                Event::Ready => {
+                    session.was = Was::Up;
+                    let server = self.reconnect.server().map(ToString::to_string).unwrap_or_default();
+                    log::info!("the XMPP server {server} accepted {domain} as its component");
+                    self.reconnect.up(Instant::now());
+                    return Some(Event::Ready);
+                }
+                event @ (Event::Stanza(_) | Event::Refused(_) | Event::Ended(_)) => return Some(event),
+            }
         }
-        Some(event)
     }
 
     /// Ends our side with a stream error, for what only the gateway sees.
@@ -156,15 +190,41 @@ impl<'a> ComponentStream<'a> {
     pub(super) fn write(&mut self) -> Result<(), Broken> {
         let Some(session) = &mut self.session else { return Ok(()) };
         session.login.take_output(&mut session.ahead);
+        self.write_ahead()?;
+        self.write_output()?;
+        self.write_ping()?;
+        self.connection.flush().map_err(Broken::Io)?;
+        Ok(())
+    }
+
+    fn write_ahead(&mut self) -> Result<(), Broken> {
+        let Some(session) = &mut self.session else { return Ok(()) };
         while !session.ahead.is_empty() {
             let Some(count) = self.connection.write(&session.ahead).map_err(Broken::Io)? else { return Ok(()) };
             session.ahead.drain(..count.min(session.ahead.len()));
             session.wrote = Instant::now();
         }
-        while session.login.is_ready() && self.outgoing.has_output() {
+        Ok(())
+    }
+
+    fn write_output(&mut self) -> Result<(), Broken> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        while session.ahead.is_empty() && session.login.is_ready() && self.outgoing.has_output() {
             let Some(count) = self.connection.write(self.outgoing.unwritten()).map_err(Broken::Io)? else { return Ok(()) };
             self.outgoing.advance(count);
             session.wrote = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// A ping that is due goes where no stanza is cut in two by it: after all that waits.
+    fn write_ping(&mut self) -> Result<(), Broken> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        if session.ping == Ping::Due && session.login.is_ready() && session.ahead.is_empty() && !self.outgoing.has_output() {
+            session.pings = session.pings.wrapping_add(1);
+            session.ahead.extend_from_slice(ping::request(&self.component.domain, session.pings).as_bytes());
+            session.ping = Ping::Sent(Instant::now());
+            self.write_ahead()?;
         }
         Ok(())
     }
@@ -173,46 +233,63 @@ impl<'a> ComponentStream<'a> {
     pub(super) fn tick(&mut self, now: Instant) -> Result<(), Broken> {
         self.outgoing.tick(now);
         let Some(session) = &mut self.session else { return Ok(()) };
-        let silent = now.saturating_duration_since(session.wrote);
         if !session.login.is_ready() {
-            if now.saturating_duration_since(session.opened) >= LOGIN_TIMEOUT {
-                return Err(Broken::LoginTimeout);
-            }
-        } else if self.outgoing.has_output() || !session.ahead.is_empty() {
-            if silent >= WRITE_TIMEOUT {
-                return Err(Broken::WriteTimeout);
+            let waited = now.saturating_duration_since(session.opened);
+            return if waited >= LOGIN_TIMEOUT { Err(Broken::LoginTimeout) } else { Ok(()) };
+        }
+        let silent = now.saturating_duration_since(session.wrote);
+        let limit =
+            self.component.ping.map_or(WRITE_TIMEOUT, |ping| WRITE_TIMEOUT.min(ping.interval.saturating_add(ping.timeout)));
+        if self.outgoing.has_output() || !session.ahead.is_empty() {
+            if silent >= limit {
+                return Err(Broken::WriteTimeout(limit));
             }
         } else if silent >= KEEPALIVE {
             session.ahead.push(b' ');
         }
+        match (session.ping, self.component.ping) {
+            (Ping::Sent(at), Some(ping)) if now.saturating_duration_since(at) >= ping.timeout => {
+                return Err(Broken::PingTimeout(ping.timeout));
+            }
+            // A tick early rather than one late: interval and timeout together are a promise.
+            (Ping::None, Some(ping)) if now.saturating_duration_since(session.heard).saturating_add(TICK) > ping.interval => {
+                session.ping = Ping::Due;
+            }
+            (Ping::None | Ping::Due | Ping::Sent(_), _) => {}
+        }
         Ok(())
     }
 
-    /// The stream is over: one line, a pause, and from the start. How far it had come is what there was to lose.
+    /// The stream is over, or did not come about: one line, a pause, and from the start. How far it had come is what there was to lose.
     pub(super) fn broken(&mut self, why: &Broken) -> Was {
         // A stream error of ours is said if the kernel takes it now; nobody waits for it.
         if let Some(session) = &mut self.session {
             session.login.take_output(&mut session.ahead);
             let _ = self.connection.write(&session.ahead);
+            let _ = self.connection.flush();
         }
-        let was = self.session.take().map_or(Was::Login, |session| session.was);
+        let was = self.session.take().map(|session| session.was);
         self.outgoing.stream_down(Instant::now());
-        let pause = self.pause();
-        let config::Component { domain, host, port, .. } = self.component;
-        let state = match was {
-            Was::Up => "the stream",
-            Was::Login => "the login",
-        };
-        log::error!("{state} of {domain} at {host}:{port} ended: {why}; next try in {:.1} s", pause.as_secs_f32());
-        was
+        let domain = &self.component.domain;
+        let at = self.reconnect.server().map(ToString::to_string).unwrap_or_default();
+        let (remedy, advice) = why.remedy();
+        let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        let plan = self.reconnect.ended(Instant::now(), remedy, dice());
+        self.connection = Connection::after(plan.pause);
+        match was {
+            None => log::error!("no connection to the XMPP server {at} for {domain}: {why}{advice}; {plan}"),
+            Some(Was::Login) => log::error!("the login of {domain} at {at} ended: {why}{advice}; {plan}"),
+            Some(Was::Up) => log::error!("the stream of {domain} at {at} ended: {why}{advice}; {plan}"),
+        }
+        was.unwrap_or(Was::Login)
     }
 
     /// Closes the stream when the host stops; what does not go out soon is lost with the process.
-    pub(super) async fn close(&mut self) {
+    pub(super) async fn close(&mut self, until: tokio::time::Instant) {
         if self.session.is_none() {
             return;
         }
-        let closed = timeout(CLOSE_TIMEOUT, self.write_all()).await;
+        let closed = timeout_at(until, self.write_all()).await;
         let domain = &self.component.domain;
         match closed {
             Ok(Ok(())) => log::info!("the stream of {domain} is closed"),
@@ -239,6 +316,10 @@ impl<'a> ComponentStream<'a> {
                 None => self.connection.writable().await?,
             }
         }
+        self.connection.end();
+        while !self.connection.flush()? {
+            self.connection.writable().await?;
+        }
         Ok(())
     }
 
@@ -246,12 +327,7 @@ impl<'a> ComponentStream<'a> {
         let now = Instant::now();
         let mut login = Component::new(&self.component.domain, self.component.secret.expose());
         let ahead = login.start().into_bytes();
-        self.session = Some(Session { login, ahead, was: Was::Login, opened: now, wrote: now });
-    }
-
-    fn pause(&mut self) -> Duration {
-        let pause = self.backoff.pause(Instant::now(), dice());
-        self.connection = Connection::after(pause);
-        pause
+        self.session =
+            Some(Session { login, ahead, was: Was::Login, opened: now, wrote: now, heard: now, ping: Ping::None, pings: 0 });
     }
 }

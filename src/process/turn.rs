@@ -3,14 +3,19 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
+use std::task::Context;
+use std::task::Poll;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
+use jid::Jid;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::sleep;
 
+use crate::address::Addresses;
+use crate::address::domain_of;
 use crate::config::Backend;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -33,6 +38,11 @@ use crate::process::stream::ComponentStream;
 use crate::process::stream::Next;
 use crate::process::stream::Was;
 use crate::xmpp::component::Event;
+use crate::xmpp::framer::Refused;
+use crate::xmpp::stanza::sender;
+
+/// How long a clean close may take when the host stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// How long no stream is read while the host is not ready.
 const HOST_PAUSE: Duration = Duration::from_millis(1);
@@ -50,7 +60,11 @@ pub(super) struct Turn<'a, H> {
     host: &'a mut H,
     receiver: &'a Receiver,
     gateway: Gateway,
-    stream: ComponentStream<'a>,
+    addresses: &'a Addresses,
+    /// In the order of the configuration.
+    streams: Vec<ComponentStream<'a>>,
+    /// Which of them is asked first for a change: each has its turn.
+    first: usize,
     pace: Pace,
     actions: Vec<Action>,
     buffer: Vec<u8>,
@@ -58,12 +72,17 @@ pub(super) struct Turn<'a, H> {
 
 impl<'a, H: Host> Turn<'a, H> {
     pub(super) fn new(host: &'a mut H, config: &'a Config, receiver: &'a Receiver, pause: Duration) -> Self {
-        let Backend::Component(component) = &config.backend;
+        let Backend::Components(components) = &config.backend;
         Self {
             host,
             receiver,
             gateway: Gateway::new(config, Instant::now(), dice()),
-            stream: ComponentStream::new(component, Outgoing::new(receiver.shared(), config.queue.ttl), pause),
+            addresses: &config.addresses,
+            streams: components
+                .iter()
+                .map(|component| ComponentStream::new(component, Outgoing::new(receiver.shared(), config.queue.ttl), pause))
+                .collect(),
+            first: 0,
             pace: Pace::new(Instant::now()),
             actions: Vec::new(),
             buffer: vec![0; READ_BUFFER],
@@ -85,13 +104,13 @@ impl<'a, H: Host> Turn<'a, H> {
                         break;
                     }
                 }
-                ready = link.readable(), if !self.stream.has_enough() => {
+                ready = link.readable(), if !has_enough(&self.streams) => {
                     // A short batch emptied the link; a full last one did not, and comes up again.
                     if self.take_from_link(&mut inbox)? < BATCH {
                         ready?.clear_ready();
                     }
                 }
-                change = poll_fn(|context| self.stream.poll_change(context)), if self.host.is_ready() => self.changed(change),
+                (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if self.host.is_ready() => self.changed(stream, change),
                 () = sleep(HOST_PAUSE), if !self.host.is_ready() => {}
                 _ = ticks.tick() => self.tick(),
             }
@@ -116,11 +135,11 @@ impl<'a, H: Host> Turn<'a, H> {
             for bytes in inbox.datagrams() {
                 match datagram::stanza_of(bytes) {
                     // Finished by the worker: the path of every MESSAGE.
-                    Some((reserved, stanza)) => self.stream.push(now, stanza, reserved),
+                    Some((reserved, stanza)) => self.push(now, stanza, reserved),
                     None => self.event(bytes),
                 }
             }
-            if taken < BATCH || self.stream.has_enough() {
+            if taken < BATCH || has_enough(&self.streams) {
                 break;
             }
         }
@@ -133,7 +152,7 @@ impl<'a, H: Host> Turn<'a, H> {
         for _ in 0..LAST_BATCHES {
             let taken = self.receiver.receive(inbox)?;
             for (reserved, stanza) in inbox.datagrams().filter_map(datagram::stanza_of) {
-                self.stream.push(now, stanza, reserved);
+                self.push(now, stanza, reserved);
             }
             if taken < BATCH {
                 break;
@@ -152,48 +171,56 @@ impl<'a, H: Host> Turn<'a, H> {
         }
     }
 
-    fn changed(&mut self, change: Change) {
-        if self.stream.changed(change) == Next::Read
-            && let Err(broken) = self.read()
+    fn changed(&mut self, index: usize, change: Change) {
+        self.first = index.wrapping_add(1);
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        if stream.changed(change) == Next::Read
+            && let Err(broken) = self.read(index)
         {
-            self.broken(&broken);
+            self.broken(index, &broken);
         }
     }
 
-    /// Reads once and does all that it brings.
-    fn read(&mut self) -> Result<(), Broken> {
-        let count = self.stream.read(&mut self.buffer)?;
+    /// Reads once from a stream and does all that it brings.
+    fn read(&mut self, index: usize) -> Result<(), Broken> {
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
+        let count = stream.read(&mut self.buffer)?;
         let buffer = std::mem::take(&mut self.buffer);
         let mut input = buffer.get(..count).unwrap_or_default();
         let mut done = Ok(());
         while done.is_ok() {
-            let Some(event) = self.stream.event(&mut input) else { break };
-            done = self.stream_event(event);
+            let Some(event) = self.streams.get_mut(index).and_then(|stream| stream.event(&mut input)) else { break };
+            done = self.stream_event(index, event);
             self.act();
         }
         self.buffer = buffer;
         done
     }
 
-    fn stream_event(&mut self, event: Event) -> Result<(), Broken> {
+    fn stream_event(&mut self, index: usize, event: Event) -> Result<(), Broken> {
+        if !self.is_for(index, &event) {
+            log::debug!("a stanza for another component came on the wrong stream and is dropped");
+            return Ok(());
+        }
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         #[cfg(feature = "bench")]
         if let Event::Stanza(stanza) = &event
             && let Some(answer) = super::bench::answer(self.host, stanza)
         {
-            self.push(&answer);
+            stream.push(Instant::now(), answer.as_bytes(), Reserved::No);
             return Ok(());
         }
         let now = Instant::now();
         match event {
             Event::Ready => {
-                self.gateway.stream_up(now, &mut self.actions);
-                self.stream.release(self.actions.iter().filter_map(Action::stanza));
-                self.receiver.shared().set_stream(StreamState::Up);
+                self.gateway.stream_up(now, stream.domain(), &mut self.actions);
+                stream.release(self.actions.iter().filter_map(Action::stanza));
+                self.receiver.shared().set_stream(index, StreamState::Up);
                 Ok(())
             }
             Event::Stanza(stanza) => {
                 self.gateway.stanza(now, SystemTime::now(), &stanza, &mut self.actions).map_err(|condition| {
-                    self.stream.fail(&condition);
+                    stream.fail(&condition);
                     Broken::Fault(condition)
                 })
             }
@@ -203,6 +230,17 @@ impl<'a, H: Host> Turn<'a, H> {
             }
             Event::Ended(reason) => Err(Broken::Stream(reason)),
         }
+    }
+
+    /// Whether a stanza came on the stream of the component that it is for: an answer would go out on the stream of that component,
+    /// whose server knows nothing of the question. One without a usable address is for the gateway to judge.
+    fn is_for(&self, index: usize, event: &Event) -> bool {
+        let stanza = match event {
+            Event::Stanza(stanza) | Event::Refused(Refused { stanza: Some(stanza), .. }) if self.streams.len() > 1 => stanza,
+            Event::Stanza(_) | Event::Refused(_) | Event::Ready | Event::Ended(_) => return true,
+        };
+        let to = stanza.attribute("to").and_then(|to| Jid::new(to).ok());
+        to.is_none_or(|to| self.addresses.component_of(to.domain().as_str()) == Some(index))
     }
 
     /// Carries out what the gateway decided.
@@ -222,7 +260,7 @@ impl<'a, H: Host> Turn<'a, H> {
 
     fn act_on(&mut self, action: Action) {
         match action {
-            Action::Stanza(stanza) => self.push(&stanza),
+            Action::Stanza(stanza) => self.push(Instant::now(), stanza.as_bytes(), Reserved::No),
             Action::Message(message) => {
                 if let Err(error) = self.host.message(&message) {
                     log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
@@ -255,14 +293,24 @@ impl<'a, H: Host> Turn<'a, H> {
         }
     }
 
-    fn push(&mut self, stanza: &str) {
-        self.stream.push(Instant::now(), stanza.as_bytes(), Reserved::No);
+    /// To the stream of the component that speaks for the sender.
+    fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
+        let index = match self.streams.len() {
+            1 => Some(0),
+            _ => sender(stanza).and_then(|from| self.addresses.component_of(&domain_of(from))),
+        };
+        match index.and_then(|index| self.streams.get_mut(index)) {
+            Some(stream) => stream.push(now, stanza, reserved),
+            None => log::error!("a stanza of {} bytes has a sender that no component speaks for; it is dropped", stanza.len()),
+        }
     }
 
     /// Writes what waits, as far as the kernel takes it.
     fn write(&mut self) {
-        if let Err(broken) = self.stream.write() {
-            self.broken(&broken);
+        for index in 0..self.streams.len() {
+            if let Some(Err(broken)) = self.streams.get_mut(index).map(ComponentStream::write) {
+                self.broken(index, &broken);
+            }
         }
     }
 
@@ -270,27 +318,50 @@ impl<'a, H: Host> Turn<'a, H> {
         let now = Instant::now();
         self.gateway.tick(now, &mut self.actions);
         self.act();
-        if let Err(broken) = self.stream.tick(now) {
-            self.broken(&broken);
+        for index in 0..self.streams.len() {
+            if let Some(Err(broken)) = self.streams.get_mut(index).map(|stream| stream.tick(now)) {
+                self.broken(index, &broken);
+            }
         }
     }
 
-    /// The stream is over: the workers and the gateway are told, and a new one is on its way.
-    fn broken(&mut self, why: &Broken) {
-        self.receiver.shared().set_stream(StreamState::Down);
-        if self.stream.broken(why) == Was::Up {
-            self.gateway.stream_down();
+    /// A stream is over: the workers and the gateway are told, and a new one is on its way.
+    fn broken(&mut self, index: usize, why: &Broken) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        self.receiver.shared().set_stream(index, StreamState::Down);
+        if stream.broken(why) == Was::Up {
+            self.gateway.stream_down(stream.domain());
         }
     }
 
-    /// When the host stops: says farewell and closes the stream.
+    /// When the host stops: says farewell and closes the streams, all within the time that one may take.
     async fn close(&mut self) {
-        let was_up = self.receiver.shared().stream_is_up();
-        self.receiver.shared().set_stream(StreamState::Down);
-        if was_up {
+        let were_up = (0..self.streams.len()).any(|index| self.receiver.shared().stream_is_up(index));
+        self.receiver.shared().set_all_streams_down();
+        if were_up {
             self.gateway.stop(&mut self.actions);
             self.act();
         }
-        self.stream.close().await;
+        let until = tokio::time::Instant::now().checked_add(CLOSE_TIMEOUT);
+        for stream in &mut self.streams {
+            stream.close(until.unwrap_or_else(tokio::time::Instant::now)).await;
+        }
     }
+}
+
+/// What the first of the streams that has changed says, beginning with number `first`.
+fn poll_change(streams: &mut [ComponentStream<'_>], first: usize, context: &mut Context<'_>) -> Poll<(usize, Change)> {
+    let start = first.checked_rem(streams.len()).unwrap_or(0);
+    let (before, after) = streams.split_at_mut(start);
+    let numbered = (start..).zip(after).chain((0..).zip(before));
+    for (index, stream) in numbered {
+        if let Poll::Ready(change) = stream.poll_change(context) {
+            return Poll::Ready((index, change));
+        }
+    }
+    Poll::Pending
+}
+
+fn has_enough(streams: &[ComponentStream<'_>]) -> bool {
+    streams.iter().any(ComponentStream::has_enough)
 }

@@ -17,6 +17,7 @@ pub mod framer;
 pub mod head;
 pub mod last;
 pub mod ns;
+pub mod ping;
 pub mod stanza;
 pub mod stanza_error;
 pub mod stream_error;

@@ -43,6 +43,16 @@ impl Kind {
     }
 }
 
+/// The `from` of a stanza as [`XmlWriter`] has written it, still escaped; `None` if it has none.
+pub fn sender(stanza: &[u8]) -> Option<&str> {
+    const FROM: &[u8] = b" from='";
+    let tag = stanza.get(..memchr::memchr(b'>', stanza)?)?;
+    // No value has a bare quote, so this is no part of one.
+    let start = memchr::memmem::find(tag, FROM)?.checked_add(FROM.len())?;
+    let value = tag.get(start..)?;
+    std::str::from_utf8(value.get(..memchr::memchr(b'\'', value)?)?).ok()
+}
+
 /// Types of `<message/>` (RFC 6121 §5.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageType {
@@ -234,6 +244,20 @@ mod tests {
 
     fn parse(xml: &str) -> Element {
         Element::parse(xml).expect("a stanza")
+    }
+
+    #[test]
+    fn the_sender_is_found_in_the_start_tag_only() {
+        let written = |from: Option<&str>, id: &str| {
+            let mut xml = XmlWriter::new();
+            xml.open("message").attribute("to", "b@y").attribute("id", id).attribute_if("from", from);
+            xml.open("delay").attribute("from", "z").close();
+            xml.finish()
+        };
+        assert_eq!(sender(written(Some("a@x/r"), "1").as_bytes()), Some("a@x/r"));
+        assert_eq!(sender(written(Some("o'malley@x"), "> from='evil'").as_bytes()), Some("o&apos;malley@x"));
+        assert_eq!(sender(written(None, " from='evil'").as_bytes()), None);
+        assert_eq!(sender(b"<message from='a@x"), None);
     }
 
     #[test]

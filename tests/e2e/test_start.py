@@ -16,6 +16,13 @@ WRONG = {
     "port zero": ("xmpp_port", "0", ["xmpp_port", "0"]),
     "queue too large": ("queue_size", "65537", ["queue_size", "65537", "65536"]),
     "queue without time": ("queue_ttl", "0", ["queue_ttl", "0", "86400"]),
+    "host with a bad port": ("xmpp_host", '"a.example:99999"', ["xmpp_host", "a.example:99999"]),
+    "tls neither on nor off": ("xmpp_tls", '"yes"', ["xmpp_tls", "yes", "off"]),
+    "tls without a ca": ("xmpp_tls", '"on"', ["xmpp_tls_ca"]),
+    "component without a secret": ("xmpp_component", '"domain=b.example"', ["xmpp_component", "domain=b.example", "secret"]),
+    "component twice": ("xmpp_component", '"domain=sip.example.com;secret=hidden"', ["xmpp_component", "sip.example.com", "once"]),
+    "ping interval negative": ("ping_interval", "-1", ["ping_interval", "-1", "seconds"]),
+    "ping timeout zero": ("ping_timeout", "0", ["ping_timeout", "seconds"]),
     "domain missing": ("xmpp_domain", None, ["xmpp_domain"]),
     "server address no uri": ("server_address", '"not a uri"', ["server_address", "not a uri"]),
     "map without equals": ("gwmap", '"sip.example"', ["gwmap", "sip.example"]),
@@ -51,3 +58,4 @@ def test_the_host_refuses_to_start(make, tmp_path, name, value, said):
         host.kill()
     lines = [line for line in host.log().splitlines() if all(word in line for word in said)]
     assert lines, host.log()[-3000:]
+    assert "hidden" not in "".join(lines)

@@ -55,7 +55,7 @@ fn who_was_told_is_told_of_the_end_once() {
 fn after_a_broken_stream_the_gateway_is_there_again() {
     let mut scene = Scene::new();
     send(&mut scene, ROMEO, "subscribe");
-    scene.gateway.stream_down();
+    scene.stream_down();
     let again = scene.stream_up();
     assert_eq!(again.len(), 1);
     assert!(is_available(&again[0], ROMEO), "{again:?}");

@@ -39,7 +39,7 @@ fn a_contact_lost_while_the_stream_was_down_keeps_nothing_alive() {
     let nurse = "nurse@sip.example.com";
     available(&mut scene, "orchard", JULIET, "away");
     available(&mut scene, "orchard", nurse, "away");
-    scene.gateway.stream_down();
+    scene.stream_down();
     scene.stream_up();
     available(&mut scene, "orchard", JULIET, "away");
     assert_eq!(scene.romeo("unavailable"), ENDS);
@@ -87,7 +87,7 @@ fn after_a_broken_stream_who_does_not_answer_a_probe_is_gone() {
     for resource in ["orchard", "street"] {
         available(&mut scene, resource, JULIET, "away");
     }
-    scene.gateway.stream_down();
+    scene.stream_down();
     scene.pass(Duration::from_secs(10));
     assert_eq!(scene.stream_up(), ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"]);
     assert_eq!(available(&mut scene, "street", JULIET, "away"), NOTHING);

@@ -33,7 +33,8 @@ struct Mapped {
 impl Mapped {
     fn new(rows: &[(&str, &str)]) -> Self {
         let map = Map::over(Vec::leak((0..4096).map(|_| AtomicU64::new(0)).collect()));
-        let mut config = config(Parameters { rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() });
+        let mut config =
+            config(&[DOMAIN], Parameters { rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() });
         config.addresses = config.addresses.with_map(map.clone());
         let (sender, receiver) = link::pair().unwrap();
         let worker = Worker::new(&config, sender);

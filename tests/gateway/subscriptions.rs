@@ -172,7 +172,7 @@ fn a_notify_that_came_late_is_dropped() {
 fn what_happened_while_the_stream_was_down_is_told_afterwards() {
     let mut scene = Scene::new();
     scene.romeo("subscribe");
-    scene.gateway.stream_down();
+    scene.stream_down();
     assert_eq!(scene.notify(Active, &[("balcony", Available)]), NOTHING);
     assert_eq!(scene.stream_up(), [presence(JULIET, "subscribed"), BALCONY.to_owned()]);
 }
@@ -180,7 +180,7 @@ fn what_happened_while_the_stream_was_down_is_told_afterwards() {
 #[test]
 fn a_resource_that_vanished_while_the_stream_was_down_is_told_too() {
     let mut scene = subscribed_scene();
-    scene.gateway.stream_down();
+    scene.stream_down();
     assert_eq!(scene.notify(Active, &[("chamber", Available)]), NOTHING);
     assert!(scene.stream_up().contains(&presence("juliet@sip.example.com/balcony", "unavailable")));
 }
@@ -188,7 +188,7 @@ fn a_resource_that_vanished_while_the_stream_was_down_is_told_too() {
 #[test]
 fn a_subscription_ended_while_the_stream_was_down_is_told_too() {
     let mut scene = subscribed_scene();
-    scene.gateway.stream_down();
+    scene.stream_down();
     assert_eq!(scene.notify(Terminated(Reason::Rejected), &[]), NOTHING);
     assert!(scene.stream_up().contains(&presence(JULIET, "unsubscribed")));
 }

@@ -24,6 +24,9 @@ pub const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 pub const ROMEO: &str = "romeo@example.net";
 pub const JULIET: &str = "juliet@sip.example.com";
 
+/// The first component.
+pub const DOMAIN: &str = "sip.example.com";
+
 pub struct Scene {
     pub gateway: Gateway,
     pub now: Instant,
@@ -38,7 +41,16 @@ impl Scene {
 
     /// The same with these parameters too.
     pub fn with(parameters: Parameters) -> Self {
-        Self::configured(&config(parameters))
+        Self::of(&[DOMAIN], parameters)
+    }
+
+    /// With these components, of which the first has a stream.
+    pub fn of_components(domains: &[&str]) -> Self {
+        Self::of(domains, Parameters { rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() })
+    }
+
+    fn of(domains: &[&str], parameters: Parameters) -> Self {
+        Self::configured(&config(domains, parameters))
     }
 
     pub fn configured(config: &Config) -> Self {
@@ -49,9 +61,17 @@ impl Scene {
     }
 
     pub fn stream_up(&mut self) -> Vec<String> {
+        self.stream_up_of(DOMAIN)
+    }
+
+    pub fn stream_up_of(&mut self, domain: &str) -> Vec<String> {
         let mut actions = Vec::new();
-        self.gateway.stream_up(self.now, &mut actions);
+        self.gateway.stream_up(self.now, domain, &mut actions);
         lines(actions)
+    }
+
+    pub fn stream_down(&mut self) {
+        self.gateway.stream_down(DOMAIN);
     }
 
     /// The host stops.
@@ -150,10 +170,9 @@ impl Scene {
     }
 }
 
-pub fn config(parameters: Parameters) -> Config {
+pub fn config(domains: &[&str], parameters: Parameters) -> Config {
     let parameters = Parameters {
-        xmpp_domain: Some("sip.example.com".into()),
-        xmpp_password: Some("secret".into()),
+        xmpp_component: domains.iter().map(|domain| format!("domain={domain};secret=secret").as_str().into()).collect(),
         server_address: Some("sip:gateway@sip.example.com".into()),
         ..parameters
     };

@@ -42,7 +42,7 @@ fn the_answer_of_the_xmpp_user_reaches_the_presence_server() {
 fn a_question_that_may_be_lost_is_asked_again() {
     let mut scene = Scene::new();
     waiting(&mut scene, &[JULIET]);
-    scene.gateway.stream_down();
+    scene.stream_down();
     scene.stream_up();
     assert_eq!(waiting(&mut scene, &[JULIET]), [question(JULIET, 2)]);
 }
@@ -116,7 +116,7 @@ fn a_user_who_vanishes_is_shown_to_the_watcher_no_more() {
 #[test]
 fn what_is_asked_while_the_stream_is_down_is_asked_once_when_it_stands() {
     let mut scene = Scene::new();
-    scene.gateway.stream_down();
+    scene.gateway.stream_down("sip.example.com");
     assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
     assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
     assert_eq!(scene.stream_up(), [question(JULIET, 1)]);
@@ -128,6 +128,6 @@ fn a_question_that_was_answered_is_not_asked_when_the_stream_stands_again() {
     let mut scene = Scene::new();
     waiting(&mut scene, &[JULIET]);
     scene.romeo("subscribed");
-    scene.gateway.stream_down();
+    scene.gateway.stream_down("sip.example.com");
     assert_eq!(scene.stream_up(), NOTHING);
 }

@@ -145,7 +145,7 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-const NAMES: usize = 22;
+const NAMES: usize = 27;
 
 const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
@@ -154,6 +154,11 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"xmpp_port", set: Set::Number(|all, value| all.xmpp_port = Some(value)) },
     Parameter { name: c"xmpp_password", set: Set::Secret(|all, value| all.xmpp_password = Some(value)) },
     Parameter { name: c"xmpp_password_file", set: Set::Text(|all, value| all.xmpp_password_file = Some(value)) },
+    Parameter { name: c"xmpp_tls", set: Set::Text(|all, value| all.xmpp_tls = Some(value)) },
+    Parameter { name: c"xmpp_tls_ca", set: Set::Text(|all, value| all.xmpp_tls_ca = Some(value)) },
+    Parameter { name: c"xmpp_component", set: Set::Secret(|all, value| all.xmpp_component.push(value)) },
+    Parameter { name: c"ping_interval", set: Set::Number(|all, value| all.ping_interval = Some(value)) },
+    Parameter { name: c"ping_timeout", set: Set::Number(|all, value| all.ping_timeout = Some(value)) },
     Parameter { name: c"gateway_domain", set: Set::Text(|all, value| all.gateway_domain = Some(value)) },
     Parameter { name: c"sip_domain", set: Set::Text(|all, value| all.sip_domain = Some(value)) },
     Parameter { name: c"domain_separator", set: Set::Text(|all, value| all.domain_separator = Some(value)) },
@@ -196,6 +201,11 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
     parameter::<19>(),
     parameter::<20>(),
     parameter::<21>(),
+    parameter::<22>(),
+    parameter::<23>(),
+    parameter::<24>(),
+    parameter::<25>(),
+    parameter::<26>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

@@ -125,6 +125,11 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<19>(),
     parameter::<20>(),
     parameter::<21>(),
+    parameter::<22>(),
+    parameter::<23>(),
+    parameter::<24>(),
+    parameter::<25>(),
+    parameter::<26>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

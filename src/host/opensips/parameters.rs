@@ -33,7 +33,7 @@ enum Set {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 22;
+pub(super) const COUNT: usize = 27;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -43,6 +43,11 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     number(c"xmpp_port", |parameters, value| parameters.xmpp_port = Some(value)),
     secret(c"xmpp_password", |parameters, value| parameters.xmpp_password = Some(value)),
     text(c"xmpp_password_file", |parameters, value| parameters.xmpp_password_file = Some(value)),
+    text(c"xmpp_tls", |parameters, value| parameters.xmpp_tls = Some(value)),
+    text(c"xmpp_tls_ca", |parameters, value| parameters.xmpp_tls_ca = Some(value)),
+    secret(c"xmpp_component", |parameters, value| parameters.xmpp_component.push(value)),
+    number(c"ping_interval", |parameters, value| parameters.ping_interval = Some(value)),
+    number(c"ping_timeout", |parameters, value| parameters.ping_timeout = Some(value)),
     text(c"gateway_domain", |parameters, value| parameters.gateway_domain = Some(value)),
     text(c"sip_domain", |parameters, value| parameters.sip_domain = Some(value)),
     text(c"domain_separator", |parameters, value| parameters.domain_separator = Some(value)),

@@ -60,11 +60,12 @@ def lua_pair():
 
 class Gateway:
     """Both servers of a pair. `host_options` go to the SIP host; `xmpp_secret` is what the XMPP server expects (the host
-    has "secret"), `component` the domain it has for the gateway; `before_start` is given the XMPP server before anything is started."""
+    has "secret"), `component` the domain it has for the gateway; `before_start` is given the XMPP server before anything is started,
+    `after_start` before the SIP host is."""
 
     def __init__(self, pair, folder, xmpp_secret="secret", component="sip.example.com", start_server=True, before_start=None,
-                 **host_options):
-        self.component_port = free_port()
+                 after_start=None, component_port=None, **host_options):
+        self.component_port = component_port or free_port()
         self.server = pair.server(folder, sip_domain=component, component_port=self.component_port, secret=xmpp_secret)
         self.host = pair.host(folder, xmpp_port=self.component_port, **host_options)
         self.users = []
@@ -72,6 +73,8 @@ class Gateway:
             before_start(self.server)
         if start_server:
             self.server.start()
+        if after_start:
+            after_start(self.server)
         self.host.start()
 
     @property

@@ -45,10 +45,10 @@ def free_port():
     raise RuntimeError("no free port on 127.0.0.1")
 
 
-def accepts(port):
+def accepts(port, address="127.0.0.1"):
     """Whether something listens on this TCP port of loopback."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=0.5):
+        with socket.create_connection((address, port), timeout=0.5):
             return True
     except OSError:
         return False

@@ -40,6 +40,7 @@ class Prosody:
         self.domain = xmpp_domain
         self.port = free_port()
         self.component_port = component_port or free_port()
+        self.component_address = "127.0.0.1"
         self.process = None
         os.makedirs(os.path.join(self.folder, "data"), exist_ok=True)
         text = FOR_TESTS.format(folder=self.folder, c2s=self.port) + example.replaced(
@@ -54,7 +55,7 @@ class Prosody:
 
     def start(self):
         self.process = Process(NAME, self.folder, ["prosody", "-F", "--config", self.config])
-        self.process.wait_ready(lambda: accepts(self.port) and accepts(self.component_port))
+        self.process.wait_ready(lambda: accepts(self.port) and accepts(self.component_port, self.component_address))
         return self
 
     def stop(self):
