@@ -21,6 +21,7 @@
 #   OPENSIPS_SRC      source tree of OpenSIPS (else those under /usr/src and /usr/local/src)
 #   FEATURES          features of the crate
 #   CARGO             cargo
+#   RUNNERS           how many end-to-end tests run at once (else 3: they wait more than they work)
 
 ifneq ($(wildcard ../../Makefile.modules),)
 # Inside an OpenSIPS source tree this is the Makefile of a module.
@@ -33,6 +34,7 @@ BUILD ?= build
 PREFIX ?= /usr
 DOCS ?= $(PREFIX)/share/doc/xmpp_gateway
 PYTHON ?= /usr/bin/python3
+RUNNERS ?= 3
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 ifdef KAMAILIO_MODULES
@@ -151,7 +153,7 @@ test:
 	tests/e2e/install.sh
 	XMPP_GATEWAY_CASES=3500 $(CARGO) test --quiet
 	$(MAKE) all
-	cd tests/e2e && $(PYTHON) -m pytest -q $(ARGS)
+	cd tests/e2e && $(PYTHON) -m pytest -q -n $(RUNNERS) --dist loadgroup $(ARGS)
 
 test-long:
 	XMPP_GATEWAY_CASES=1000000 $(CARGO) test --release --quiet --lib address::properties

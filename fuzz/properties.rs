@@ -48,7 +48,7 @@ pub fn config() -> Config {
 /// A gateway whose stream is up.
 pub fn gateway(now: Instant) -> Gateway {
     let mut gateway = Gateway::new(&config(), now, 1);
-    gateway.stream_up(now, &mut Vec::new());
+    gateway.stream_up(now, DOMAIN, &mut Vec::new());
     gateway
 }
 

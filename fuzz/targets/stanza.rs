@@ -34,8 +34,8 @@ fuzz_target!(|data: &[u8]| {
             Event::Refused(refused) => gateway.refused(&refused, &mut actions),
         }
     }
-    gateway.stream_down();
-    gateway.stream_up(now, &mut actions);
+    gateway.stream_down(properties::DOMAIN);
+    gateway.stream_up(now, properties::DOMAIN, &mut actions);
     now += Duration::from_secs(90);
     gateway.tick(now, &mut actions);
     actions.iter().for_each(properties::check_action);

@@ -26,6 +26,15 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("pair", parameters(chosen), scope="module")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Tests of one file with the same servers share these, so one runner has them all."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            callspec = getattr(item, "callspec", None)
+            pair = callspec.params.get("pair") if callspec else None
+            item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}-{pair.name if pair else ''}"))
+
+
 @pytest.fixture(scope="module")
 def servers(pair, tmp_path_factory):
     """Both servers, started once for a file of tests."""

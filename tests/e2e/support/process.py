@@ -27,11 +27,15 @@ def wait_until(what, condition, timeout=10.0, step=0.02):
 
 PORTS_GIVEN = set()
 
+# Of several test runners at work each has its own ports: between the choice of one and its use nobody else may take it.
+RUNNERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+RUNNER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
 
 def free_port():
     """A port free for TCP and for UDP on 127.0.0.1, above 20000 and below the range of outgoing connections where possible."""
     for _ in range(2000):
-        port = 20000 + int.from_bytes(os.urandom(2), "big") % 12000
+        port = 20000 + int.from_bytes(os.urandom(2), "big") % (12000 // RUNNERS) * RUNNERS + RUNNER
         if port in PORTS_GIVEN:
             continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
