@@ -1,6 +1,7 @@
 """What a SIP user is told at once when a request cannot go to XMPP: the status that the gateway says, with the header it asks for."""
 
 import pytest
+from support import example
 from support.gateway import Gateway
 from support.gateway import lua_pair
 from support.gateway import pairs
@@ -54,7 +55,7 @@ def test_a_notify_of_no_subscription(gateway):
 
 
 def test_the_xmpp_server_is_away(pair, tmp_path):
-    gateway = Gateway(pair, tmp_path, start_server=False)
+    gateway = Gateway(pair, tmp_path, start_server=False, edit=example.with_queue(size=0))
     try:
         answer = gateway.sip_user().message("sip:juliet@example.net", "anybody there?")
         assert answer.start == "SIP/2.0 480 XMPP Server Unavailable"

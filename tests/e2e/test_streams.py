@@ -76,7 +76,7 @@ def test_the_second_server_takes_over_from_the_first(start, tmp_path):
 
 
 def test_a_server_that_falls_silent_is_noticed(start):
-    gateway = start(parameters({"ping_interval": 2, "ping_timeout": 2}))
+    gateway = start(parameters({"ping_interval": 2, "ping_timeout": 2, "queue_size": 0}))
     alice, _ = messages_flow(gateway)
     # A server that answers is left in peace.
     wait_until("some pings", lambda: gateway.server.log().count("id='ping-") > 2, 20, 0.2)
@@ -129,7 +129,7 @@ def test_two_components_in_one_module(start):
 
 
 def test_the_state_of_one_component_is_not_that_of_the_other(start):
-    edit = parameters({"xmpp_component": f"domain={OTHER_XMPP};secret=other", "gwmap": f"{OTHER_SIP}={OTHER_XMPP}"})
+    edit = parameters({"xmpp_component": f"domain={OTHER_XMPP};secret=other", "gwmap": f"{OTHER_SIP}={OTHER_XMPP}", "queue_size": 0})
     gateway = start(with_other_domain(edit))
     alice, juliet = messages_flow(gateway)
     bob = other_user(gateway, "bob")
@@ -155,7 +155,7 @@ def log_in(port, domain, secret):
 
 def test_a_name_that_another_holds_is_said_once(start):
     holders = []
-    gateway = start(parameters({}), after_start=lambda server: holders.append(log_in(server.component_port, "sip.example.com", "secret")))
+    gateway = start(parameters({"queue_size": 0}), after_start=lambda server: holders.append(log_in(server.component_port, "sip.example.com", "secret")))
     expect_line(gateway, "the login of sip.example.com at", "conflict", "is a second gateway running with it?", "next try in")
     assert gateway.sip_user("alice").message("sip:juliet@example.net", "anybody there?").status == 480
     assert len(said(gateway, "conflict")) == 1

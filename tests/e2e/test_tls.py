@@ -43,7 +43,7 @@ def start(pair, tmp_path):
         port = free_port()
         at = port if pair.server is not Ejabberd else None
         component = free_port()
-        edit = parameters({"xmpp_host": f"{host}:{at or component}", "xmpp_tls": "on", "xmpp_tls_ca": ca})
+        edit = parameters({"xmpp_host": f"{host}:{at or component}", "xmpp_tls": "on", "xmpp_tls_ca": ca, "queue_size": 0})
         made.append(Gateway(pair, tmp_path, before_start=with_tls, component_port=component, edit=edit))
         return made[-1]
     yield make

@@ -41,7 +41,7 @@ def messages_flow(gateway):
     """A message each way, once the gateway has found the server; returns its users, SIP and XMPP."""
     alice, juliet = gateway.sip_user("alice"), gateway.xmpp_user()
     wait_until("messages to flow", lambda: alice.message(f"sip:{juliet.bare}", "over").status == 202, BACK_WITHIN, 0.2)
-    juliet.expect_message("over", lambda m: child(m, "body") == "over")
+    juliet.expect_message("over", lambda m: child(m, "body") == "over", timeout=30)
     juliet.message(jid(alice), "back")
     alice.expect("MESSAGE", "back", lambda m: m.text == "back")
     return alice, juliet
