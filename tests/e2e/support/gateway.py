@@ -105,6 +105,8 @@ class Gateway:
         client.wait_online()
         if presence:
             client.presence()
+            # The server reads in order: once this is answered, it knows that the user is there, and a message finds a client.
+            client.ask(lambda slix: slix.get_roster())
         return client
 
     def xmpp_user(self, name="juliet", **options):
