@@ -121,12 +121,15 @@ impl Admission {
     }
 }
 
-/// Whether a stanza of this kind can make SIP traffic that nobody else has asked for. `unavailable` only ends what was counted when it
-/// began, and what it ends must not stay; nothing becomes of errors and, yet, of IQs.
+/// Whether a stanza of this kind can make SIP traffic that nobody else has asked for. `unavailable` and `unsubscribed` only end what was
+/// counted when it began, and what they end must not stay; nothing becomes of errors and, yet, of IQs.
 fn makes_traffic(stanza: &Element) -> bool {
     match Kind::of(stanza) {
         Some(Kind::Message) => MessageType::of(stanza) != MessageType::Error,
-        Some(Kind::Presence) => !matches!(PresenceType::of(stanza), Some(PresenceType::Error | PresenceType::Unavailable) | None),
+        Some(Kind::Presence) => !matches!(
+            PresenceType::of(stanza),
+            Some(PresenceType::Error | PresenceType::Unavailable | PresenceType::Unsubscribed) | None
+        ),
         Some(Kind::Iq) | None => false,
     }
 }

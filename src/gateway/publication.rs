@@ -50,6 +50,8 @@ struct Publication {
     /// Those who were shown it over streams that broke since, or under another SIP URI of the same user. What they are shown now is not
     /// known.
     cut_off: BTreeSet<String>,
+    /// It is doubtful, and was asked for: who does not answer in time is taken away. While its stream is down nobody can be asked.
+    probed: bool,
     due: Instant,
 }
 
@@ -78,7 +80,8 @@ impl Publications {
             }
             None => {
                 let (publish, shown_to) = (publish.clone(), BTreeSet::from([to]));
-                self.known.insert(jid.to_owned(), Publication { publish, shown_to, cut_off: BTreeSet::new(), due });
+                self.known
+                    .insert(jid.to_owned(), Publication { publish, shown_to, cut_off: BTreeSet::new(), probed: false, due });
             }
         }
         self.due.insert((due, jid.to_owned()), ());
@@ -110,6 +113,7 @@ impl Publications {
             known.shown_to = shown_to;
             let mut cut_off: BTreeSet<String> = cut_off;
             known.cut_off.append(&mut cut_off);
+            known.probed = false;
         }
     }
 
@@ -123,6 +127,7 @@ impl Publications {
             asked.insert(jid.split('/').next().unwrap_or(jid), shown_to);
             if known.shown_to.is_empty() {
                 self.due.remove(&(known.due, jid.clone()));
+                known.probed = true;
                 known.due = deadline;
                 self.due.insert((deadline, jid.clone()), ());
             }
@@ -144,6 +149,7 @@ impl Publications {
             // Each domain has a stream of its own, and an answer over one tells nothing of the others.
             asked.extend(known.shown_to.iter().rev().map(|to| ((user.to_owned(), domain_of(to).into_owned()), to.clone())));
             known.cut_off.append(&mut known.shown_to);
+            known.probed = true;
             self.due.remove(&(known.due, jid.clone()));
             known.due = deadline;
             self.due.insert((deadline, jid.clone()), ());
@@ -157,7 +163,7 @@ impl Publications {
             let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) else { return };
             let ((_, jid), ()) = entry.remove_entry();
             let Some(known) = self.known.get_mut(&jid) else { continue };
-            if known.shown_to.is_empty() {
+            if known.shown_to.is_empty() && known.probed {
                 self.remove(&jid, actions);
                 continue;
             }

@@ -155,6 +155,7 @@ impl Lanes {
     /// The caller has the lane.
     unsafe fn drain(&self, index: usize, host: &impl Jobs) -> Left {
         let Some(lane) = self.lane(index) else { return Left::Nothing };
+        let _held = Held(&lane.head.reader.held);
         let mut record = Vec::new();
         for _ in 0..JOB {
             // SAFETY: [H5] as the caller promises.
@@ -176,6 +177,17 @@ impl Lanes {
     fn lane(&self, index: usize) -> Option<Lane> {
         let bytes = NonNull::new(self.bytes.as_ptr().wrapping_add(index))?.cast();
         self.heads.get(index).map(|head| Lane { head, bytes })
+    }
+}
+
+/// A bug below `send` costs its MESSAGE, and not the lane: the next offer finds it free.
+struct Held<'a>(&'a AtomicBool);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(false, Ordering::SeqCst);
+        }
     }
 }
 
@@ -431,6 +443,25 @@ mod tests {
         (0..100).for_each(|number| lanes.push(&message(0, number)).unwrap());
         lanes.offer(&host);
         assert!(host.0.take().into_iter().eq(0..100));
+    }
+
+    #[test]
+    fn a_bug_while_one_is_sent_costs_that_one() {
+        struct Buggy;
+        impl Jobs for Buggy {
+            fn send(&self, _: &Message) {
+                panic!("asked to");
+            }
+            fn make(&self, _: usize) -> bool {
+                false
+            }
+        }
+        let (lanes, host) = (Lanes::new().unwrap(), Later::default());
+        lanes.push(&message(0, 1)).unwrap();
+        lanes.push(&message(0, 2)).unwrap();
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lanes.offer(&Buggy))).is_err());
+        host.do_all(&lanes);
+        assert_eq!(host.sent.take(), [message(0, 2)]);
     }
 
     #[test]

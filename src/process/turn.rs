@@ -318,6 +318,8 @@ impl<'a, H: Host> Turn<'a, H> {
         let now = Instant::now();
         self.gateway.tick(now, &mut self.actions);
         self.act();
+        // What this made has not been tried yet: a stream that had nothing to write is not one that takes nothing.
+        self.write();
         for index in 0..self.streams.len() {
             if let Some(Err(broken)) = self.streams.get_mut(index).map(|stream| stream.tick(now)) {
                 self.broken(index, &broken);

@@ -150,6 +150,9 @@ fn presence_that_changes_nothing_costs_nothing_and_an_end_is_never_held_up() {
         .flat_map(|n| scene.stanza(&format!("<presence from='{ROMEO}/x' to='u{n}@sip.example.com' type='unavailable'/>")))
         .collect();
     assert_eq!(gone, ["PUBLISH sip:romeo@example.net ends"]);
+    // His server has taken the permission back already, and will not say so twice.
+    let refused = scene.stanza(&format!("<presence from='{ROMEO}' to='{JULIET}' type='unsubscribed'/>"));
+    assert_eq!(refused, ["sip:romeo@example.net answers juliet@sip.example.com: Refused"]);
 }
 
 #[test]

@@ -96,6 +96,18 @@ fn after_a_broken_stream_who_does_not_answer_a_probe_is_gone() {
     assert_eq!(scene.pass(Duration::from_secs(2700)), PUBLISHED);
 }
 
+/// Nobody can be asked meanwhile: that a refresh falls into the time without a stream says nothing about the user.
+#[test]
+fn a_refresh_while_the_stream_is_down_takes_nobody_away() {
+    let mut scene = Scene::new();
+    available(&mut scene, "street", JULIET, "away");
+    scene.pass(Duration::from_secs(2695));
+    scene.stream_down();
+    let meanwhile = scene.pass(Duration::from_secs(10));
+    assert!(meanwhile.iter().all(|action| !action.ends_with("ends")), "{meanwhile:?}");
+    assert_eq!(scene.stream_up(), ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"]);
+}
+
 #[test]
 fn a_user_without_resources_is_published_and_leaves() {
     let mut scene = Scene::new();

@@ -238,6 +238,10 @@ fn is_dialog(pua: &sys::pua_api_t, notify: &Request) -> bool {
 pub(super) unsafe fn message_failure(module: &Module, completed: *mut sys::tmcb_params) -> Option<(Origin, Reply)> {
     // SAFETY: [H2] as the caller promises.
     let completed = unsafe { completed.as_ref() }?;
+    // tm tells provisional replies too, if the operator wants them told (`pass_provisional_replies`).
+    if completed.code < 200 {
+        return None;
+    }
     // SAFETY: [H2] tm points to the field that holds our parameter.
     let block = mem::replace(unsafe { completed.param.as_mut() }?, ptr::null_mut());
     // SAFETY: [H5] what we left for this request, and nothing is left in its place.
