@@ -171,7 +171,7 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Lengths never come near 4 GiB: a datagram ends at 212 960 bytes.
+/// Lengths never come near 4 GiB: a datagram ends at 192 KiB.
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
