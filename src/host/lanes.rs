@@ -13,6 +13,8 @@
 //! No process waits for another. When a lane runs full, the XMPP process stops reading its stream ([`Lanes::have_room`]), and TCP tells
 //! the XMPP server to wait.
 
+mod record;
+
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::io;
@@ -24,11 +26,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::link::mapping;
-use crate::sip::CallId;
-use crate::sip::Headers;
 use crate::sip::Message;
-use crate::sip::Origin;
-use crate::sip::Uri;
 
 /// How many workers may send at the same time.
 const LANES: usize = 4;
@@ -116,7 +114,7 @@ impl Lanes {
     pub(super) fn push(&self, message: &Message) -> Result<(), Full> {
         let conversation = self.keys.hash_one((&message.from, &message.to));
         let index = usize::try_from(conversation).unwrap_or(0) % LANES;
-        let record = record_of(message).ok_or(Full)?;
+        let record = record::of(message).ok_or(Full)?;
         self.lane(index).ok_or(Full)?.put(&record)
     }
 
@@ -166,7 +164,7 @@ impl Lanes {
                     return Left::Nothing;
                 }
             }
-            match message_of(&record) {
+            match record::message(&record) {
                 Some(message) => host.send(&message),
                 None => log::error!("{} bytes in a lane are no MESSAGE", record.len()),
             }
@@ -278,58 +276,6 @@ fn split(count: u64, length: usize) -> (usize, usize) {
     (place, length.min(SIZE.saturating_sub(place)))
 }
 
-/// Each text and the body with its length; a text that is absent has the length `u32::MAX`.
-fn record_of(message: &Message) -> Option<Vec<u8>> {
-    let Message { to, from, call_id, unique, headers, body, origin } = message;
-    let fields: [_; FIELDS] = [
-        Some(to.as_bytes()),
-        Some(from.as_bytes()),
-        call_id.as_deref().map(str::as_bytes),
-        Some(headers.as_bytes()),
-        Some(body.as_slice()),
-        Some(origin.from.as_bytes()),
-        Some(origin.to.as_bytes()),
-        origin.id.as_deref().map(str::as_bytes),
-    ];
-    let size = fields.iter().flatten().try_fold(FIXED, |size, field| size.checked_add(field.len()))?;
-    let mut record = Vec::with_capacity(size);
-    record.extend_from_slice(&unique.to_ne_bytes());
-    for field in fields {
-        let length = field.map_or(Some(ABSENT), |field| u32::try_from(field.len()).ok())?;
-        record.extend_from_slice(&length.to_ne_bytes());
-        record.extend_from_slice(field.unwrap_or_default());
-    }
-    Some(record)
-}
-
-const ABSENT: u32 = u32::MAX;
-
-/// Bytes of a record without its fields.
-const FIXED: usize = size_of::<u64>() + FIELDS * size_of::<u32>();
-
-const FIELDS: usize = 8;
-
-fn message_of(record: &[u8]) -> Option<Message> {
-    let (unique, mut rest) = record.split_first_chunk()?;
-    let mut field = || {
-        let (length, after) = rest.split_first_chunk()?;
-        let (field, after) = match u32::from_ne_bytes(*length) {
-            ABSENT => (None, after),
-            length => after.split_at_checked(usize::try_from(length).ok()?).map(|(field, after)| (Some(field), after))?,
-        };
-        rest = after;
-        Some(field.map(<[u8]>::to_vec))
-    };
-    let text = |field: Vec<u8>| String::from_utf8(field).ok();
-    let (to, from) = (Uri::new(text(field()??)?)?, Uri::new(text(field()??)?)?);
-    let call_id = field()?.and_then(text).and_then(CallId::new);
-    let (headers, body) = (Headers::of(text(field()??)?)?, field()??);
-    let (origin_from, origin_to) = (text(field()??)?, text(field()??)?);
-    let id = field()?.map(text);
-    let origin = Origin { from: origin_from, to: origin_to, id: id.flatten() };
-    Some(Message { to, from, call_id, unique: u64::from_ne_bytes(*unique), headers, body, origin })
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -338,7 +284,11 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::sip::CallId;
     use crate::sip::HeaderName;
+    use crate::sip::Headers;
+    use crate::sip::Origin;
+    use crate::sip::Uri;
 
     /// Sends into a list, and keeps the jobs for later.
     #[derive(Default)]
