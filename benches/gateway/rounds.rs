@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments, target: &Target) -> io::Result<()> {
     for (name, wanted, measure) in DIRECTIONS {
         if arguments.wants(name) {
             runner.limits.window = match name {
-                "publish" | "send" => arguments.window.min(SENT_BY_THE_HOST),
+                "send" => arguments.window.min(SENT_BY_THE_HOST),
                 _ => arguments.window,
             };
             let measured =
