@@ -133,7 +133,7 @@ impl Piece<'_> {
         match self {
             Self::Text(text) => Ok(text.xml10_content()),
             Self::Section(section) => Ok(section.xml10_content()),
-            Self::Reference(reference) => resolve(reference),
+            Self::Reference(reference) => resolve(reference).and_then(legal),
         }
     }
 }
@@ -160,7 +160,7 @@ impl Start<'_> {
             let attribute = attribute.map_err(|_| BodyError::Malformed)?;
             if attribute.key.into_inner() == name {
                 let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|_| BodyError::Malformed)?;
-                return Ok(Some(value.into_owned()));
+                return legal(value).map(|value| Some(value.into_owned()));
             }
         }
         Ok(None)
@@ -327,6 +327,14 @@ impl<'a> XmlBody<'a> {
     fn deeper(&mut self) -> Result<(), BodyError> {
         self.depth = self.depth.saturating_add(1);
         if self.depth > MAX_DEPTH { Err(BodyError::TooDeep) } else { Ok(()) }
+    }
+}
+
+/// What a reference brought in may be no more than what can stand there itself (XML 1.0 §4.1, Legal Character).
+fn legal(value: Cow<'_, str>) -> Result<Cow<'_, str>, BodyError> {
+    match value {
+        Cow::Owned(resolved) if !is_legal(&resolved) => Err(BodyError::Malformed),
+        value => Ok(value),
     }
 }
 
