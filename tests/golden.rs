@@ -24,6 +24,8 @@ use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
 use xmpp_gateway::sip;
+use xmpp_gateway::sip::dialog_state;
+use xmpp_gateway::sip::dialog_state::DialogState;
 use xmpp_gateway::sip::pidf;
 use xmpp_gateway::sip::winfo;
 use xmpp_gateway::translate::failure;
@@ -183,6 +185,16 @@ fn translate(case: &Case<'_>) -> String {
                 format!("{status} {reason}\n{}", header.trim_end())
             }
         },
+        "event in a dialog" => {
+            let state = dialog_state(case.argument("state").unwrap());
+            each_line(case.input, |event| written(state.after(dialog_event(event))))
+        }
+        "two states of a dialog" => each_line(case.input, |line| {
+            let (one, other) = line.split_once(" | ").unwrap();
+            let [one, other] = [one, other].map(dialog_state);
+            assert_eq!(one.merge(other), other.merge(one), "{line}");
+            written(one.merge(other))
+        }),
         other => panic!("no translation is called `{other}`"),
     }
 }
@@ -260,6 +272,38 @@ fn reply_to_message_error(case: &Case<'_>) -> String {
     let [from, to] = ["from", "to"].map(|name| case.argument(name).unwrap().to_owned());
     let origin = sip::Origin { from, to, id: case.argument("id").map(str::to_owned) };
     message::failed(&origin, &reply, &case.addresses(), "sip.example.com").unwrap_or("nothing".into())
+}
+
+/// `early`, `terminated rejected 486`.
+fn dialog_state(text: &str) -> DialogState {
+    let (name, end) = text.split_once(' ').unwrap_or((text, ""));
+    DialogState::from_name(name, dialog_end(end)).expect(text)
+}
+
+/// `1xx-tag`, `rejected 486`.
+fn dialog_event(text: &str) -> dialog_state::Event {
+    match text {
+        "1xx-notag" => dialog_state::Event::ProvisionalWithoutTag,
+        "1xx-tag" => dialog_state::Event::ProvisionalWithTag,
+        "2xx" => dialog_state::Event::Success,
+        end => dialog_state::Event::End(dialog_end(end)),
+    }
+}
+
+fn dialog_end(text: &str) -> dialog_state::End {
+    let words = || text.split_whitespace();
+    let code = words().find_map(|word| word.parse().ok());
+    let cause = words().find(|word| word.parse::<u16>().is_err());
+    dialog_state::End::new(cause.map(|name| dialog_state::Cause::from_name(name).expect(name)), code)
+}
+
+fn written(state: DialogState) -> String {
+    let mut words = vec![state.name().to_owned()];
+    if let DialogState::Terminated(end) = state {
+        words.extend(end.cause().map(|cause| cause.name().to_owned()));
+        words.extend(end.code().map(|code| code.to_string()));
+    }
+    words.join(" ")
 }
 
 fn uri_or_error(uri: Result<String, AddressError>) -> String {

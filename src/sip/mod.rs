@@ -4,6 +4,7 @@
 //! [`Message`], [`Publish`] or [`Subscribe`], which the host's tm and pua carry out. No parsing of SIP itself happens here: that
 //! is the host's work.
 
+pub mod dialog_state;
 pub mod header;
 pub mod pidf;
 pub mod winfo;
