@@ -24,6 +24,7 @@ use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
 use xmpp_gateway::sip;
+use xmpp_gateway::sip::dialog_info;
 use xmpp_gateway::sip::dialog_state;
 use xmpp_gateway::sip::dialog_state::DialogState;
 use xmpp_gateway::sip::pidf;
@@ -185,6 +186,10 @@ fn translate(case: &Case<'_>) -> String {
                 format!("{status} {reason}\n{}", header.trim_end())
             }
         },
+        "dialog-info as it is understood" => match dialog_info::Document::parse(case.input.as_bytes()) {
+            Ok(document) => document.to_xml(),
+            Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),
+        },
         "event in a dialog" => {
             let state = dialog_state(case.argument("state").unwrap());
             each_line(case.input, |event| written(state.after(dialog_event(event))))
@@ -204,6 +209,7 @@ fn keep_as_seed(case: &Case<'_>) {
     match case.what {
         "PIDF to presence" => seeds::keep("pidf", case.input.as_bytes()),
         "watcherinfo to waiting watchers" => seeds::keep("winfo", case.input.as_bytes()),
+        "dialog-info as it is understood" => seeds::keep("dialog_info", case.input.as_bytes()),
         "presence to PIDF" | "presence to publication" | "message to MESSAGE" => seeds::keep("stanza", case.input.as_bytes()),
         "SIP URI to JID" => case.input.lines().for_each(|uri| seeds::keep("sip_uri", uri.as_bytes())),
         "JID to SIP URI" => case.input.lines().for_each(|jid| seeds::keep("jid", jid.as_bytes())),

@@ -47,6 +47,10 @@ pub enum BodyError {
     Root,
     /// A required attribute is missing or has no valid value.
     Attribute,
+    /// A required element is missing or has no valid value.
+    Element,
+    /// Two items have the same id.
+    Duplicate,
 }
 
 impl std::fmt::Display for BodyError {
@@ -61,6 +65,8 @@ impl std::fmt::Display for BodyError {
             Self::Truncated => "the body ends too early",
             Self::Root => "the body is a document of another kind",
             Self::Attribute => "the body lacks a required attribute",
+            Self::Element => "the body lacks a required element",
+            Self::Duplicate => "the body has an id twice",
         })
     }
 }
@@ -84,6 +90,8 @@ pub(super) enum Ns {
     AgProjects,
     /// Watcher information (RFC 3858).
     Watcherinfo,
+    /// Dialog information (RFC 4235).
+    DialogInfo,
     /// Any other, or none.
     Other,
 }
@@ -103,6 +111,7 @@ impl Ns {
             "jabber:client" => Self::Client,
             "urn:ag-projects:xml:ns:pidf" => Self::AgProjects,
             "urn:ietf:params:xml:ns:watcherinfo" => Self::Watcherinfo,
+            "urn:ietf:params:xml:ns:dialog-info" => Self::DialogInfo,
             _ => Self::Other,
         }
     }
