@@ -341,10 +341,8 @@ impl<'a> XmlBody<'a> {
 
 /// What a reference brought in may be no more than what can stand there itself (XML 1.0 §4.1, Legal Character).
 fn legal(value: Cow<'_, str>) -> Result<Cow<'_, str>, BodyError> {
-    match value {
-        Cow::Owned(resolved) if !is_legal(&resolved) => Err(BodyError::Malformed),
-        value => Ok(value),
-    }
+    // What is borrowed stands in the body as it is, and was looked at with it.
+    if matches!(&value, Cow::Owned(resolved) if !is_legal(resolved)) { Err(BodyError::Malformed) } else { Ok(value) }
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, BodyError> {
