@@ -2,6 +2,9 @@
 //!
 //! Who may see whom, and when something is sent, is not decided here.
 
+mod activity;
+mod priority;
+
 use std::borrow::Cow;
 
 use jid::Jid;
@@ -12,7 +15,6 @@ use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::sip::Publish;
-use crate::sip::pidf::Activity;
 use crate::sip::pidf::Basic;
 use crate::sip::pidf::Contact;
 use crate::sip::pidf::Document;
@@ -90,7 +92,7 @@ pub fn to_pidf(presence: &Element, from: &Jid, addresses: &Addresses) -> Result<
         show,
         contact: Some(Contact {
             uri: addresses.jid_to_gruu(from).map_err(PresenceError::From)?,
-            priority: presence.child("priority", ns::CLIENT).and_then(|priority| thousandths(&priority.text())),
+            priority: presence.child("priority", ns::CLIENT).and_then(|priority| priority::to_thousandths(&priority.text())),
         }),
         notes: notes(presence),
         ..Tuple::default()
@@ -99,7 +101,7 @@ pub fn to_pidf(presence: &Element, from: &Jid, addresses: &Addresses) -> Result<
         entity: addresses.jid_to_sip(from).map_err(PresenceError::From)?,
         tuples: vec![tuple],
         display_name: None,
-        activities: show.and_then(activity).into_iter().collect(),
+        activities: show.and_then(activity::of_show).into_iter().collect(),
         notes: Vec::new(),
     };
     Ok(document.to_xml())
@@ -174,7 +176,7 @@ fn stanza(document: &Document, tuple: &Tuple, availability: Availability, frame:
         xml.open("show").text(show.name()).close();
     }
     write_statuses(if tuple.notes.is_empty() { &document.notes } else { &tuple.notes }, &mut xml);
-    let priority = tuple.contact.as_ref().and_then(|contact| contact.priority).map_or(0, priority);
+    let priority = tuple.contact.as_ref().and_then(|contact| contact.priority).map_or(0, priority::of_thousandths);
     if priority > 0 && availability == Availability::Available {
         xml.open("priority").text(&priority.to_string()).close();
     }
@@ -228,48 +230,7 @@ fn show(document: &Document, tuple: &Tuple) -> Option<Show> {
         Some(Extended::Away) => Some(Show::Away),
         Some(Extended::ExtendedAway) => Some(Show::Xa),
         Some(Extended::Busy) => Some(Show::Dnd),
-        None => show_of_activities(&tuple.activities).or_else(|| show_of_activities(&document.activities)),
-    }
-}
-
-/// Of several activities the one that most forbids a call counts.
-fn show_of_activities(activities: &[Activity]) -> Option<Show> {
-    let shows = || activities.iter().filter_map(|activity| show_of_activity(*activity));
-    [Show::Dnd, Show::Xa, Show::Away].into_iter().find(|wanted| shows().any(|show| show == *wanted))
-}
-
-fn show_of_activity(activity: Activity) -> Option<Show> {
-    match activity {
-        Activity::Appointment | Activity::Busy | Activity::Meeting | Activity::OnThePhone | Activity::Presentation => {
-            Some(Show::Dnd)
-        }
-        Activity::Holiday | Activity::PermanentAbsence | Activity::Sleeping | Activity::Vacation => Some(Show::Xa),
-        Activity::Away => Some(Show::Away),
-        Activity::Breakfast
-        | Activity::Dinner
-        | Activity::InTransit
-        | Activity::LookingForWork
-        | Activity::Meal
-        | Activity::Other
-        | Activity::Performance
-        | Activity::Playing
-        | Activity::Shopping
-        | Activity::Spectator
-        | Activity::Steering
-        | Activity::Travel
-        | Activity::Tv
-        | Activity::Unknown
-        | Activity::Working
-        | Activity::Worship => None,
-    }
-}
-
-/// RPID knows one kind of away, and none of wanting to chat.
-fn activity(show: Show) -> Option<Activity> {
-    match show {
-        Show::Away | Show::Xa => Some(Activity::Away),
-        Show::Dnd => Some(Activity::Busy),
-        Show::Chat => None,
+        None => activity::to_show(&tuple.activities).or_else(|| activity::to_show(&document.activities)),
     }
 }
 
@@ -300,35 +261,4 @@ fn notes(presence: &Element) -> Vec<Note> {
         text: status.text().into_owned(),
     };
     statuses.take(MAX_NOTES).map(note).collect()
-}
-
-/// The priority of a contact for that of a resource: p/127, the digits after the third cut off (RFC 8048 §6.2). A negative
-/// priority must not be mapped.
-fn thousandths(priority: &str) -> Option<u16> {
-    let priority: i8 = priority.trim().parse().ok()?;
-    let scaled = u32::try_from(priority).ok()?.checked_mul(1000)?.checked_div(127)?;
-    u16::try_from(scaled).ok()
-}
-
-/// The inverse of [`thousandths`]: rounded, it gives each of the 128 priorities back.
-fn priority(thousandths: u16) -> u16 {
-    let scaled = u32::from(thousandths.min(1000)).saturating_mul(127).saturating_add(500);
-    u16::try_from(scaled.checked_div(1000).unwrap_or(0)).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_priority_comes_back() {
-        for value in 0..=127u16 {
-            assert_eq!(thousandths(&value.to_string()).map(priority), Some(value));
-        }
-        for (written, mapped) in
-            [("1", Some(7)), ("2", Some(15)), ("126", Some(992)), ("127", Some(1000)), ("-1", None), ("128", None)]
-        {
-            assert_eq!(thousandths(written), mapped);
-        }
-    }
 }
