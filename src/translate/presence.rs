@@ -100,9 +100,8 @@ pub fn to_pidf(presence: &Element, from: &Jid, addresses: &Addresses) -> Result<
     let document = Document {
         entity: addresses.jid_to_sip(from).map_err(PresenceError::From)?,
         tuples: vec![tuple],
-        display_name: None,
         activities: show.and_then(activity::of_show).into_iter().collect(),
-        notes: Vec::new(),
+        ..Document::default()
     };
     Ok(document.to_xml())
 }
