@@ -33,6 +33,8 @@ use xmpp_gateway::translate::failure;
 use xmpp_gateway::translate::message;
 use xmpp_gateway::translate::message::StanzaType;
 use xmpp_gateway::translate::presence;
+use xmpp_gateway::translate::presence::PresenceError;
+use xmpp_gateway::translate::presence::ResourcePresence;
 use xmpp_gateway::translate::watchers;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::stanza_error::Condition;
@@ -133,6 +135,11 @@ fn translate(case: &Case<'_>) -> String {
     match case.what {
         "PIDF to presence" => pidf_to_presence(case),
         "presence to PIDF" => presence_to_pidf(case),
+        "presences to PIDF" => presence::to_pidf(&case.jid("user"), &resources(case), &case.addresses()).unwrap(),
+        "presences to the most available" => match presence::most_available(&resources(case)) {
+            Some(resource) => presence::to_pidf(&case.jid("user"), std::slice::from_ref(resource), &case.addresses()).unwrap(),
+            None => "none".into(),
+        },
         "presence to publication" => presence_to_publication(case),
         "MESSAGE to message" => message_to_xmpp(case),
         "message to MESSAGE" => message_to_sip(case),
@@ -341,10 +348,23 @@ fn pidf_to_presence(case: &Case<'_>) -> String {
 
 fn presence_to_pidf(case: &Case<'_>) -> String {
     let stanza = Element::parse(case.input).unwrap();
-    match presence::to_pidf(&stanza, &case.jid("from"), &case.addresses()) {
+    let from = case.jid("from");
+    let document = ResourcePresence::read(&stanza, &from)
+        .and_then(|resource| presence::to_pidf(&from, &[resource], &case.addresses()).map_err(PresenceError::From));
+    match document {
         Ok(document) => document,
         Err(error) => format!("refused: {error:?} {}", answer(failure::presence_error(error))),
     }
+}
+
+/// One stanza a line.
+fn resources(case: &Case<'_>) -> Vec<ResourcePresence> {
+    let stanzas = case.input.lines().map(|line| Element::parse(line).unwrap());
+    let resource = |stanza: Element| {
+        let from = Jid::new(stanza.attribute("from").unwrap()).unwrap();
+        ResourcePresence::read(&stanza, &from).unwrap()
+    };
+    stanzas.map(resource).collect()
 }
 
 fn presence_to_publication(case: &Case<'_>) -> String {

@@ -3,7 +3,9 @@
 //! Who may see whom, and when something is sent, is not decided here.
 
 mod activity;
+mod composition;
 mod priority;
+mod resource;
 
 use std::borrow::Cow;
 
@@ -16,17 +18,19 @@ use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::sip::Publish;
 use crate::sip::pidf::Basic;
-use crate::sip::pidf::Contact;
 use crate::sip::pidf::Document;
 use crate::sip::pidf::Extended;
-use crate::sip::pidf::MAX_NOTES;
+use crate::sip::pidf::MAX_TUPLES;
 use crate::sip::pidf::Note;
 use crate::sip::pidf::Show;
 use crate::sip::pidf::Tuple;
+use crate::sip::pidf::UserInput;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
-use crate::xmpp::stanza::PresenceType;
+
+pub use self::composition::most_available;
+pub use self::resource::ResourcePresence;
 
 /// The presence of one tuple.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,39 +71,31 @@ pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>
 
 /// The publication for a `<presence/>` without type; one of type `unavailable` takes it away. `from` is the sender's JID.
 pub fn to_sip(presence: &Element, from: &Jid, addresses: &Addresses, expires: u32) -> Result<Publish, PresenceError> {
-    let availability = availability_of(presence)?;
-    let id = tuple_id::tuple_id(resource_text(from));
+    let mut resource = ResourcePresence::read(presence, from)?;
+    // The answer to a probe says when the state began, and the same stanza before did not: that is no change to be published.
+    resource.changed = None;
+    let id = resource.tuple_id();
     let presentity = uri(addresses.jid_to_sip(from)).map_err(PresenceError::From)?;
-    Ok(match availability {
+    Ok(match resource.availability {
         Availability::Available => {
-            Publish { presentity, id, body: Some(to_pidf(presence, from, addresses)?.into_bytes()), expires }
+            let body = to_pidf(from, &[resource], addresses).map_err(PresenceError::From)?;
+            Publish { presentity, id, body: Some(body.into_bytes()), expires }
         }
         Availability::Unavailable => Publish { presentity, id, body: None, expires: 0 },
     })
 }
 
-/// The PIDF, of one tuple, for a `<presence/>` without type or of type `unavailable` (RFC 8048 §6.2).
-pub fn to_pidf(presence: &Element, from: &Jid, addresses: &Addresses) -> Result<String, PresenceError> {
-    let availability = availability_of(presence)?;
-    let show = presence.child("show", ns::CLIENT).and_then(|show| Show::from_name(&show.text()));
-    let show = show.filter(|_| availability == Availability::Available);
-    let tuple = Tuple {
-        id: tuple_id::tuple_id(resource_text(from)),
-        basic: Some(match availability {
-            Availability::Available => Basic::Open,
-            Availability::Unavailable => Basic::Closed,
-        }),
-        show,
-        contact: Some(Contact {
-            uri: addresses.jid_to_gruu(from).map_err(PresenceError::From)?,
-            priority: presence.child("priority", ns::CLIENT).and_then(|priority| priority::to_thousandths(&priority.text())),
-        }),
-        notes: notes(presence),
-        ..Tuple::default()
-    };
+/// The PIDF of an XMPP user, with a tuple for each resource (RFC 8048 §6.2): the most available first, and of too many the least
+/// available left out. The person does what the first one says. No two are of the same resource.
+pub fn to_pidf(user: &Jid, resources: &[ResourcePresence], addresses: &Addresses) -> Result<String, AddressError> {
+    let mut resources: Vec<&ResourcePresence> = resources.iter().collect();
+    resources.sort_by(|one, other| composition::by_availability(one, other));
+    resources.truncate(MAX_TUPLES);
+    let show = resources.first().and_then(|resource| resource.show);
+    let tuples: Result<Vec<Tuple>, AddressError> = resources.into_iter().map(|resource| resource.to_tuple(addresses)).collect();
     let document = Document {
-        entity: addresses.jid_to_sip(from).map_err(PresenceError::From)?,
-        tuples: vec![tuple],
+        entity: addresses.jid_to_sip(user)?,
+        tuples: tuples?,
         activities: show.and_then(activity::of_show).into_iter().collect(),
         ..Document::default()
     };
@@ -179,6 +175,11 @@ fn stanza(document: &Document, tuple: &Tuple, availability: Availability, frame:
     if priority > 0 && availability == Availability::Available {
         xml.open("priority").text(&priority.to_string()).close();
     }
+    if let Some(UserInput::Idle { since: Some(since) }) = tuple.user_input.or(document.user_input)
+        && availability == Availability::Available
+    {
+        xml.open("idle").attribute("xmlns", ns::IDLE).attribute("since", &format!("{since:.0}")).close();
+    }
     if let Some(caps) = frame.caps.filter(|_| availability == Availability::Available) {
         xml.element(caps);
     }
@@ -233,31 +234,36 @@ fn show(document: &Document, tuple: &Tuple) -> Option<Show> {
     }
 }
 
-fn availability_of(presence: &Element) -> Result<Availability, PresenceError> {
-    match PresenceType::of(presence) {
-        Some(PresenceType::Available) => Ok(Availability::Available),
-        Some(PresenceType::Unavailable) => Ok(Availability::Unavailable),
-        Some(
-            PresenceType::Error
-            | PresenceType::Probe
-            | PresenceType::Subscribe
-            | PresenceType::Subscribed
-            | PresenceType::Unsubscribe
-            | PresenceType::Unsubscribed,
-        )
-        | None => Err(PresenceError::NotState),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Scheme;
+
+    fn addresses() -> Addresses {
+        Addresses::new(Scheme::Transparent).unwrap()
     }
-}
 
-fn resource_text(jid: &Jid) -> &str {
-    jid.resource().map_or("", |resource| resource.as_str())
-}
+    #[test]
+    fn the_answer_to_a_probe_is_no_change() {
+        let from = Jid::new("romeo@example.net/orchard").unwrap();
+        let publish = |delay: &str| {
+            let stanza = Element::parse(&format!("<presence><status>here</status>{delay}</presence>")).unwrap();
+            to_sip(&stanza, &from, &addresses(), 3600)
+        };
+        assert_eq!(publish("<delay xmlns='urn:xmpp:delay' stamp='2026-11-21T03:00:00Z'/>"), publish(""));
+    }
 
-fn notes(presence: &Element) -> Vec<Note> {
-    let statuses = presence.children().filter(|child| child.is("status", ns::CLIENT) && !child.text().is_empty());
-    let note = |status: &Element| Note {
-        language: status.attribute("xml:lang").or_else(|| presence.attribute("xml:lang")).map(str::to_owned),
-        text: status.text().into_owned(),
-    };
-    statuses.take(MAX_NOTES).map(note).collect()
+    #[test]
+    fn the_least_available_of_too_many_resources_are_left_out() {
+        let resource = |number: usize| {
+            let jid = Jid::new(&format!("romeo@example.net/{number:03}")).unwrap();
+            let stanza = Element::parse(&format!("<presence><priority>{number}</priority></presence>")).unwrap();
+            ResourcePresence::read(&stanza, &jid).unwrap()
+        };
+        let resources: Vec<_> = (0..=MAX_TUPLES).map(resource).collect();
+        let user = Jid::new("romeo@example.net").unwrap();
+        let document = Document::parse(to_pidf(&user, &resources, &addresses()).unwrap().as_bytes()).unwrap();
+        let ids: Vec<_> = document.tuples.iter().map(|tuple| tuple.id.clone()).collect();
+        assert_eq!(ids, (1..=MAX_TUPLES).rev().map(|number| format!("ID-{number:03}")).collect::<Vec<_>>());
+    }
 }
