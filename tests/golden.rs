@@ -24,12 +24,17 @@ use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
 use xmpp_gateway::sip;
+use xmpp_gateway::sip::dialog_info;
+use xmpp_gateway::sip::dialog_state;
+use xmpp_gateway::sip::dialog_state::DialogState;
 use xmpp_gateway::sip::pidf;
 use xmpp_gateway::sip::winfo;
 use xmpp_gateway::translate::failure;
 use xmpp_gateway::translate::message;
 use xmpp_gateway::translate::message::StanzaType;
 use xmpp_gateway::translate::presence;
+use xmpp_gateway::translate::presence::PresenceError;
+use xmpp_gateway::translate::presence::ResourcePresence;
 use xmpp_gateway::translate::watchers;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::stanza_error::Condition;
@@ -130,6 +135,11 @@ fn translate(case: &Case<'_>) -> String {
     match case.what {
         "PIDF to presence" => pidf_to_presence(case),
         "presence to PIDF" => presence_to_pidf(case),
+        "presences to PIDF" => presence::to_pidf(&case.jid("user"), &resources(case), &case.addresses()).unwrap(),
+        "presences to the most available" => match presence::most_available(&resources(case)) {
+            Some(resource) => presence::to_pidf(&case.jid("user"), std::slice::from_ref(resource), &case.addresses()).unwrap(),
+            None => "none".into(),
+        },
         "presence to publication" => presence_to_publication(case),
         "MESSAGE to message" => message_to_xmpp(case),
         "message to MESSAGE" => message_to_sip(case),
@@ -183,6 +193,20 @@ fn translate(case: &Case<'_>) -> String {
                 format!("{status} {reason}\n{}", header.trim_end())
             }
         },
+        "dialog-info as it is understood" => match dialog_info::Document::parse(case.input.as_bytes()) {
+            Ok(document) => document.to_xml(),
+            Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),
+        },
+        "event in a dialog" => {
+            let state = dialog_state(case.argument("state").unwrap());
+            each_line(case.input, |event| written(state.after(dialog_event(event))))
+        }
+        "two states of a dialog" => each_line(case.input, |line| {
+            let (one, other) = line.split_once(" | ").unwrap();
+            let [one, other] = [one, other].map(dialog_state);
+            assert_eq!(one.merge(other), other.merge(one), "{line}");
+            written(one.merge(other))
+        }),
         other => panic!("no translation is called `{other}`"),
     }
 }
@@ -192,6 +216,7 @@ fn keep_as_seed(case: &Case<'_>) {
     match case.what {
         "PIDF to presence" => seeds::keep("pidf", case.input.as_bytes()),
         "watcherinfo to waiting watchers" => seeds::keep("winfo", case.input.as_bytes()),
+        "dialog-info as it is understood" => seeds::keep("dialog_info", case.input.as_bytes()),
         "presence to PIDF" | "presence to publication" | "message to MESSAGE" => seeds::keep("stanza", case.input.as_bytes()),
         "SIP URI to JID" => case.input.lines().for_each(|uri| seeds::keep("sip_uri", uri.as_bytes())),
         "JID to SIP URI" => case.input.lines().for_each(|jid| seeds::keep("jid", jid.as_bytes())),
@@ -262,6 +287,38 @@ fn reply_to_message_error(case: &Case<'_>) -> String {
     message::failed(&origin, &reply, &case.addresses(), "sip.example.com").unwrap_or("nothing".into())
 }
 
+/// `early`, `terminated rejected 486`.
+fn dialog_state(text: &str) -> DialogState {
+    let (name, end) = text.split_once(' ').unwrap_or((text, ""));
+    DialogState::from_name(name, dialog_end(end)).expect(text)
+}
+
+/// `1xx-tag`, `rejected 486`.
+fn dialog_event(text: &str) -> dialog_state::Event {
+    match text {
+        "1xx-notag" => dialog_state::Event::ProvisionalWithoutTag,
+        "1xx-tag" => dialog_state::Event::ProvisionalWithTag,
+        "2xx" => dialog_state::Event::Success,
+        end => dialog_state::Event::End(dialog_end(end)),
+    }
+}
+
+fn dialog_end(text: &str) -> dialog_state::End {
+    let words = || text.split_whitespace();
+    let code = words().find_map(|word| word.parse().ok());
+    let cause = words().find(|word| word.parse::<u16>().is_err());
+    dialog_state::End::new(cause.map(|name| dialog_state::Cause::from_name(name).expect(name)), code)
+}
+
+fn written(state: DialogState) -> String {
+    let mut words = vec![state.name().to_owned()];
+    if let DialogState::Terminated(end) = state {
+        words.extend(end.cause().map(|cause| cause.name().to_owned()));
+        words.extend(end.code().map(|code| code.to_string()));
+    }
+    words.join(" ")
+}
+
 fn uri_or_error(uri: Result<String, AddressError>) -> String {
     uri.unwrap_or_else(|error| format!("refused: {error:?} {}", named(&failure::address_error(error))))
 }
@@ -291,10 +348,23 @@ fn pidf_to_presence(case: &Case<'_>) -> String {
 
 fn presence_to_pidf(case: &Case<'_>) -> String {
     let stanza = Element::parse(case.input).unwrap();
-    match presence::to_pidf(&stanza, &case.jid("from"), &case.addresses()) {
+    let from = case.jid("from");
+    let document = ResourcePresence::read(&stanza, &from)
+        .and_then(|resource| presence::to_pidf(&from, &[resource], &case.addresses()).map_err(PresenceError::From));
+    match document {
         Ok(document) => document,
         Err(error) => format!("refused: {error:?} {}", answer(failure::presence_error(error))),
     }
+}
+
+/// One stanza a line.
+fn resources(case: &Case<'_>) -> Vec<ResourcePresence> {
+    let stanzas = case.input.lines().map(|line| Element::parse(line).unwrap());
+    let resource = |stanza: Element| {
+        let from = Jid::new(stanza.attribute("from").unwrap()).unwrap();
+        ResourcePresence::read(&stanza, &from).unwrap()
+    };
+    stanzas.map(resource).collect()
 }
 
 fn presence_to_publication(case: &Case<'_>) -> String {

@@ -1,9 +1,11 @@
-//! SIP as the gateway sees it: owned types without any host in them, and the bodies of presence documents.
+//! SIP as the gateway sees it: owned types without any host in them, and the bodies that tell presence and dialogs.
 //!
 //! A worker copies what it needs of a request into [`Request`] (host/*/msg.rs); what the gateway wants sent it says as
 //! [`Message`], [`Publish`] or [`Subscribe`], which the host's tm and pua carry out. No parsing of SIP itself happens here: that
 //! is the host's work.
 
+pub mod dialog_info;
+pub mod dialog_state;
 pub mod header;
 pub mod pidf;
 pub mod winfo;

@@ -297,7 +297,9 @@ pub fn body_status(error: BodyError) -> u16 {
         | BodyError::Malformed
         | BodyError::Truncated
         | BodyError::Root
-        | BodyError::Attribute => 400,
+        | BodyError::Attribute
+        | BodyError::Element
+        | BodyError::Duplicate => 400,
     }
 }
 
