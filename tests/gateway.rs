@@ -17,6 +17,8 @@ mod admission;
 mod components;
 #[path = "gateway/messages.rs"]
 mod messages;
+#[path = "gateway/notifier.rs"]
+mod notifier;
 #[path = "gateway/own_presence.rs"]
 mod own_presence;
 #[path = "gateway/publications.rs"]

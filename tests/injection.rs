@@ -81,6 +81,8 @@ fn request_lines(action: Action) -> Vec<String> {
         Action::Subscribe(sip::Subscribe { presentity, watcher, .. }) => {
             ("SUBSCRIBE", presentity, watcher, None, sip::Headers::default())
         }
+        // No stanza here meets a dialog; what may stand in one is tested where it is made.
+        Action::Notify(_) | Action::EndDialog(_) => return Vec::new(),
         Action::Authorize { presentity_uri, .. } => {
             ("NOTIFY", presentity_uri.clone(), presentity_uri, None, sip::Headers::default())
         }

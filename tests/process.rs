@@ -45,6 +45,7 @@ enum Call {
     Message(String),
     Publish(String),
     Subscribe(String),
+    Notify(String, String),
 }
 
 struct FakeHost {
@@ -74,6 +75,11 @@ impl Host for FakeHost {
 
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
         self.calls.send(Call::Subscribe(subscribe.presentity.to_string())).unwrap();
+        Ok(())
+    }
+
+    fn notify(&mut self, notify: &sip::Notify) -> Result<(), HostError> {
+        self.calls.send(Call::Notify(notify.dialog.remote_target().to_owned(), notify.headers.to_string())).unwrap();
         Ok(())
     }
 

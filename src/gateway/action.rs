@@ -1,5 +1,7 @@
 //! What the gateway wants done: the only way its decisions leave it.
 
+use std::rc::Rc;
+
 use crate::sip;
 
 /// One thing for the XMPP process to do, in the order given.
@@ -13,6 +15,10 @@ pub enum Action {
     Publish(sip::Publish),
     /// Subscribe, refresh, fetch or unsubscribe.
     Subscribe(sip::Subscribe),
+    /// Send a NOTIFY to a SIP watcher; if the host refuses, [`super::Gateway::notify_refused`] ends the dialog.
+    Notify(sip::Notify),
+    /// A dialog that a SIP watcher made with us is over: further requests in it are answered with 481.
+    EndDialog(Rc<sip::Dialog>),
     /// Keep what an XMPP user decided on a SIP watcher, and have the presence server ask again and tell the watcher.
     Authorize {
         /// The SIP user who wants to see, bare JID.
@@ -31,15 +37,20 @@ impl Action {
     pub(crate) fn stanza(&self) -> Option<&str> {
         match self {
             Self::Stanza(stanza) => Some(stanza),
-            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Authorize { .. } => None,
+            Self::Message(_)
+            | Self::Publish(_)
+            | Self::Subscribe(_)
+            | Self::Notify(_)
+            | Self::EndDialog(_)
+            | Self::Authorize { .. } => None,
         }
     }
 
     /// Whether SIP requests come of it.
     pub(super) fn is_sip_traffic(&self) -> bool {
         match self {
-            Self::Stanza(_) => false,
-            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Authorize { .. } => true,
+            Self::Stanza(_) | Self::EndDialog(_) => false,
+            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Notify(_) | Self::Authorize { .. } => true,
         }
     }
 }

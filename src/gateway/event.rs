@@ -1,5 +1,7 @@
 //! What a SIP worker tells the gateway.
 
+use crate::gateway::action::Authorization;
+use crate::sip;
 use crate::sip::SubscriptionState;
 use crate::translate::presence::TuplePresence;
 
@@ -19,6 +21,50 @@ pub enum Event {
     },
     /// The final reply to a SUBSCRIBE of an XMPP user.
     SubscribeReply(SubscribeReply),
+    /// A SUBSCRIBE of a SIP user for an XMPP user: it was answered with 200, so a NOTIFY has to follow.
+    Subscribe(Subscribe),
+    /// The final reply to a NOTIFY of ours.
+    NotifyReply(NotifyReply),
+}
+
+/// A SUBSCRIBE (presence) of a SIP user for an XMPP user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Its dialog.
+    pub dialog: sip::Dialog,
+    /// Number of its CSeq.
+    pub cseq: u32,
+    /// The lifetime that the 200 named, in seconds; 0 fetches the state once, or ends the subscription.
+    pub expires: u32,
+    /// Whether the dialog is a new one.
+    pub place: Place,
+}
+
+/// Where a SUBSCRIBE stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// It makes its dialog.
+    Initial {
+        /// The SIP user who watches, bare JID.
+        watcher: String,
+        /// The XMPP user, bare JID.
+        presentity: String,
+        /// What the XMPP user decided on this watcher, as far as that is kept.
+        decision: Authorization,
+    },
+    /// It refreshes or ends the subscription of its dialog.
+    InDialog,
+}
+
+/// The final reply to a NOTIFY of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotifyReply {
+    /// The number of the NOTIFY.
+    pub number: u64,
+    /// SIP status; 408 where none came.
+    pub status: u16,
+    /// Retry-After, in seconds.
+    pub retry_after: Option<u32>,
 }
 
 /// The final reply to a SUBSCRIBE of an XMPP user.

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod event;
+pub mod notifier;
 pub mod own_presence;
 pub mod publication;
 pub mod subscription;
@@ -27,10 +28,12 @@ use crate::address::domain_of;
 use crate::config::Config;
 use crate::process::host::HostError;
 use crate::sip;
+use crate::sip::Reason;
 use crate::translate;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::presence;
+use crate::translate::presence::ResourcePresence;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::framer::Refused;
@@ -47,8 +50,12 @@ use action::Authorization;
 use admission::Admission;
 use admission::Verdict;
 use event::Event;
+use event::NotifyReply;
 use event::SubscribeReply;
 use iq::Answers;
+use notifier::Heard;
+use notifier::Notifier;
+use notifier::Wish as Question;
 use own_presence::OwnPresence;
 use publication::Publications;
 use subscription::Pair;
@@ -70,6 +77,7 @@ pub struct Gateway {
     subscriptions: Subscriptions,
     publications: Publications,
     watchers: Watchers,
+    notifier: Notifier,
     started: Instant,
     undelivered: Undelivered,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
@@ -92,6 +100,7 @@ impl Gateway {
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
             watchers: Watchers::default(),
+            notifier: Notifier::new(config.addresses.clone(), config.server_address.clone(), seed),
             started: now,
             undelivered: Undelivered::default(),
             unique: seed,
@@ -106,6 +115,9 @@ impl Gateway {
         self.subscriptions.stream_up(&domain, actions);
         self.publications.stream_up(now, &domain, actions);
         self.watchers.stream_up(&domain, actions);
+        for (watcher, presentity) in self.notifier.stream_up(&domain) {
+            self.watchers.waiting(&presentity, vec![watcher], actions);
+        }
     }
 
     /// The stream of this component broke. Those of other domains are as they were.
@@ -114,6 +126,7 @@ impl Gateway {
         self.subscriptions.stream_down(&domain);
         self.publications.stream_down(&domain);
         self.watchers.stream_down(&domain);
+        self.notifier.stream_down(&domain);
     }
 
     /// The host stops, and the stream stands: what XMPP is to be told before it is closed.
@@ -127,6 +140,8 @@ impl Gateway {
         self.subscriptions.tick(now, actions);
         self.publications.tick(now, actions);
         self.watchers.tick(now, actions);
+        self.notifier.tick(now, actions);
+        self.farewell(actions);
     }
 
     /// A stanza from the XMPP server; `wall` is the time of day. An error is one of the server's making, which ends the stream.
@@ -199,6 +214,16 @@ impl Gateway {
                 let (watcher, presentity) = self.subscriptions.names((reply.watcher, reply.presentity));
                 self.subscriptions.reply(now, SubscribeReply { watcher, presentity, ..reply }, actions);
             }
+            Event::Subscribe(subscribe) => {
+                if let Question::Decision { watcher, presentity } = self.notifier.subscribe(now, subscribe, actions) {
+                    self.watchers.waiting(&presentity, vec![watcher], actions);
+                }
+                self.farewell(actions);
+            }
+            Event::NotifyReply(reply) => {
+                self.notifier.replied(now, reply, actions);
+                self.farewell(actions);
+            }
         }
     }
 
@@ -218,6 +243,23 @@ impl Gateway {
         }
     }
 
+    /// The host did not take a NOTIFY: as if nobody had answered.
+    pub fn notify_refused(&mut self, now: Instant, refused: &sip::Notify, actions: &mut Vec<Action>) {
+        self.notifier.replied(now, NotifyReply { number: refused.number, status: 408, retry_after: None }, actions);
+        self.farewell(actions);
+    }
+
+    /// XMPP users whom a SIP user watches no more are told so, unless they see this SIP user's own presence (RFC 8048 §5.3.3): of that,
+    /// nothing has ended.
+    fn farewell(&mut self, actions: &mut Vec<Action>) {
+        for (watcher, presentity) in self.notifier.left() {
+            let pair = (presentity, watcher);
+            if !self.subscriptions.shows_any(&pair) {
+                actions.push(presence_stanza(&pair.1, &pair.0, "unavailable"));
+            }
+        }
+    }
+
     /// The operator may have changed the map of addresses: what was translated before is compared with it once.
     fn follow_the_map(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let generation = self.addresses.generation();
@@ -227,6 +269,12 @@ impl Gateway {
         self.generation = generation;
         let addresses = &self.addresses;
         self.subscriptions.rename(|uris| pair(addresses, uris));
+        let jid = |jid: Result<Jid, _>| jid.ok().map(|jid| jid.into_bare().into_inner());
+        let today = |dialog: &sip::Dialog| {
+            let presentity = jid(addresses.xmpp_user_to_jid(dialog.local_uri().as_bytes()))?;
+            Some((jid(addresses.sip_user_to_jid(dialog.remote_uri().as_bytes()))?, presentity))
+        };
+        self.notifier.rename(now, today, actions);
         self.publications.rename(now, |jid| addresses.jid_to_sip(&Jid::new(jid).ok()?).ok(), actions);
     }
 
@@ -240,7 +288,7 @@ impl Gateway {
     ) -> Result<(), StanzaError> {
         match Kind::of(stanza) {
             Some(Kind::Message) => self.message(stanza, addresses, actions),
-            Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
+            Some(Kind::Presence) => self.presence((now, wall), stanza, addresses, actions),
             Some(Kind::Iq) => self.iq(now, wall, stanza, addresses, actions),
             None => Ok(()),
         }
@@ -290,7 +338,7 @@ impl Gateway {
 
     fn presence(
         &mut self,
-        now: Instant,
+        (now, wall): (Instant, SystemTime),
         stanza: &Element,
         stanza::Addresses { from, to }: &stanza::Addresses,
         actions: &mut Vec<Action>,
@@ -309,15 +357,22 @@ impl Gateway {
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
         let uris = self.uris(&pair, from, to, kind)?;
         match kind {
-            PresenceType::Available => self.available(now, stanza, from, pair.1, actions)?,
-            PresenceType::Unavailable => self.publications.unavailable(from.as_str(), &pair.1, actions),
+            PresenceType::Available => {
+                if self.tell_watchers((now, wall), stanza, from, &pair, actions) == Heard::Open {
+                    self.available(now, stanza, from, pair.1, actions)?;
+                }
+            }
+            PresenceType::Unavailable => {
+                self.tell_watchers((now, wall), stanza, from, &pair, actions);
+                self.publications.unavailable(from.as_str(), &pair.1, actions);
+            }
             PresenceType::Subscribe => {
                 self.subscriptions.ask(now, pair, uris, (Wish::Subscribe, stanza.attribute("id")), actions)
             }
             PresenceType::Probe => self.subscriptions.ask(now, pair, uris, (Wish::Probe, stanza.attribute("id")), actions),
             PresenceType::Unsubscribe => self.subscriptions.unsubscribe(now, pair, uris, actions),
-            PresenceType::Subscribed => self.decided(pair, uris, Authorization::Allowed, actions),
-            PresenceType::Unsubscribed => self.decided(pair, uris, Authorization::Refused, actions),
+            PresenceType::Subscribed => self.decided(now, pair, uris, Authorization::Allowed, actions),
+            PresenceType::Unsubscribed => self.decided(now, pair, uris, Authorization::Refused, actions),
             PresenceType::Error => {}
         }
         Ok(())
@@ -341,6 +396,23 @@ impl Gateway {
         Ok(())
     }
 
+    /// The SIP user who is told this presence may watch by dialogs with us.
+    fn tell_watchers(
+        &mut self,
+        (now, wall): (Instant, SystemTime),
+        stanza: &Element,
+        from: &Jid,
+        (presentity, watcher): &Pair,
+        actions: &mut Vec<Action>,
+    ) -> Heard {
+        let read = || {
+            let mut presence = ResourcePresence::read(stanza, from).ok()?;
+            presence.changed = presence.changed.or_else(|| wall.try_into().ok());
+            Some(presence)
+        };
+        self.notifier.presence(now, (watcher, presentity), read, actions)
+    }
+
     /// Presence that we sent in the name of `to` has come back from `from`: what ends by it, both ways.
     fn presence_came_back(&mut self, now: Instant, stanza: &Element, from: &Jid, to: &Jid, actions: &mut Vec<Action>) {
         let error = StanzaError::of(stanza).unwrap_or_else(|| Condition::UndefinedCondition.into());
@@ -354,10 +426,14 @@ impl Gateway {
         let Some(reason) = failure::end_of_watching(&error) else { return };
         if !answers {
             self.subscriptions.came_back(&(user.to_owned(), sip_user.clone()), actions);
-            if !self.publications.is_shown(user, &sip_user) {
+            if !self.publications.is_shown(user, &sip_user) && !self.notifier.knows(&sip_user, user) {
                 return;
             }
             self.publications.unavailable(user, &sip_user, actions);
+        }
+        let decision = if reason == Reason::Rejected { Authorization::Refused } else { Authorization::NoResource };
+        if self.notifier.decided(now, (&sip_user, user), decision, actions) == Heard::Taken {
+            return;
         }
         if let Ok(uri) = self.to_sip(from) {
             self.watchers.end(now, (sip_user, user.to_owned()), uri, reason, actions);
@@ -365,8 +441,11 @@ impl Gateway {
     }
 
     /// The XMPP user, who sent it, decided on the SIP user it was sent to.
-    fn decided(&mut self, pair: Pair, uris: Uris, decision: Authorization, actions: &mut Vec<Action>) {
+    fn decided(&mut self, now: Instant, pair: Pair, uris: Uris, decision: Authorization, actions: &mut Vec<Action>) {
         let (presentity, watcher) = pair;
+        if self.notifier.decided(now, (&watcher, &presentity), decision, actions) == Heard::Taken {
+            return;
+        }
         self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
     }
 

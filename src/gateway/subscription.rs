@@ -317,6 +317,12 @@ impl Subscriptions {
         shown.is_some_and(|presence| presence.availability == Availability::Available)
     }
 
+    /// Whether the watcher sees any resource of the presentity as available.
+    pub(super) fn shows_any(&self, pair: &Pair) -> bool {
+        let shown = self.known.get(pair).map(|known| &known.shown);
+        shown.is_some_and(|shown| shown.values().any(|presence| presence.availability == Availability::Available))
+    }
+
     /// The stream of a domain stands: watchers of its users are told what they have missed.
     pub(super) fn stream_up(&mut self, domain: &str, actions: &mut Vec<Action>) {
         self.up.insert(domain.to_owned());

@@ -4,9 +4,14 @@
 //! little-endian `u32` length and that many bytes; numbers are fields of their own fixed width. Both ends are the same binary, so
 //! there is no version; what does not decode is a bug of ours and is dropped with a log line.
 
+use crate::gateway::action::Authorization;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
+use crate::gateway::event::NotifyReply;
+use crate::gateway::event::Place;
+use crate::gateway::event::Subscribe;
 use crate::gateway::event::SubscribeReply;
+use crate::sip;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
 use crate::translate::presence::Availability;
@@ -32,6 +37,9 @@ const RESERVED: u8 = b'+';
 const NOTIFY: u8 = 2;
 const WATCHERS: u8 = 3;
 const SUBSCRIBE_REPLY: u8 = 4;
+const SUBSCRIBE: u8 = 5;
+const REFRESH: u8 = 6;
+const NOTIFY_REPLY: u8 = 7;
 
 /// Writes the event as one datagram into `out`, which is cleared first.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
@@ -71,6 +79,25 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_text(out, address.as_deref().unwrap_or_default());
             push_number(out, retry_after.unwrap_or_default());
         }
+        Event::Subscribe(Subscribe { dialog, cseq, expires, place }) => {
+            out.push(if *place == Place::InDialog { REFRESH } else { SUBSCRIBE });
+            push_text(out, dialog.as_text());
+            push_number(out, *cseq);
+            push_number(out, *expires);
+            if let Place::Initial { watcher, presentity, decision } = place {
+                push_text(out, watcher);
+                push_text(out, presentity);
+                push_number(out, decision_number(*decision));
+            }
+        }
+        Event::NotifyReply(NotifyReply { number, status, retry_after }) => {
+            out.push(NOTIFY_REPLY);
+            out.extend_from_slice(&number.to_le_bytes());
+            push_number(out, u32::from(*status));
+            // A time of 0 is one here: the NOTIFY may go again at once.
+            push_number(out, u32::from(retry_after.is_some()));
+            push_number(out, retry_after.unwrap_or_default());
+        }
     }
 }
 
@@ -103,6 +130,25 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             text: Some(fields.text()?).filter(|text| !text.is_empty()),
             address: Some(fields.text()?).filter(|address| !address.is_empty()),
             retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
+        }),
+        SUBSCRIBE | REFRESH => Event::Subscribe(Subscribe {
+            dialog: sip::Dialog::of(&fields.text()?).ok_or(DecodeError::Text)?,
+            cseq: fields.number()?,
+            expires: fields.number()?,
+            place: match *tag {
+                REFRESH => Place::InDialog,
+                _ => {
+                    Place::Initial { watcher: fields.text()?, presentity: fields.text()?, decision: decision(fields.number()?)? }
+                }
+            },
+        }),
+        NOTIFY_REPLY => Event::NotifyReply(NotifyReply {
+            number: fields.long_number()?,
+            status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
+            retry_after: match (fields.number()?, fields.number()?) {
+                (0, _) => None,
+                (_, seconds) => Some(seconds),
+            },
         }),
         _ => return Err(DecodeError::Tag),
     };
@@ -143,6 +189,12 @@ impl Fields<'_> {
         let (bytes, rest) = self.rest.split_first_chunk::<4>().ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(u32::from_le_bytes(*bytes))
+    }
+
+    fn long_number(&mut self) -> Result<u64, DecodeError> {
+        let (bytes, rest) = self.rest.split_first_chunk::<8>().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*bytes))
     }
 
     fn text(&mut self) -> Result<String, DecodeError> {
@@ -189,6 +241,25 @@ const STATES: [SubscriptionState; 10] = [
     SubscriptionState::Terminated(Reason::Unspecified),
 ];
 
+fn decision_number(decision: Authorization) -> u32 {
+    match decision {
+        Authorization::Pending => 0,
+        Authorization::Allowed => 1,
+        Authorization::Refused => 2,
+        Authorization::NoResource => 3,
+    }
+}
+
+fn decision(number: u32) -> Result<Authorization, DecodeError> {
+    match number {
+        0 => Ok(Authorization::Pending),
+        1 => Ok(Authorization::Allowed),
+        2 => Ok(Authorization::Refused),
+        3 => Ok(Authorization::NoResource),
+        _ => Err(DecodeError::Tag),
+    }
+}
+
 fn availability(number: u32) -> Result<Availability, DecodeError> {
     match number {
         0 => Ok(Availability::Unavailable),
@@ -229,6 +300,24 @@ mod tests {
             subscribe_reply(603, None, None, None),
             subscribe_reply(302, Some("Moved"), Some("xmpp:j@z"), Some(5)),
         ];
+        let parts = sip::dialog::Parts {
+            call_id: b"1",
+            local_tag: b"l",
+            remote_tag: b"r",
+            local_uri: b"sip:romeo@x",
+            remote_uri: b"sip:j@y",
+            remote_target: b"sip:j@192.0.2.1",
+            event_id: b"",
+        };
+        let dialog = sip::Dialog::new(&parts, &[b"sip:p;lr"]).unwrap();
+        let decisions =
+            [Authorization::Pending, Authorization::Allowed, Authorization::Refused, Authorization::NoResource].into_iter();
+        let initial = |decision| Place::Initial { watcher: "j@y".into(), presentity: "romeo@x".into(), decision };
+        let subscribe = |place| Event::Subscribe(Subscribe { dialog: dialog.clone(), cseq: 7, expires: 3600, place });
+        examples.extend(decisions.map(initial).chain([Place::InDialog]).map(subscribe));
+        for retry_after in [None, Some(0), Some(5)] {
+            examples.push(Event::NotifyReply(NotifyReply { number: u64::MAX, status: 481, retry_after }));
+        }
         examples.extend(STATES.iter().map(|state| {
             Event::Notify(Notify {
                 watcher: "romeo@x".into(),

@@ -7,6 +7,7 @@
 
 pub mod counters;
 pub mod datagram;
+pub mod dialogs;
 pub mod fill;
 pub(crate) mod mapping;
 pub mod memory;
@@ -93,6 +94,13 @@ impl Sender {
                 other => return Err(SendError::Socket(other.unwrap_or(0))),
             }
         }
+    }
+
+    /// Whether a datagram that is sent now will hardly find the link full: less than a quarter of it waits to be read.
+    pub fn has_room(&self) -> bool {
+        let mut entry = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        // SAFETY: [H2] one entry, which lives through the call; it does not wait.
+        unsafe { libc::poll(&raw mut entry, 1, 0) > 0 && entry.revents & libc::POLLOUT != 0 }
     }
 
     /// The facts that both ends see.

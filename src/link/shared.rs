@@ -1,4 +1,5 @@
-//! What workers and the XMPP process both see without a message: which streams are up, how full the queue is, and who may see whom.
+//! What workers and the XMPP process both see without a message: which streams are up, how full the queue is, who may see whom, and which
+//! dialogs of SIP watchers are alive.
 //!
 //! Anonymous memory, mapped before the host forks and the same for all its processes. Only atomics live in it: no process waits for
 //! another, and one that dies holds nothing.
@@ -18,9 +19,11 @@ use std::sync::atomic::Ordering;
 
 use crate::gateway::action::Authorization;
 use crate::link::counters::Counters;
+use crate::link::dialogs::Dialogs;
 use crate::link::fill::Fill;
 use crate::link::fill::Place;
 use crate::link::mapping;
+use crate::sip::Dialog;
 
 /// Pairs the table holds; what finds no place stays pending. 8 MiB, resident as far as used.
 pub const AUTHORIZATIONS: usize = 1 << 20;
@@ -40,6 +43,7 @@ struct Page {
     streams_up: AtomicU64,
     counters: Counters,
     fill: Fill,
+    dialogs: Dialogs,
     authorizations: [AtomicU64; AUTHORIZATIONS],
 }
 
@@ -149,6 +153,30 @@ impl Shared {
         self.authorization(NOBODY, presentity) == Authorization::Allowed
     }
 
+    /// A SIP watcher's SUBSCRIBE makes this dialog with us. False: there is no place for it.
+    pub fn begin_dialog(&self, dialog: &Dialog) -> bool {
+        self.page().dialogs.begin(self.dialog_digest(dialog.id()))
+    }
+
+    /// Whether there is a dialog with this Call-ID, tag of ours and tag of the watcher.
+    pub fn has_dialog(&self, id: (&str, &str, &str)) -> bool {
+        self.page().dialogs.is_alive(self.dialog_digest(id))
+    }
+
+    /// A dialog is over.
+    pub fn end_dialog(&self, dialog: &Dialog) {
+        self.page().dialogs.end(self.dialog_digest(dialog.id()));
+    }
+
+    /// All are over: nobody remembers them.
+    pub fn end_all_dialogs(&self) {
+        self.page().dialogs.end_all();
+    }
+
+    fn dialog_digest(&self, id: (&str, &str, &str)) -> u64 {
+        self.keys.hash_one(id)
+    }
+
     fn places(&self, digest: u64) -> impl Iterator<Item = &AtomicU64> {
         let table = &self.page().authorizations;
         let start = usize::try_from(digest >> 24).unwrap_or(0);
@@ -239,6 +267,26 @@ mod tests {
         assert_eq!(up(), [0, 63]);
         shared.set_all_streams_down();
         assert_eq!(up(), [0usize; 0]);
+    }
+
+    fn dialog(number: u32) -> Dialog {
+        Dialog::of(&format!("{number}\nl\nr\nsip:r@x\nsip:j@s\nsip:j@h\n")).unwrap()
+    }
+
+    #[test]
+    fn a_dialog_is_known_until_it_ends() {
+        let shared = Shared::new().unwrap();
+        for number in 0..20_000 {
+            assert!(shared.begin_dialog(&dialog(number)) && shared.begin_dialog(&dialog(number)));
+        }
+        for number in 0..10_000 {
+            shared.end_dialog(&dialog(number));
+        }
+        for number in 0..20_000 {
+            assert_eq!(shared.has_dialog(dialog(number).id()), number >= 10_000);
+        }
+        shared.end_all_dialogs();
+        assert!((0..20_000).all(|number| !shared.has_dialog(dialog(number).id())));
     }
 
     #[test]

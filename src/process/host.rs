@@ -18,6 +18,8 @@ pub trait Host {
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
     /// Subscribes, refreshes or unsubscribes through pua. The reply reaches `worker::subscribe_reply`.
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError>;
+    /// Sends a NOTIFY through tm, in the dialog of its watcher. The reply reaches `worker::notify_reply`.
+    fn notify(&mut self, notify: &sip::Notify) -> Result<(), HostError>;
     /// Has the presence server ask again who may see this XMPP user (bare SIP URI), and tell its watchers.
     fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError>;
     /// Sends a MESSAGE through tm and forgets it: no callback, nothing of ours. The yardstick of the benchmark.

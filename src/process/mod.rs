@@ -54,6 +54,8 @@ pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver) {
 
 /// One life: a runtime, a gateway, and connections until the host stops.
 fn live(host: &mut impl Host, config: &Config, receiver: &Receiver, pause: Duration) -> std::io::Result<()> {
+    // A gateway of an earlier life has taken what it knew of them with it.
+    receiver.shared().end_all_dialogs();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(async { Turn::new(host, config, receiver, pause).run().await })
 }

@@ -32,6 +32,7 @@ use crate::process::broken::Broken;
 use crate::process::connection::Change;
 use crate::process::host::Flow;
 use crate::process::host::Host;
+use crate::process::host::HostError;
 use crate::process::outgoing::Outgoing;
 use crate::process::pace::Pace;
 use crate::process::stream::ComponentStream;
@@ -278,6 +279,13 @@ impl<'a, H: Host> Turn<'a, H> {
                     self.gateway.subscribe_refused(Instant::now(), &subscribe, &mut self.actions);
                 }
             }
+            Action::Notify(notify) => {
+                if let Err(error) = self.host.notify(&notify) {
+                    log::error!("no NOTIFY to {}: {error}", notify.dialog.remote_target());
+                    self.gateway.notify_refused(Instant::now(), &notify, &mut self.actions);
+                }
+            }
+            Action::EndDialog(dialog) => self.receiver.shared().end_dialog(&dialog),
             Action::Authorize { watcher, presentity, presentity_uri, decision } => {
                 if !self.receiver.shared().answers_for(&presentity) {
                     // The table forgets nothing: strangers are not to fill it.
@@ -286,7 +294,10 @@ impl<'a, H: Host> Turn<'a, H> {
                     log::debug!("{presentity} decided on {watcher} as before");
                 } else if !self.receiver.shared().authorize(&watcher, &presentity, decision) {
                     log::error!("no place to keep what {presentity} decided on {watcher}");
-                } else if let Err(error) = self.host.watchers_changed(&presentity_uri) {
+                } else if let Err(error) = self.host.watchers_changed(&presentity_uri)
+                    // Where there is no presence server, the watchers are the gateway's own.
+                    && !matches!(error, HostError::Missing(_))
+                {
                     log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
                 }
             }

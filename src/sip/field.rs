@@ -43,7 +43,7 @@ impl CallId {
     }
 }
 
-/// The headers that we add to a MESSAGE.
+/// The headers that we add to a MESSAGE or a NOTIFY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderName {
     /// `Content-Type`
@@ -52,6 +52,12 @@ pub enum HeaderName {
     ContentLanguage,
     /// `Subject`
     Subject,
+    /// `Event`
+    Event,
+    /// `Subscription-State`
+    SubscriptionState,
+    /// `Contact`
+    Contact,
 }
 
 impl HeaderName {
@@ -60,6 +66,9 @@ impl HeaderName {
             Self::ContentType => "Content-Type",
             Self::ContentLanguage => "Content-Language",
             Self::Subject => "Subject",
+            Self::Event => "Event",
+            Self::SubscriptionState => "Subscription-State",
+            Self::Contact => "Contact",
         }
     }
 }

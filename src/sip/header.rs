@@ -1,4 +1,5 @@
-//! The few header values whose inside matters here: From, Event, Subscription-State, Content-Type, Content-Language.
+//! The few header values whose inside matters here: From, Record-Route, Event, Expires, Accept, Subscription-State, Content-Type,
+//! Content-Language.
 
 use super::Reason;
 use super::SubscriptionState;
@@ -51,6 +52,77 @@ pub fn plain_from(value: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The package that an Event header names, without its parameters (RFC 6665 §8.2.1).
 pub fn event_package(value: &[u8]) -> &[u8] {
     first(value).0
+}
+
+/// The parameter `id` of an Event header (RFC 6665 §4.5.2); empty if there is none.
+pub fn event_id(value: &[u8]) -> &[u8] {
+    parameter(first(value).1, b"id").unwrap_or_default()
+}
+
+/// The seconds of an Expires (RFC 3261 §20.19). `None` for what is no number; one that is too large is as large as can be.
+pub fn expires(value: &[u8]) -> Option<u32> {
+    let digits = value.trim_ascii();
+    let all = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    all.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).map(|seconds| seconds.unwrap_or(u32::MAX))
+}
+
+/// Whether an Accept (RFC 3261 §20.1) lets this media type through. A `q` of 0 is not looked for: nobody names what they cannot take.
+pub fn accepts(value: &[u8], media_type: &str) -> bool {
+    let (kind, _) = media_type.split_once('/').unwrap_or_default();
+    let range = [kind, "/*"].concat();
+    value.split(|byte| *byte == b',').any(|one| [media_type, &range, "*/*"].iter().any(|range| is_media_type(one, range)))
+}
+
+/// The URIs of a list of addresses, each in its brackets, as Record-Route has them (RFC 3261 §20.30). `None` for any other form.
+pub fn bracketed_uris(value: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut uris = Vec::new();
+    let mut rest = value.trim_ascii();
+    while !rest.is_empty() {
+        let start = skip_name(rest)?;
+        let (uri, after) = start.split_at_checked(memchr::memchr(b'>', start)?)?;
+        uris.push(uri.trim_ascii());
+        // Parameters of the header, if any, hold no URI.
+        let end = memchr::memchr2(b',', b'<', after).unwrap_or(after.len());
+        let next = after.get(end..)?.trim_ascii();
+        rest = match next.split_first() {
+            None => next,
+            Some((b',', more)) if !more.trim_ascii().is_empty() => more.trim_ascii(),
+            Some(_) => return None,
+        };
+    }
+    Some(uris)
+}
+
+/// What follows the `<` behind a name, in quotes or not.
+fn skip_name(value: &[u8]) -> Option<&[u8]> {
+    let mut bytes = value.iter();
+    let mut quoted = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if quoted => _ = bytes.next(),
+            b'"' => quoted = !quoted,
+            b'<' if !quoted => return Some(bytes.as_slice()),
+            b',' if !quoted => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Writes Subscription-State (RFC 6665 §8.2.3), with the seconds that are left, or those after which to try again.
+pub fn write_subscription_state(state: SubscriptionState, seconds: Option<u32>) -> String {
+    let with = |text: String, name: &str| match seconds {
+        Some(seconds) => format!("{text};{name}={seconds}"),
+        None => text,
+    };
+    match state {
+        SubscriptionState::Active => with("active".to_owned(), "expires"),
+        SubscriptionState::Pending => with("pending".to_owned(), "expires"),
+        SubscriptionState::Terminated(reason) => {
+            let known = REASONS.iter().find(|(_, known)| *known == reason);
+            with(known.map_or("terminated".to_owned(), |(name, _)| format!("terminated;reason={name}")), "retry-after")
+        }
+    }
 }
 
 /// Whether a Content-Type names this media type; parameters and case do not matter.
@@ -170,6 +242,72 @@ mod tests {
         for value in ["", ";", "activeX", "act", "terminated reason=timeout", "\u{e9}"] {
             assert_eq!(subscription_state(value.as_bytes()), None, "{value}");
         }
+    }
+
+    #[test]
+    fn subscription_state_is_written_as_it_is_read() {
+        for (state, seconds, value) in [
+            (SubscriptionState::Active, Some(3599), "active;expires=3599"),
+            (SubscriptionState::Pending, Some(60), "pending;expires=60"),
+            (SubscriptionState::Terminated(Reason::Timeout), None, "terminated;reason=timeout"),
+            (SubscriptionState::Terminated(Reason::Probation), Some(60), "terminated;reason=probation;retry-after=60"),
+            (SubscriptionState::Terminated(Reason::Unspecified), None, "terminated"),
+        ] {
+            assert_eq!(write_subscription_state(state, seconds), value);
+            assert_eq!(subscription_state(value.as_bytes()), Some(state));
+        }
+    }
+
+    #[test]
+    fn expires_is_a_number_of_seconds() {
+        for (value, seconds) in [
+            ("3600", Some(3600)),
+            (" 0 ", Some(0)),
+            ("99999999999999", Some(u32::MAX)),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("60;x", None),
+            ("Tue", None),
+        ] {
+            assert_eq!(expires(value.as_bytes()), seconds, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_accept_lets_through_what_it_names_or_covers() {
+        for (value, accepted) in [
+            ("application/pidf+xml", true),
+            ("application/xpidf+xml, Application/PIDF+xml;q=0.5", true),
+            ("application/*", true),
+            ("text/plain , */*", true),
+            ("text/*, application/rlmi+xml", false),
+            ("", false),
+        ] {
+            assert_eq!(accepts(value.as_bytes(), "application/pidf+xml"), accepted, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_uris_of_record_route_are_found_in_their_order() {
+        let uris = |value: &'static str| bracketed_uris(value.as_bytes());
+        assert_eq!(uris(""), Some(vec![]));
+        assert_eq!(uris("<sip:p1;lr>"), Some(vec![&b"sip:p1;lr"[..]]));
+        assert_eq!(
+            uris("\"a, <b> \\\"\" <sip:p1;lr>;x=y ,<sip:p2;lr;r2=on>,P < sip:p3 >"),
+            Some(vec![&b"sip:p1;lr"[..], b"sip:p2;lr;r2=on", b"sip:p3"])
+        );
+        for bad in ["sip:p1;lr", "<sip:p1", "<sip:p1>,", "<sip:p1>,sip:p2", "<sip:p1> <sip:p2>", "\"<sip:p1>", ","] {
+            assert_eq!(uris(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_an_event_is_found() {
+        assert_eq!(
+            (event_id(b"presence; id = 42"), event_id(b"presence"), event_id(b"presence;x=y")),
+            (&b"42"[..], &b""[..], &b""[..])
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`Message`], [`Publish`] or [`Subscribe`], which the host's tm and pua carry out. No parsing of SIP itself happens here: that
 //! is the host's work.
 
+pub mod dialog;
 pub mod dialog_info;
 pub mod dialog_state;
 pub mod header;
@@ -14,6 +15,8 @@ mod field;
 mod reply;
 mod xml_body;
 
+pub use self::dialog::Dialog;
+pub use self::dialog::Notify;
 pub use self::field::CallId;
 pub use self::field::HeaderName;
 pub use self::field::Headers;
@@ -44,6 +47,12 @@ pub struct Request {
     pub branch: Vec<u8>,
     /// URI of the first Contact, if there is one.
     pub contact: Option<Vec<u8>>,
+    /// Record-Route, all values as one list in their order: of a SUBSCRIBE only.
+    pub record_route: Vec<u8>,
+    /// Expires, whole header value: of a SUBSCRIBE only.
+    pub expires: Option<Vec<u8>>,
+    /// Accept, all values as one list: of a SUBSCRIBE only.
+    pub accept: Option<Vec<u8>>,
     /// Event, whole header value.
     pub event: Option<Vec<u8>>,
     /// Subscription-State, whole header value.

@@ -192,6 +192,8 @@ pub fn lines(actions: Vec<Action>) -> Vec<String> {
             Action::Subscribe(sip::Subscribe { watcher, presentity, expires, .. }) => {
                 format!("SUBSCRIBE {watcher} -> {presentity} for {expires}")
             }
+            Action::Notify(notify) => notify_line(&notify),
+            Action::EndDialog(dialog) => format!("dialog {} is over", dialog.call_id()),
             Action::Authorize { watcher, presentity_uri, decision, .. } => {
                 format!("{presentity_uri} answers {watcher}: {decision:?}")
             }
@@ -205,3 +207,18 @@ pub fn presence(from: &str, kind: &str) -> String {
 
 pub const NOTHING: [&str; 0] = [];
 pub const SUBSCRIBED_FOR_AN_HOUR: [&str; 1] = ["SUBSCRIBE sip:romeo@example.net -> sip:juliet@sip.example.com for 3600"];
+
+/// `NOTIFY call-id cseq: Subscription-State`, and each tuple as its id and what it says.
+fn notify_line(notify: &sip::Notify) -> String {
+    let header = |name: &str| notify.headers.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+    let mut line = format!("NOTIFY {} {}: {}", notify.dialog.call_id(), notify.cseq, header("Subscription-State: "));
+    assert_eq!(header("Content-Type: ").is_empty(), notify.body.is_empty());
+    if !notify.body.is_empty() {
+        let document = sip::pidf::Document::parse(&notify.body).unwrap();
+        for tuple in document.tuples {
+            let show = tuple.show.map_or("", sip::pidf::Show::name);
+            line += &format!(" {}={:?}{show}", tuple.id, tuple.basic.unwrap());
+        }
+    }
+    line
+}

@@ -57,6 +57,38 @@ impl ResourcePresence {
         })
     }
 
+    /// That of a resource, or of a user as a whole, that is not there (any more).
+    pub fn gone(jid: Jid) -> Self {
+        let (show, priority, idle_since, changed) = (None, None, None, None);
+        Self { jid, availability: Availability::Unavailable, show, priority, notes: Vec::new(), idle_since, changed }
+    }
+
+    /// Whose it is: full, but for a user without resources.
+    pub fn jid(&self) -> &Jid {
+        &self.jid
+    }
+
+    /// Whether the resource is there.
+    pub fn availability(&self) -> Availability {
+        self.availability
+    }
+
+    /// Whether both say the same, whenever they said it.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        Self { changed: None, ..self.clone() } == Self { changed: None, ..other.clone() }
+    }
+
+    /// Octets of its notes: all else is small.
+    pub fn note_octets(&self) -> usize {
+        self.notes.iter().map(|note| note.text.len()).sum()
+    }
+
+    /// The same without a word.
+    #[must_use]
+    pub fn without_notes(self) -> Self {
+        Self { notes: Vec::new(), ..self }
+    }
+
     pub(super) fn to_tuple(&self, addresses: &Addresses) -> Result<Tuple, AddressError> {
         Ok(Tuple {
             id: self.tuple_id(),

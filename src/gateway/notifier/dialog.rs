@@ -1,0 +1,141 @@
+//! One dialog of a SIP watcher, from the notifier's side (RFC 6665 §4.2): its lifetime, its CSeqs, and what was said in it.
+//!
+//! One NOTIFY is under way at a time, so that none overtakes another; what happens meanwhile is said with the next one, once.
+
+use std::rc::Rc;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::virtual_subscription::Pair;
+use crate::sip;
+use crate::sip::Reason;
+
+/// How long a NOTIFY may be under way: longer than its transaction lives (RFC 3261 §17.1.2.2: 32 s).
+const UNDER_WAY: Duration = Duration::from_secs(40);
+
+#[derive(Debug)]
+pub(super) struct Dialog {
+    pub(super) sip: Rc<sip::Dialog>,
+    pub(super) pair: Rc<Pair>,
+    pub(super) expires: Instant,
+    /// The watcher's.
+    remote_cseq: u32,
+    /// Ours.
+    cseq: u32,
+    /// The version of the state that was said last; 0: none.
+    pub(super) told: u32,
+    /// A NOTIFY has to follow whatever it says.
+    pub(super) owed: bool,
+    under_way: Option<Instant>,
+    /// A Retry-After asks to wait.
+    retry: Option<Instant>,
+    /// Why it ends with the next NOTIFY.
+    pub(super) end: Option<End>,
+    /// Where it stands in the order of time.
+    pub(super) due: Option<Instant>,
+    pub(super) lasts: Lasts,
+}
+
+/// The last NOTIFY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) reason: Reason,
+    pub(super) retry_after: Option<u32>,
+    pub(super) says: Says,
+}
+
+/// What it says of the XMPP user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Says {
+    /// That nobody is there: the watcher sees no more (RFC 8048 §5.3.3).
+    Closed,
+    /// What is known.
+    State,
+    Nothing,
+}
+
+impl End {
+    /// The watcher gave it up, or let it run out.
+    pub(super) const TIMEOUT: Self = Self { reason: Reason::Timeout, retry_after: None, says: Says::Closed };
+    /// The state was all that was asked for (RFC 6665 §4.4.3).
+    pub(super) const FETCHED: Self = Self { reason: Reason::Timeout, retry_after: None, says: Says::State };
+
+    /// For another reason; nothing is said of the XMPP user.
+    pub(super) const fn of(reason: Reason, retry_after: Option<u32>) -> Self {
+        Self { reason, retry_after, says: Says::Nothing }
+    }
+}
+
+/// What the watcher asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// A subscription.
+    Lasting,
+    /// The state once, after a probe was answered or `expires` has come.
+    Once,
+}
+
+/// What the final reply to a NOTIFY means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    GoesOn,
+    Over,
+}
+
+impl Dialog {
+    pub(super) fn new(sip: sip::Dialog, pair: Rc<Pair>, remote_cseq: u32, expires: Instant, lasts: Lasts) -> Self {
+        let (cseq, told, owed) = (0, 0, lasts == Lasts::Lasting);
+        let (under_way, retry, end, due) = (None, None, None, None);
+        Self { sip: Rc::new(sip), pair, expires, remote_cseq, cseq, told, owed, under_way, retry, end, due, lasts }
+    }
+
+    /// A further SUBSCRIBE came. False: it is older than the newest, or the same again.
+    pub(super) fn is_refreshed(&mut self, cseq: u32, by: &sip::Dialog) -> bool {
+        if cseq <= self.remote_cseq {
+            return false;
+        }
+        self.remote_cseq = cseq;
+        if self.sip.remote_target() != by.remote_target() {
+            self.sip = Rc::new(self.sip.with_target_of(by));
+        }
+        // The watcher is there, so a wait that it asked for is over.
+        self.retry = None;
+        true
+    }
+
+    /// Whether a NOTIFY may go now.
+    pub(super) fn is_free(&self, now: Instant) -> bool {
+        let under_way = self.under_way.is_some_and(|since| now.saturating_duration_since(since) < UNDER_WAY);
+        !under_way && self.retry.is_none_or(|retry| retry <= now)
+    }
+
+    /// A NOTIFY goes: its CSeq.
+    pub(super) fn goes(&mut self, now: Instant, version: u32) -> u32 {
+        self.cseq = self.cseq.saturating_add(1);
+        (self.told, self.owed, self.under_way, self.retry) = (version, false, Some(now), None);
+        self.cseq
+    }
+
+    /// A NOTIFY has failed if there is no Retry-After (RFC 6665 §4.2.2); nobody waits for a dialog that is not there.
+    pub(super) fn replied(&mut self, now: Instant, status: u16, retry_after: Option<u32>) -> Outcome {
+        self.under_way = None;
+        match (status, retry_after) {
+            (0..=299, _) => Outcome::GoesOn,
+            (408 | 481, _) | (_, None) => Outcome::Over,
+            (_, Some(seconds)) => {
+                self.owed = true;
+                self.retry = now.checked_add(Duration::from_secs(seconds.into()));
+                Outcome::GoesOn
+            }
+        }
+    }
+
+    /// When it has to be looked at.
+    pub(super) fn next_due(&self) -> Instant {
+        self.retry.map_or(self.expires, |retry| retry.min(self.expires))
+    }
+
+    pub(super) fn seconds_left(&self, now: Instant) -> u32 {
+        u32::try_from(self.expires.saturating_duration_since(now).as_secs()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,178 @@
+//! What one SIP user knows of one XMPP user, in however many dialogs (RFC 8048 §5.3): whether it may see it, and what it sees.
+
+use std::time::Instant;
+
+use jid::Jid;
+
+use crate::address::Addresses;
+use crate::sip::pidf::MAX_TUPLES;
+use crate::translate::presence::Availability;
+use crate::translate::presence::ResourcePresence;
+use crate::translate::presence::to_pidf;
+
+/// Octets of notes that are kept for one; what goes beyond has its notes taken away.
+const MAX_NOTE_OCTETS: usize = 8192;
+
+/// The two users, bare JIDs.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Pair {
+    /// The SIP user.
+    pub(super) watcher: Box<str>,
+    /// The XMPP user.
+    pub(super) presentity: Box<str>,
+}
+
+impl Pair {
+    pub(super) fn new(watcher: &str, presentity: &str) -> Self {
+        Self { watcher: watcher.into(), presentity: presentity.into() }
+    }
+}
+
+/// As long as it has a dialog.
+#[derive(Debug)]
+pub(super) struct VirtualSubscription {
+    pub(super) phase: Phase,
+    /// Goes up with each change that a watcher can see; never 0.
+    pub(super) version: u32,
+    /// The numbers of its dialogs.
+    pub(super) dialogs: Vec<u64>,
+    /// The resources that are there or, where none is, the last one that was. Empty: nothing is known.
+    shown: Vec<Shown>,
+    /// Those that do not answer a probe by then are gone.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// What the XMPP user has to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nobody asked for more than the state of the moment.
+    Fetch,
+    /// Was asked, and has not decided.
+    Pending,
+    /// Agreed.
+    Active,
+}
+
+#[derive(Debug)]
+struct Shown {
+    presence: ResourcePresence,
+    /// The stream broke since it was heard.
+    doubtful: bool,
+}
+
+/// Whether a watcher sees a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Visible,
+    None,
+}
+
+impl VirtualSubscription {
+    pub(super) fn new(phase: Phase) -> Self {
+        Self { phase, version: 1, dialogs: Vec::new(), shown: Vec::new(), deadline: None }
+    }
+
+    /// Whether the state of the XMPP user was ever heard.
+    pub(super) fn knows_state(&self) -> bool {
+        !self.shown.is_empty()
+    }
+
+    /// The XMPP user agreed.
+    pub(super) fn activate(&mut self) -> Change {
+        if self.phase == Phase::Active {
+            return Change::None;
+        }
+        self.phase = Phase::Active;
+        self.changed(Change::Visible)
+    }
+
+    /// A resource said what it is doing; one that leaves is forgotten, unless it is the last.
+    pub(super) fn heard(&mut self, presence: ResourcePresence) -> Change {
+        let octets: usize = self.shown.iter().map(|shown| shown.presence.note_octets()).sum();
+        let too_long = octets.saturating_add(presence.note_octets()) > MAX_NOTE_OCTETS;
+        let presence = if too_long { presence.without_notes() } else { presence };
+        let change = match presence.availability() {
+            Availability::Available => self.available(presence),
+            Availability::Unavailable => self.unavailable(presence),
+        };
+        self.changed(change)
+    }
+
+    /// The stream broke: what is known may have changed unheard.
+    pub(super) fn doubt(&mut self) {
+        for shown in &mut self.shown {
+            shown.doubtful = true;
+        }
+    }
+
+    /// What was not heard since [`Self::doubt`] is gone.
+    pub(super) fn believe_no_more(&mut self) -> Change {
+        let mut change = Change::None;
+        let doubtful: Vec<Jid> =
+            self.shown.iter().filter(|shown| shown.doubtful).map(|shown| shown.presence.jid().clone()).collect();
+        for jid in doubtful {
+            if self.unavailable(ResourcePresence::gone(jid)) == Change::Visible {
+                change = Change::Visible;
+            }
+        }
+        self.changed(change)
+    }
+
+    /// What the watcher sees, as PIDF; `None` where nothing is known, or it may not be seen.
+    pub(super) fn document(&self, pair: &Pair, addresses: &Addresses) -> Option<String> {
+        if self.phase == Phase::Pending || self.shown.is_empty() {
+            return None;
+        }
+        let resources: Vec<ResourcePresence> = self.shown.iter().map(|shown| shown.presence.clone()).collect();
+        to_pidf(&Jid::new(&pair.presentity).ok()?, &resources, addresses).ok()
+    }
+
+    fn available(&mut self, presence: ResourcePresence) -> Change {
+        let known = self.shown.iter_mut().find(|shown| shown.presence.jid() == presence.jid());
+        if let Some(known) = known {
+            known.doubtful = false;
+            if known.presence.says_the_same(&presence) {
+                return Change::None;
+            }
+            known.presence = presence;
+        } else {
+            if self.shown.len() >= MAX_TUPLES {
+                return Change::None;
+            }
+            self.shown.reserve_exact(1);
+            self.shown.push(Shown { presence, doubtful: false });
+        }
+        self.shown.retain(|shown| shown.presence.availability() == Availability::Available);
+        Change::Visible
+    }
+
+    fn unavailable(&mut self, presence: ResourcePresence) -> Change {
+        let was_there = |shown: &Shown| shown.presence.availability() == Availability::Available;
+        let before = (self.shown.iter().filter(|shown| was_there(shown)).count(), self.shown.is_empty());
+        // From the bare JID it is said of all of them.
+        self.shown.retain(|shown| was_there(shown) && !presence.jid().is_bare() && shown.presence.jid() != presence.jid());
+        let after = self.shown.len();
+        if after > 0 {
+            return if after == before.0 { Change::None } else { Change::Visible };
+        }
+        self.shown.reserve_exact(1);
+        self.shown.push(Shown { presence, doubtful: false });
+        // That nobody is there was known, or there was somebody.
+        if before.0 == 0 && !before.1 { Change::None } else { Change::Visible }
+    }
+
+    /// What changed while it may not be seen is no change for the watcher.
+    fn changed(&mut self, change: Change) -> Change {
+        if change == Change::None || self.phase == Phase::Pending {
+            return Change::None;
+        }
+        self.version = self.version.checked_add(1).unwrap_or(1);
+        Change::Visible
+    }
+}
+
+/// That an XMPP user is not there, as PIDF.
+pub(super) fn closed(presentity: &str, addresses: &Addresses) -> Option<String> {
+    let user = Jid::new(presentity).ok()?;
+    to_pidf(&user, &[ResourcePresence::gone(user.clone())], addresses).ok()
+}
