@@ -3,6 +3,8 @@
 //! Nothing here waits, and nothing is remembered from one request to the next; what needs memory is said to the XMPP process as an
 //! [`Event`].
 
+mod subscribe;
+
 use jid::Jid;
 
 use crate::address::AddressError;
@@ -34,6 +36,8 @@ use crate::xmpp::head::Head;
 use crate::xmpp::stanza;
 use crate::xmpp::stanza_error::StanzaError;
 
+pub use self::subscribe::Subscription;
+
 /// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
 const WINFO_EXPIRES: u32 = 3600;
 
@@ -50,7 +54,8 @@ pub enum ScriptResult {
     XmppDown,
     /// The link to the XMPP process is full, or the XMPP server is not connected and the queue for it is full: -3. Nothing was sent.
     Busy,
-    /// A NOTIFY of no subscription of ours: -4. The notifier is to be told (481, RFC 6665 §4.1.3), and nobody else.
+    /// A NOTIFY of no subscription of ours, or a SUBSCRIBE in no dialog: -4. Its sender is to be told (481, RFC 6665 §4.1.3), and nobody
+    /// else.
     UnknownDialog,
 }
 
@@ -77,6 +82,8 @@ pub struct Worker {
     queue_size: u32,
     /// Who watches the watchers: From of presence.winfo subscriptions.
     winfo_watcher: sip::Uri,
+    /// Where SIP watchers send what follows in their dialogs.
+    contact: sip::Uri,
     /// What presence says of a SIP user's capabilities, as an element.
     caps: String,
 }
@@ -87,7 +94,8 @@ impl Worker {
         let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
         let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
         let (addresses, queue_size) = (config.addresses.clone(), config.queue.size);
-        Self { addresses, link, queue_size, winfo_watcher, caps: Entity::User.caps().to_xml() }
+        let contact = config.server_address.clone();
+        Self { addresses, link, queue_size, winfo_watcher, contact, caps: Entity::User.caps().to_xml() }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5). While the stream is down it is done as well if the stanza

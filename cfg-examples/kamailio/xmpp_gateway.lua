@@ -54,6 +54,12 @@ local function presence(method)
         KSR.x.exit()
     end
 
+    -- Without the presence server in between, the gateway is the notifier of XMPP users itself:
+    -- if method == "SUBSCRIBE" and not from_gateway and (to_xmpp or KSR.pv.get("$rU") == "xmpp-gateway") then
+    --     if KSR.xmpp_gateway.xmpp_handle_subscribe() > 0 then KSR.x.exit() end
+    --     reply_in_transaction(KSR.pv.get("$avp(xmpp_code)"), KSR.pv.get("$avp(xmpp_reason)"))
+    -- end
+
     if method == "PUBLISH" then
         if to_xmpp and not from_gateway then reply_in_transaction(403, "Forbidden") end
         KSR.presence.handle_publish()

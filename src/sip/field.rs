@@ -43,7 +43,7 @@ impl CallId {
     }
 }
 
-/// The headers that we add to a MESSAGE or a NOTIFY.
+/// The headers that we add to a MESSAGE, a NOTIFY or a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderName {
     /// `Content-Type`
@@ -58,6 +58,8 @@ pub enum HeaderName {
     SubscriptionState,
     /// `Contact`
     Contact,
+    /// `Expires`
+    Expires,
 }
 
 impl HeaderName {
@@ -69,6 +71,7 @@ impl HeaderName {
             Self::Event => "Event",
             Self::SubscriptionState => "Subscription-State",
             Self::Contact => "Contact",
+            Self::Expires => "Expires",
         }
     }
 }

@@ -190,6 +190,21 @@ impl Refusal {
     /// A NOTIFY of an event package that is not ours (RFC 6665 §8.3.2).
     pub const EVENT: Self = Self { status: 489, reason: "Bad Event", header: "Allow-Events: presence, presence.winfo\r\n" };
 
+    /// A SUBSCRIBE for an event package that is not ours (RFC 6665 §4.2.1.1).
+    pub const SUBSCRIBE_EVENT: Self = Self { status: 489, reason: "Bad Event", header: "Allow-Events: presence\r\n" };
+
+    /// A SUBSCRIBE whose sender does not read PIDF.
+    pub const NOT_ACCEPTABLE: Self = Self::plain(406, "Not Acceptable");
+
+    /// A SUBSCRIBE for less than a minute (RFC 6665 §4.2.1.1).
+    pub const INTERVAL_TOO_BRIEF: Self = Self { status: 423, reason: "Interval Too Brief", header: "Min-Expires: 60\r\n" };
+
+    /// A SUBSCRIBE whose Expires is no number.
+    pub const EXPIRES: Self = Self::plain(400, "Bad Expires");
+
+    /// A SUBSCRIBE that does not say where NOTIFYs go.
+    pub const NO_CONTACT: Self = Self::plain(400, "No Contact");
+
     /// A NOTIFY without a usable Subscription-State.
     pub const SUBSCRIPTION_STATE: Self = Self::plain(400, "Bad Subscription-State");
 

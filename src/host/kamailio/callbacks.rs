@@ -102,6 +102,33 @@ pub(super) extern "C" fn kemi_notify(msg: *mut sys::sip_msg) -> c_int {
     })
 }
 
+/// `xmpp_handle_subscribe()`
+pub(super) extern "C" fn handle_subscribe(msg: *mut sys::sip_msg, _: *mut c_char, _: *mut c_char) -> c_int {
+    kemi_handle_subscribe(msg)
+}
+
+/// `KSR.xmpp_gateway.xmpp_handle_subscribe()`
+pub(super) extern "C" fn kemi_handle_subscribe(msg: *mut sys::sip_msg) -> c_int {
+    script(msg, || {
+        with_copy(
+            "xmpp_handle_subscribe",
+            msg,
+            |received| received.subscribe(),
+            |gateway, _, request| {
+                // SAFETY: [H2] the message of the running script function.
+                match gateway.worker.subscription(request, || unsafe { reply::tag(gateway, msg) }) {
+                    Ok(subscription) => {
+                        // SAFETY: [H2] as above.
+                        let replied = unsafe { reply::accept(gateway, msg, &subscription.headers) };
+                        gateway.worker.subscribed(subscription, replied)
+                    }
+                    Err(result) => result,
+                }
+            },
+        )
+    })
+}
+
 /// `pua_xmpp_req_winfo(request_uri, expires)`
 pub(super) extern "C" fn req_winfo(msg: *mut sys::sip_msg, request_uri: *mut c_char, expires: *mut c_char) -> c_int {
     script(msg, || {
@@ -165,6 +192,19 @@ pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, 
     });
 }
 
+/// tm: a NOTIFY of ours was answered, or not in time. Runs where [`message_completed`] does.
+pub(super) extern "C" fn notify_completed(_cell: *mut sys::cell, _event: c_int, params: *mut sys::tmcb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] tm passes the parameters of this call.
+        let (Some(gateway), Some(params)) = (GATEWAY.get(), unsafe { params.as_ref() }) else { return };
+        // SAFETY: [H2] tm points to the field that holds our parameter, which is a number.
+        let number = unsafe { params.param.as_ref() }.and_then(|number| u64::try_from(number.addr()).ok());
+        if let Some(number) = number {
+            gateway.worker.notify_reply(number, &outcome(params.rpl, params.code));
+        }
+    });
+}
+
 /// pua: a SUBSCRIBE of an XMPP user was answered, or not in time. Runs where [`message_completed`] does.
 pub(super) extern "C" fn subscribe_completed(presentity: *mut sys::ua_pres, reply: *mut sys::sip_msg) -> c_int {
     guard::answer(OK, || {
@@ -210,16 +250,26 @@ fn script(msg: *mut sys::sip_msg, call: impl FnOnce() -> ScriptResult) -> c_int 
     guard::script(call, |refusal| unsafe { reply::leave(msg, &refusal) })
 }
 
-/// Runs a script function on the copy of the request; what is wrong with the request is logged here.
+/// Runs a script function on the copy of a MESSAGE or a NOTIFY.
 fn with_request(
     function: &str,
     msg: *mut sys::sip_msg,
     call: impl FnOnce(&Gateway, &Received<'_>, &Request) -> ScriptResult,
 ) -> ScriptResult {
+    with_copy(function, msg, |received| received.request(), call)
+}
+
+/// Runs a script function on a copy of the request; what is wrong with the request is logged here.
+fn with_copy(
+    function: &str,
+    msg: *mut sys::sip_msg,
+    copy: impl FnOnce(&Received<'_>) -> Result<Request, msg::Malformed>,
+    call: impl FnOnce(&Gateway, &Received<'_>, &Request) -> ScriptResult,
+) -> ScriptResult {
     let Some(gateway) = GATEWAY.get() else { return ScriptResult::Failed };
     // SAFETY: [H2] the message of the running script function; `received` ends with it.
     let received = unsafe { Received::parse(msg) };
-    match received.and_then(|received| received.request().map(|request| (received, request))) {
+    match received.and_then(|received| copy(&received).map(|request| (received, request))) {
         Ok((received, request)) => call(gateway, &received, &request),
         Err(cause) => {
             ::log::warn!("{function}: {cause}");

@@ -1,4 +1,4 @@
-//! What the gateway wants sent: MESSAGE through tm, PUBLISH and SUBSCRIBE through pua.
+//! What the gateway wants sent: MESSAGE and NOTIFY through tm, PUBLISH and SUBSCRIBE through pua.
 
 use std::ffi::CStr;
 use std::ffi::c_int;
@@ -17,6 +17,7 @@ use crate::host::origin::Kept;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
+use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 
@@ -98,6 +99,66 @@ pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostEr
     // SAFETY: [H5] so it is still ours.
     drop(unsafe { gateway.origins.take_back(origin) });
     Err(HostError::Refused(sent))
+}
+
+/// Sends a NOTIFY in the dialog of its watcher. tm carries its number to the callback, in place of a pointer.
+pub(super) fn notify(gateway: &Gateway, notify: &Notify) -> Result<(), HostError> {
+    let mut method = host_text(b"NOTIFY");
+    let mut headers = host_text(notify.headers.as_bytes());
+    let mut body = host_text(&notify.body);
+    let ours = &*notify.dialog;
+    let texts: Vec<String> = ours.routes().map(|uri| ["<", uri, ">"].concat()).collect();
+    let mut routes = route_set(&texts);
+
+    // SAFETY: the structure holds pointers, texts and numbers, for which all zeros is a value.
+    let mut dialog: sys::dlg_t = unsafe { mem::zeroed() };
+    dialog.state = sys::DLG_CONFIRMED;
+    dialog.id.call_id = host_text(ours.call_id().as_bytes());
+    dialog.id.loc_tag = host_text(ours.local_tag().as_bytes());
+    dialog.id.rem_tag = host_text(ours.remote_tag().as_bytes());
+    // tm counts before it sends.
+    dialog.loc_seq.value = notify.cseq.saturating_sub(1);
+    dialog.loc_seq.is_set = 1;
+    dialog.loc_uri = host_text(ours.local_uri().as_bytes());
+    dialog.rem_uri = host_text(ours.remote_uri().as_bytes());
+    dialog.rem_target = host_text(ours.remote_target().as_bytes());
+    dialog.route_set = routes.first_mut().map_or(ptr::null_mut(), ptr::from_mut);
+
+    // SAFETY: the structure holds pointers, numbers and an optional function, for which all zeros is a value.
+    let mut request: sys::uac_req = unsafe { mem::zeroed() };
+    request.method = &raw mut method;
+    request.headers = &raw mut headers;
+    request.body = if notify.body.is_empty() { ptr::null_mut() } else { &raw mut body };
+    request.dialog = &raw mut dialog;
+    request.cb_flags = sys::TMCB_LOCAL_COMPLETED as _;
+    request.cb = Some(callbacks::notify_completed);
+    request.cbp = ptr::without_provenance_mut(usize::try_from(notify.number).unwrap_or(0));
+
+    // SAFETY: [H1][H2] tm copies all texts into the request it builds, keeps nothing of dialog and routes, and hands the number back in
+    // the callback.
+    let sent = unsafe { (gateway.binds.t_request_within)(&raw mut request) };
+    if sent > 0 { Ok(()) } else { Err(HostError::Refused(sent)) }
+}
+
+/// The routes as tm's list: each text is a URI in its brackets.
+fn route_set(texts: &[String]) -> Vec<sys::rr_t> {
+    let route = |text: &String| {
+        // SAFETY: the structure holds pointers, texts and numbers, for which all zeros is a value.
+        let mut route: sys::rr_t = unsafe { mem::zeroed() };
+        route.len = c_int::try_from(text.len()).unwrap_or(0);
+        // tm writes what stands here, `len` bytes of it.
+        route.nameaddr.name = host_text(text.as_bytes());
+        route.nameaddr.len = route.len;
+        route.nameaddr.uri = host_text(text.trim_start_matches('<').trim_end_matches('>').as_bytes());
+        route
+    };
+    let mut routes: Vec<sys::rr_t> = texts.iter().map(route).collect();
+    let mut next: *mut sys::rr_t = ptr::null_mut();
+    for route in routes.iter_mut().rev() {
+        route.next = next;
+        next = ptr::from_mut(route);
+    }
+    routes
 }
 
 /// The least that tm can be asked for.

@@ -60,9 +60,10 @@ static exports: Table<sys::module_exports> = Table::new(sys::module_exports {
     destroy_mod_f: None,
 });
 
-static COMMANDS: Table<[sys::cmd_export; 4]> = Table::new([
+static COMMANDS: Table<[sys::cmd_export; 5]> = Table::new([
     command(c"xmpp_send_message", callbacks::send_message, 0),
     command(c"pua_xmpp_notify", callbacks::notify, 0),
+    command(c"xmpp_handle_subscribe", callbacks::handle_subscribe, 0),
     sys::cmd_export {
         fixup: Some(sys::fixup_spve_spve),
         free_fixup: Some(sys::fixup_free_spve_spve),
@@ -101,9 +102,10 @@ const fn command(name: &'static CStr, function: Command, parameters: c_int) -> s
 }
 
 /// The same functions for scripts in Lua, Python, JavaScript and so on.
-pub(super) static KEMI: Table<[sys::sr_kemi; 4]> = Table::new([
+pub(super) static KEMI: Table<[sys::sr_kemi; 5]> = Table::new([
     kemi(c"xmpp_send_message", callbacks::kemi_send_message as *mut c_void, [NONE, NONE]),
     kemi(c"pua_xmpp_notify", callbacks::kemi_notify as *mut c_void, [NONE, NONE]),
+    kemi(c"xmpp_handle_subscribe", callbacks::kemi_handle_subscribe as *mut c_void, [NONE, NONE]),
     kemi(c"pua_xmpp_req_winfo", callbacks::kemi_req_winfo as *mut c_void, [STR, STR]),
     sys::sr_kemi { mname: no_text(), fname: no_text(), rtype: 0, func: ptr::null_mut(), ptypes: [0; KEMI_PARAMETERS] },
 ]);

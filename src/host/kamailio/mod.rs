@@ -70,6 +70,8 @@ struct Binds {
     is_dialog: Function<sys::query_dialog_t>,
     register_puacb: Function<sys::register_puacb_t>,
     compares_contacts: Option<calls::Setting>,
+    /// Where module sl is loaded.
+    replies: Option<reply::Replies>,
 }
 
 /// The type of a C function pointer that was checked not to be NULL.
@@ -163,6 +165,7 @@ fn bind() -> Result<Binds, StartError> {
         is_dialog,
         register_puacb,
         compares_contacts,
+        replies: reply::Replies::bind(),
     })
 }
 

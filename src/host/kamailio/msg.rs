@@ -126,6 +126,18 @@ impl<'a> Received<'a> {
             content_language: self.header(b"Content-Language").map(<[u8]>::to_vec),
             subject: body(msg.subject).map(<[u8]>::to_vec),
             body: self.body().to_vec(),
+            ..Request::default()
+        })
+    }
+
+    /// The copy of a SUBSCRIBE, with what a dialog needs.
+    pub(super) fn subscribe(&self) -> Result<Request, Malformed> {
+        Ok(Request {
+            contact: self.contact().map(<[u8]>::to_vec),
+            record_route: self.all(sys::HDR_RECORDROUTE_T).unwrap_or_default(),
+            expires: body(self.msg.expires).map(<[u8]>::to_vec),
+            accept: self.all(sys::HDR_ACCEPT_T),
+            ..self.request()?
         })
     }
 
@@ -167,6 +179,24 @@ impl<'a> Received<'a> {
             next = contact.next;
         }
         first.map(bytes)
+    }
+
+    /// The values of all headers of this type, as one list.
+    fn all(&self, kind: sys::hdr_types_t) -> Option<Vec<u8>> {
+        let mut values: Option<Vec<u8>> = None;
+        let mut next = self.msg.headers;
+        // SAFETY: [H2] a list that ends with NULL, of headers of the message.
+        while let Some(header) = unsafe { next.as_ref() } {
+            if header.type_ == kind {
+                let list = values.get_or_insert_default();
+                if !list.is_empty() {
+                    list.push(b',');
+                }
+                list.extend_from_slice(bytes(header.body));
+            }
+            next = header.next;
+        }
+        values
     }
 
     /// A header that the core keeps no shortcut for.

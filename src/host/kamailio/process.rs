@@ -162,6 +162,10 @@ impl Host for KamailioHost<'_> {
         calls::subscribe(self.gateway, subscribe)
     }
 
+    fn notify(&mut self, notify: &sip::Notify) -> Result<(), HostError> {
+        calls::notify(self.gateway, notify)
+    }
+
     fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
         presence::watchers_changed(presentity)
     }

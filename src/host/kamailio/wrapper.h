@@ -23,6 +23,7 @@
 #include "core/parser/parse_to.h"
 #include "core/parser/contact/parse_contact.h"
 #include "lib/srdb1/db.h"
+#include "modules/sl/sl.h"
 #include "modules/tm/tm_load.h"
 #include "modules/pua/pua_bind.h"
 #include "modules/presence/bind_presence.h"

@@ -26,7 +26,7 @@ const PRINT_DEFS: &str =
     "include Makefile\n.PHONY: xmpp_gateway_defs\nxmpp_gateway_defs:\n\t@for d in $(DEFS); do printf '%s\\n' \"$$d\"; done\n";
 
 /// Our contract with the host: what the module uses of it.
-const TYPES: [&str; 25] = [
+const TYPES: [&str; 26] = [
     "module_exports",
     "cmd_export_",
     "param_export_",
@@ -39,6 +39,7 @@ const TYPES: [&str; 25] = [
     "contact_body_t",
     "tmcb_params",
     "tm_binds",
+    "sig_binds",
     "pua_api_t",
     "subs_info_t",
     "publ_info_t",
@@ -84,7 +85,7 @@ const VALUES: [&str; 22] = [
     "PROC_FLAG_.*",
     "L_(CRIT|ERR|WARN|NOTICE|INFO|DBG)",
     "PARSE_OK",
-    "HDR_OTHER_T",
+    "HDR_(OTHER|ACCEPT|RECORDROUTE)_T",
     "DLG_CONFIRMED",
     "(PRESENCE|PWINFO)_EVENT",
     "XMPP_(PUBLISH|SUBSCRIBE|INITIAL_SUBS)",

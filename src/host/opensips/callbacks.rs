@@ -13,6 +13,7 @@ use super::msg;
 use super::msg::Wanted;
 use super::presence;
 use super::process;
+use super::reply;
 use super::sys;
 use crate::host::database::AddressTable;
 use crate::host::guard;
@@ -76,6 +77,36 @@ pub(super) unsafe extern "C" fn pua_xmpp_notify(
     })
 }
 
+/// `xmpp_handle_subscribe()`
+pub(super) unsafe extern "C" fn xmpp_handle_subscribe(
+    msg: *mut sys::sip_msg,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    script(msg, |module| {
+        // SAFETY: [H2] the message of the running script.
+        let request = match unsafe { msg::copy(msg, Wanted::Subscribe) } {
+            Ok(request) => request,
+            Err(error) => return refused("xmpp_handle_subscribe", error),
+        };
+        // SAFETY: [H2] as above.
+        match module.worker.subscription(&request, || unsafe { reply::tag(module, msg) }) {
+            Ok(subscription) => {
+                // SAFETY: [H2] as above.
+                let replied = unsafe { reply::accept(module, msg, &subscription.headers) };
+                module.worker.subscribed(subscription, replied)
+            }
+            Err(result) => result,
+        }
+    })
+}
+
 /// `pua_xmpp_req_winfo(request_uri, expires)`
 pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
     msg: *mut sys::sip_msg,
@@ -124,6 +155,17 @@ pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, c
         // SAFETY: [H2] tm's parameters, alive through this call.
         if let Some((origin, reply)) = unsafe { calls::message_failure(module, completed) } {
             module.worker.message_reply(&origin, &reply);
+        }
+    });
+}
+
+/// The final reply to a NOTIFY of ours: in any worker or, where none came, in a timer process.
+pub(super) unsafe extern "C" fn notify_completed(_: *mut sys::cell, _: c_int, completed: *mut sys::tmcb_params) {
+    guard::answer((), || {
+        let Some(module) = MODULE.get() else { return };
+        // SAFETY: [H2] tm's parameters, alive through this call.
+        if let Some((number, reply)) = unsafe { calls::notify_outcome(completed) } {
+            module.worker.notify_reply(number, &reply);
         }
     });
 }

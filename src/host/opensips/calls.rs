@@ -1,4 +1,4 @@
-//! Requests of our own: MESSAGE through tm, PUBLISH and SUBSCRIBE through pua, and what comes back.
+//! Requests of our own: MESSAGE and NOTIFY through tm, PUBLISH and SUBSCRIBE through pua, and what comes back.
 
 use std::ffi::c_int;
 use std::ffi::c_ulong;
@@ -17,6 +17,7 @@ use crate::host::origin::HostMemory;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
+use crate::sip::Notify;
 use crate::sip::Origin;
 use crate::sip::Publish;
 use crate::sip::Reply;
@@ -98,6 +99,78 @@ fn message(module: &Module, message: &Message) -> Result<(), HostError> {
         drop(unsafe { module.origins.take_back(origin) });
     }
     sent
+}
+
+/// Sends a NOTIFY in the dialog of its watcher. tm carries its number to the callback, in place of a pointer.
+pub(super) fn notify(module: &Module, notify: &Notify) -> Result<(), HostError> {
+    let request = module.tm.t_request_within.ok_or(HostError::Missing("tm"))?;
+    let (mut method, mut headers, mut body) = (string("NOTIFY"), string(&notify.headers), bytes(&notify.body));
+    let ours = &*notify.dialog;
+    let texts: Vec<String> = ours.routes().map(|uri| ["<", uri, ">"].concat()).collect();
+    let mut routes = route_set(&texts);
+    // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
+    let mut dialog: sys::dlg_t = unsafe { zeroed() };
+    dialog.state = sys::DLG_CONFIRMED;
+    dialog.id.call_id = string(ours.call_id());
+    dialog.id.loc_tag = string(ours.local_tag());
+    dialog.id.rem_tag = string(ours.remote_tag());
+    // tm counts before it sends.
+    dialog.loc_seq.value = notify.cseq.saturating_sub(1);
+    dialog.loc_seq.is_set = 1;
+    dialog.loc_uri = string(ours.local_uri());
+    dialog.rem_uri = string(ours.remote_uri());
+    dialog.rem_target = string(ours.remote_target());
+    dialog.route_set = routes.first_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    let number = usize::try_from(notify.number).unwrap_or(0);
+    // SAFETY: [H1][H5] the strings, the routes and the dialog live through the call, tm copies what it keeps and frees nothing.
+    let code = unsafe {
+        request(
+            &raw mut method,
+            &raw mut headers,
+            &raw mut body,
+            &raw mut dialog,
+            Some(callbacks::notify_completed),
+            ptr::without_provenance_mut(number),
+            None,
+        )
+    };
+    accepted(code)
+}
+
+/// The routes as tm's list: each text is a URI in its brackets.
+fn route_set(texts: &[String]) -> Vec<sys::rr_t> {
+    let route = |text: &String| {
+        // SAFETY: [H3] as above.
+        let mut route: sys::rr_t = unsafe { zeroed() };
+        route.len = c_int::try_from(text.len()).unwrap_or(0);
+        // tm writes what stands here, `len` bytes of it.
+        route.nameaddr.name = string(text);
+        route.nameaddr.len = route.len;
+        route.nameaddr.uri = string(text.trim_start_matches('<').trim_end_matches('>'));
+        route
+    };
+    let mut routes: Vec<sys::rr_t> = texts.iter().map(route).collect();
+    let mut next: *mut sys::rr_t = ptr::null_mut();
+    for route in routes.iter_mut().rev() {
+        route.next = next;
+        next = ptr::from_mut(route);
+    }
+    routes
+}
+
+/// What a NOTIFY came to: its number, and the final reply. `None` where that is not there yet.
+///
+/// # Safety
+/// What tm gives to a callback for completed requests.
+pub(super) unsafe fn notify_outcome(completed: *mut sys::tmcb_params) -> Option<(u64, Reply)> {
+    // SAFETY: [H2] as the caller promises.
+    let completed = unsafe { completed.as_ref() }?;
+    let status = u16::try_from(completed.code).ok().filter(|code| *code >= 200)?;
+    // SAFETY: [H2] tm points to the field that holds our parameter, which is a number.
+    let number = unsafe { completed.param.as_ref() }?.addr();
+    // SAFETY: [H2] a reply, NULL, or the pointer that means none.
+    let reply = unsafe { received(completed.rpl) }.unwrap_or_else(|| Reply::local(Some(status)));
+    Some((u64::try_from(number).ok()?, reply))
 }
 
 /// The least that tm can be asked for.

@@ -55,9 +55,10 @@ const EMPTY_DEPENDENCY: sys::module_dependency_t = unsafe { zeroed() };
 // SAFETY: [H3] as above.
 const EMPTY_PARAMETER_DEPENDENCY: sys::modparam_dependency_t = unsafe { zeroed() };
 
-static COMMANDS: Table<[sys::cmd_export_t; 4]> = Table([
+static COMMANDS: Table<[sys::cmd_export_t; 5]> = Table([
     command(c"xmpp_send_message", callbacks::xmpp_send_message, []),
     command(c"pua_xmpp_notify", callbacks::pua_xmpp_notify, []),
+    command(c"xmpp_handle_subscribe", callbacks::xmpp_handle_subscribe, []),
     command(c"pua_xmpp_req_winfo", callbacks::pua_xmpp_req_winfo, [sys::CMD_PARAM_STR, sys::CMD_PARAM_INT]),
     EMPTY_COMMAND,
 ]);
@@ -164,8 +165,10 @@ static DEPENDENCIES: Table<Dependencies> = Table({
     // Optional; where they are, they come first, so that the event is there when we look for it.
     modules[2] = dependency(c"presence", sys::DEP_SILENT);
     modules[3] = dependency(c"presence_xml", sys::DEP_SILENT);
+    // It replies to SUBSCRIBE.
+    modules[4] = dependency(c"signaling", sys::DEP_SILENT);
     // Any database module that is there: db_url may name it.
-    modules[4] = sys::module_dependency_t {
+    modules[5] = sys::module_dependency_t {
         mod_type: sys::MOD_TYPE_SQLDB,
         mod_name: ptr::null_mut(),
         type_: sys::DEP_SILENT.unsigned_abs(),

@@ -5,8 +5,8 @@
 //! parameters  modparam lines -> config::Parameters
 //! callbacks   every extern "C" entry point, under the guard
 //! msg         sip_msg -> sip::Request, copied
-//! calls       sip::Message, Publish, Subscribe -> tm, pua
-//! reply       what a script can reply: AVPs, reply headers
+//! calls       sip::Message, Publish, Subscribe, Notify -> tm, pua
+//! reply       what a script can reply: AVPs, reply headers; the 200 to a SUBSCRIBE
 //! presence    who may see an XMPP user, for the presence server
 //! db          the table of mapped users: the host's database API
 //! mi          what commands answer
@@ -53,6 +53,8 @@ struct Module {
     receiver: link::Receiver,
     tm: sys::tm_binds,
     pua: sys::pua_api_t,
+    /// Where it is loaded.
+    signaling: Option<sys::sig_binds>,
     /// Its NOTIFYs may come before pua has read the 2xx.
     pending: Pending,
     /// To the workers, who send MESSAGEs.
@@ -123,13 +125,15 @@ fn start() -> Result<(), StartError> {
     let worker = Worker::new(&config, sender);
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
+    let signaling = reply::bind_signaling();
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
     let pending = pending().ok_or(StartError::Memory)?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     let variables = Variables::new().ok_or(StartError::Memory)?;
     let presence = Presence::bind();
-    let module = Module { config, worker, receiver, tm, pua, pending, lanes, origins, variables, presence, address_table };
+    let module =
+        Module { config, worker, receiver, tm, pua, signaling, pending, lanes, origins, variables, presence, address_table };
     MODULE.set(module).map_err(|_| StartError::Twice)
 }
 

@@ -14,8 +14,10 @@ use crate::sip::header::plain_from;
 pub(super) enum Wanted {
     /// MESSAGE (RFC 3428): Subject, Content-Language.
     Message,
-    /// NOTIFY (RFC 6665): Contact, Event, Subscription-State.
+    /// NOTIFY (RFC 6665): Event, Subscription-State.
     Notify,
+    /// SUBSCRIBE (RFC 6665): Contact, Record-Route, Event, Expires, Accept.
+    Subscribe,
 }
 
 /// A request that cannot be used; its sender is to blame.
@@ -57,7 +59,7 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
     if unsafe { sys::host_parse_all_headers(msg) } < 0 {
         return Err(Error::Headers);
     }
-    if wanted == Wanted::Message {
+    if wanted != Wanted::Notify {
         // SAFETY: [H1][H2] as above. A Contact that cannot be parsed is one that is not there.
         unsafe { sys::host_parse_contact(msg) };
     }
@@ -93,6 +95,13 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
         Wanted::Notify => {
             request.event = parsed.value(|msg| msg.event);
             request.subscription_state = parsed.other(b"Subscription-State");
+        }
+        Wanted::Subscribe => {
+            request.contact = parsed.contact();
+            request.record_route = parsed.all(sys::HDR_RECORDROUTE_T).unwrap_or_default();
+            request.event = parsed.value(|msg| msg.event);
+            request.expires = parsed.value(|msg| msg.expires);
+            request.accept = parsed.all(sys::HDR_ACCEPT_T);
         }
     }
     Ok(request)
@@ -176,6 +185,23 @@ impl<'a> Parsed<'a> {
     fn value(&self, of: impl FnOnce(&sys::sip_msg) -> *mut sys::hdr_field) -> Option<Vec<u8>> {
         let header = self.header(of(self.0))?;
         Some(view(&header.body).trim_ascii().to_vec())
+    }
+
+    /// The values of all headers of this type, as one list.
+    fn all(&self, kind: i32) -> Option<Vec<u8>> {
+        let mut values: Option<Vec<u8>> = None;
+        let mut next = self.0.headers;
+        while let Some(header) = self.header(next) {
+            if header.type_ == kind {
+                let list = values.get_or_insert_default();
+                if !list.is_empty() {
+                    list.push(b',');
+                }
+                list.extend_from_slice(view(&header.body).trim_ascii());
+            }
+            next = header.next;
+        }
+        values
     }
 
     /// The value of a header for which the host has no type of its own.

@@ -13,6 +13,7 @@ use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
 use crate::sip::Message;
+use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 
@@ -60,6 +61,10 @@ impl Host for OpenSips<'_> {
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {
         calls::subscribe(self.module, subscribe)
+    }
+
+    fn notify(&mut self, notify: &Notify) -> Result<(), HostError> {
+        calls::notify(self.module, notify)
     }
 
     fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {

@@ -64,6 +64,14 @@ int host_load_pua(pua_api_t *pua)
 	return load_pua_api(pua);
 }
 
+/* Optional to us: the inline function complains where it is not there. */
+int host_load_signaling(struct sig_binds *signaling)
+{
+	load_sig_f load = (load_sig_f)find_export("load_sig", 0);
+
+	return load == NULL ? -1 : load(signaling);
+}
+
 /* presence brings no such function; it is optional to us. */
 int host_load_presence(presence_api_t *presence)
 {

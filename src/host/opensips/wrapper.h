@@ -38,6 +38,7 @@
 #include "parser/parse_cseq.h"
 #include "parser/parse_content.h"
 #include "parser/contact/parse_contact.h"
+#include "modules/signaling/signaling.h"
 #include "modules/tm/tm_load.h"
 #include "modules/pua/pua_bind.h"
 #include "modules/presence/bind_presence.h"
@@ -57,6 +58,7 @@ int host_body(struct sip_msg *msg, str *body);
 int host_is_reply(const struct sip_msg *reply);
 int host_load_tm(struct tm_binds *tm);
 int host_load_pua(pua_api_t *pua);
+int host_load_signaling(struct sig_binds *signaling);
 int host_load_presence(presence_api_t *presence);
 int host_wake_descriptor(void);
 

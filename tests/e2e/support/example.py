@@ -42,6 +42,15 @@ def write(folder, name, text):
     return target
 
 
+def as_notifier(text):
+    """An example in which the gateway is the notifier of XMPP users: the lines that say so are no comment any more."""
+    before, marker, after = text.partition("is the notifier of XMPP users itself:\n")
+    if not marker:
+        raise AssertionError("the example does not show the gateway as notifier any more")
+    block, empty, rest = after.partition("\n\n")
+    return before + marker + re.sub(r"^( *)(?:#|--) ", r"\1", block, flags=re.MULTILINE) + empty + rest
+
+
 def with_queue(size=1000, ttl=300):
     """A function that gives an example these two parameters."""
     line = 'modparam("xmpp_gateway", "{}", {})'

@@ -41,7 +41,8 @@ def command_with_modules():
 
 
 class Kamailio:
-    """`settings` replaces values at the head of the example; `edit` may change its text further; `lua` runs the KEMI script."""
+    """`settings` replaces values at the head of the example; `edit` may change its text further; `lua` runs the KEMI script, whose text
+    `edit` changes then."""
 
     def __init__(self, folder, sip_domain="sip.example.com", xmpp_domain="example.net", xmpp_port=None, secret="secret",
                  lua=False, settings=None, edit=None, port=None, environment=None):
@@ -57,18 +58,18 @@ class Kamailio:
         values = {
             "SIP_DOMAIN": sip_domain, "XMPP_DOMAIN": xmpp_domain, "SIP_IP": "127.0.0.1", "SIP_PORT": self.port,
             "XMPP_HOST": "127.0.0.1", "XMPP_PORT": xmpp_port or free_port(), "XMPP_SECRET": secret, "DB_FILE": self.database,
-            "LUA_FILE": self._lua_file(sip_domain, xmpp_domain), "GATEWAY_MODULE": module(), **(settings or {}),
+            "LUA_FILE": self._lua_file(sip_domain, xmpp_domain, edit if lua else None), "GATEWAY_MODULE": module(), **(settings or {}),
         }
         text = example.substituted(example.read("kamailio", "xmpp_gateway.cfg"), values, SETTING)
-        if edit:
+        if edit and not lua:
             text = edit(text)
         self.config = example.write(self.folder, "kamailio.cfg", text)
         self._make_tables()
 
-    def _lua_file(self, sip_domain, xmpp_domain):
+    def _lua_file(self, sip_domain, xmpp_domain, edit):
         text = example.replaced(example.read("kamailio", "xmpp_gateway.lua"),
                                 {"sip.example.com": sip_domain, "example.net": xmpp_domain, "5060": self.port})
-        return example.write(self.folder, "xmpp_gateway.lua", text)
+        return example.write(self.folder, "xmpp_gateway.lua", edit(text) if edit else text)
 
     def _make_tables(self):
         if os.path.exists(self.database):
