@@ -68,12 +68,32 @@ pub fn check_action(action: &Action) {
             check_uri(&subscribe.presentity);
             check_uri(&subscribe.watcher);
         }
+        Action::Notify(notify) => {
+            for line in notify.headers.split_inclusive("\r\n") {
+                let (name, value) = line.strip_suffix("\r\n").and_then(|line| line.split_once(": ")).expect(line);
+                assert!(["Event", "Subscription-State", "Contact", "Content-Type"].contains(&name), "{line:?}");
+                assert!(!value.is_empty() && !value.contains(char::is_control), "{line:?}");
+            }
+            check_dialog(&notify.dialog);
+            if !notify.body.is_empty() {
+                pidf::Document::parse(&notify.body).expect("a PIDF of ours can be read");
+            }
+        }
+        Action::EndDialog(dialog) => check_dialog(dialog),
         Action::Authorize { watcher, presentity, presentity_uri, .. } => {
             check_uri(presentity_uri);
             check_jid(watcher);
             check_jid(presentity);
         }
     }
+}
+
+/// A dialog whose texts can stand in a request.
+fn check_dialog(dialog: &sip::Dialog) {
+    let (call_id, local_tag, remote_tag) = dialog.id();
+    assert!(!call_id.is_empty() && call_id.bytes().all(|byte| byte.is_ascii_graphic()), "{call_id:?}");
+    let texts = [local_tag, remote_tag, dialog.local_uri(), dialog.remote_uri(), dialog.remote_target()];
+    assert!(texts.into_iter().chain(dialog.routes()).all(is_word), "{dialog:?}");
 }
 
 /// One stanza, which the server can read as it was meant.

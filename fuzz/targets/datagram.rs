@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
+use xmpp_gateway::gateway::action::Action;
 use xmpp_gateway::link::datagram;
 
 fuzz_target!(|data: &[u8]| {
@@ -17,4 +18,5 @@ fuzz_target!(|data: &[u8]| {
     let mut actions = Vec::new();
     gateway.event(now, event, &mut actions);
     gateway.tick(now + Duration::from_secs(60), &mut actions);
+    actions.iter().filter(|action| matches!(action, Action::Notify(_) | Action::EndDialog(_))).for_each(properties::check_action);
 });

@@ -14,6 +14,9 @@ fuzz_target!(|data: &[u8]| {
         assert!(!uri.is_empty() && uri.iter().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(byte)), "{uri:?}");
         assert!(tag.iter().all(|byte| byte.is_ascii_graphic() && !b"<>\",;".contains(byte)), "{tag:?}");
     }
+    let _ = (header::expires(data), header::accepts(data, "application/pidf+xml"));
+    assert!(is_part(header::event_id(data)));
+    assert!(header::bracketed_uris(data).is_none_or(|uris| uris.into_iter().all(is_part)));
     if let Some(language) = header::content_language(data) {
         assert!(language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{language}");
     }

@@ -1,7 +1,5 @@
 //! What the gateway wants done: the only way its decisions leave it.
 
-use std::rc::Rc;
-
 use crate::sip;
 
 /// One thing for the XMPP process to do, in the order given.
@@ -18,7 +16,7 @@ pub enum Action {
     /// Send a NOTIFY to a SIP watcher; if the host refuses, [`super::Gateway::notify_refused`] ends the dialog.
     Notify(sip::Notify),
     /// A dialog that a SIP watcher made with us is over: further requests in it are answered with 481.
-    EndDialog(Rc<sip::Dialog>),
+    EndDialog(sip::Dialog),
     /// Keep what an XMPP user decided on a SIP watcher, and have the presence server ask again and tell the watcher.
     Authorize {
         /// The SIP user who wants to see, bare JID.

@@ -16,6 +16,7 @@
 pub mod bounds;
 
 mod dialog;
+mod subscribe;
 mod virtual_subscription;
 
 use std::collections::BTreeSet;
@@ -23,7 +24,6 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::hash::RandomState;
-use std::rc::Rc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -32,8 +32,6 @@ use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::event::NotifyReply;
-use crate::gateway::event::Place;
-use crate::gateway::event::Subscribe;
 use crate::gateway::presence_stanza;
 use crate::gateway::tally::Tally;
 use crate::sip;
@@ -55,6 +53,8 @@ use virtual_subscription::Phase;
 use virtual_subscription::VirtualSubscription;
 use virtual_subscription::closed;
 
+pub(super) use self::subscribe::Wish;
+
 /// How long a fetch waits for the answer to a probe. The watcher waits 32 s for its NOTIFY (RFC 6665 §4.1.2.4).
 pub const FETCH_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -73,7 +73,7 @@ pub(super) struct Notifier {
     addresses: Addresses,
     /// Contact of our NOTIFYs, where the watchers' further requests come in.
     contact: sip::Uri,
-    known: HashMap<Rc<Pair>, VirtualSubscription>,
+    known: HashMap<Pair, VirtualSubscription>,
     dialogs: HashMap<u64, Dialog>,
     /// The number of the dialog with this digest of Call-ID and tags.
     numbers: HashMap<u64, u64>,
@@ -83,26 +83,15 @@ pub(super) struct Notifier {
     /// Dialogs in the order in which they are to be looked at.
     due: BTreeSet<(Instant, u64)>,
     /// Whose state is doubtful, to be probed one after the other.
-    doubtful: VecDeque<Rc<Pair>>,
-    /// Who was probed, in the order of time.
-    probed: VecDeque<(Instant, Rc<Pair>)>,
+    doubtful: VecDeque<Pair>,
+    /// Until when who was probed has time to answer, and to which doubts.
+    probed: VecDeque<(Instant, u32, Pair)>,
     bounds: Bounds,
     refused: Tally,
     /// Whose last dialog has ended.
-    left: Vec<Rc<Pair>>,
+    left: Vec<Pair>,
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
-}
-
-/// What XMPP is to be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wish {
-    Nothing,
-    /// `subscribe`, once.
-    Decision {
-        watcher: String,
-        presentity: String,
-    },
 }
 
 /// Whether the pair is one of ours.
@@ -134,23 +123,6 @@ impl Notifier {
         }
     }
 
-    /// A SUBSCRIBE came, and was answered with 200.
-    pub(super) fn subscribe(&mut self, now: Instant, subscribe: Subscribe, actions: &mut Vec<Action>) -> Wish {
-        let Subscribe { dialog, cseq, expires, place } = subscribe;
-        match (self.number_of(&dialog), place) {
-            // A retransmission of the first one, too, names the dialog that it has made.
-            (Some(number), _) => self.refresh(now, number, &dialog, (cseq, expires), actions),
-            (None, Place::Initial { watcher, presentity, decision }) => {
-                self.begin(now, dialog, (cseq, expires), (&watcher, &presentity, decision), actions)
-            }
-            (None, Place::InDialog) => {
-                log::debug!("a SUBSCRIBE in the dialog {}, which has ended", dialog.call_id());
-                actions.push(Action::EndDialog(Rc::new(dialog)));
-                Wish::Nothing
-            }
-        }
-    }
-
     /// The final reply to a NOTIFY.
     pub(super) fn replied(&mut self, now: Instant, reply: NotifyReply, actions: &mut Vec<Action>) {
         let NotifyReply { number, status, retry_after } = reply;
@@ -161,7 +133,7 @@ impl Notifier {
                 self.notify(now, number, actions);
             }
             Outcome::Over => {
-                let Pair { watcher, presentity } = &*dialog.pair;
+                let (watcher, presentity) = (dialog.pair.watcher(), dialog.pair.presentity());
                 log::info!("a NOTIFY to {watcher} for {presentity} was answered with {status}: its dialog ends");
                 self.forget(number, actions);
             }
@@ -237,7 +209,9 @@ impl Notifier {
     ) {
         let is_other = |dialog: &Dialog| {
             let named = today(&dialog.sip);
-            named.is_none_or(|(watcher, presentity)| *watcher != *dialog.pair.watcher || *presentity != *dialog.pair.presentity)
+            named.is_none_or(|(watcher, presentity)| {
+                (&*watcher, &*presentity) != (dialog.pair.watcher(), dialog.pair.presentity())
+            })
         };
         let renamed: Vec<u64> = self.dialogs.iter().filter(|(_, dialog)| is_other(dialog)).map(|(number, _)| *number).collect();
         for number in renamed {
@@ -249,10 +223,10 @@ impl Notifier {
     pub(super) fn stream_up(&mut self, domain: &str) -> Vec<(String, String)> {
         self.up.insert(domain.to_owned());
         let mut waiting = Vec::new();
-        for (pair, known) in self.known.iter().filter(|(pair, _)| domain_of(&pair.watcher) == domain) {
+        for (pair, known) in self.known.iter().filter(|(pair, _)| domain_of(pair.watcher()) == domain) {
             match known.phase {
-                Phase::Pending => waiting.push((pair.watcher.to_string(), pair.presentity.to_string())),
-                Phase::Active | Phase::Fetch => self.doubtful.push_back(Rc::clone(pair)),
+                Phase::Pending => waiting.push(pair.to_names()),
+                Phase::Active | Phase::Fetch => self.doubtful.push_back(pair.clone()),
             }
         }
         waiting
@@ -261,10 +235,9 @@ impl Notifier {
     /// The stream of a domain broke: what was said over it may have changed unheard.
     pub(super) fn stream_down(&mut self, domain: &str) {
         self.up.remove(domain);
-        self.doubtful.retain(|pair| domain_of(&pair.watcher) != domain);
-        for (_, known) in self.known.iter_mut().filter(|(pair, _)| domain_of(&pair.watcher) == domain) {
+        self.doubtful.retain(|pair| domain_of(pair.watcher()) != domain);
+        for (_, known) in self.known.iter_mut().filter(|(pair, _)| domain_of(pair.watcher()) == domain) {
             known.doubt();
-            known.deadline = None;
         }
     }
 
@@ -285,19 +258,17 @@ impl Notifier {
         }
         for _ in 0..PER_TICK {
             let Some(pair) = self.doubtful.pop_front() else { break };
-            let Some(known) = self.known.get_mut(&pair) else { continue };
+            let Some(known) = self.known.get(&pair) else { continue };
             let deadline = now.checked_add(CONFIRM).unwrap_or(now);
-            known.deadline = Some(deadline);
-            self.probed.push_back((deadline, Rc::clone(&pair)));
+            self.probed.push_back((deadline, known.doubts, pair.clone()));
             self.probe(&pair, actions);
         }
         for _ in 0..PER_TICK {
-            if self.probed.front().is_none_or(|(deadline, _)| *deadline > now) {
+            if self.probed.front().is_none_or(|(deadline, ..)| *deadline > now) {
                 break;
             }
-            let Some((deadline, pair)) = self.probed.pop_front() else { break };
-            let Some(known) = self.known.get_mut(&pair).filter(|known| known.deadline == Some(deadline)) else { continue };
-            known.deadline = None;
+            let Some((_, doubts, pair)) = self.probed.pop_front() else { break };
+            let Some(known) = self.known.get_mut(&pair).filter(|known| known.doubts == doubts) else { continue };
             if known.believe_no_more() == Change::Visible {
                 for number in known.dialogs.clone() {
                     self.notify(now, number, actions);
@@ -309,104 +280,8 @@ impl Notifier {
     /// Whose last dialog ended since this was asked last, and who is to be told: watcher and presentity.
     pub(super) fn left(&mut self) -> Vec<(String, String)> {
         let up = &self.up;
-        let told = |pair: &Rc<Pair>| up.contains(&*domain_of(&pair.watcher));
-        self.left.drain(..).filter(told).map(|pair| (pair.watcher.to_string(), pair.presentity.to_string())).collect()
-    }
-
-    /// A dialog that is not known yet.
-    fn begin(
-        &mut self,
-        now: Instant,
-        dialog: sip::Dialog,
-        (cseq, expires): (u32, u32),
-        (watcher, presentity, decision): (&str, &str, Authorization),
-        actions: &mut Vec<Action>,
-    ) -> Wish {
-        let pair = Pair::new(watcher, presentity);
-        let phase = match (self.known.get(&pair), decision) {
-            (Some(known), _) if known.phase != Phase::Fetch => known.phase,
-            (_, Authorization::Allowed) => Phase::Active,
-            (_, Authorization::Pending) if expires == 0 => Phase::Fetch,
-            (_, Authorization::Pending) => Phase::Pending,
-            (_, Authorization::Refused) => return self.refuse(dialog, End::of(Reason::Rejected, None), actions),
-            (_, Authorization::NoResource) => return self.refuse(dialog, End::of(Reason::Noresource, None), actions),
-        };
-        if !self.bounds.take(&pair) {
-            if let Some(total) = self.refused.count(now) {
-                log::warn!("no place for the subscription of {watcher} to {presentity}: it may come back later; {total} so far");
-            }
-            return self.refuse(dialog, End::of(Reason::Probation, Some(PROBATION)), actions);
-        }
-        let pair = self.known.get_key_value(&pair).map_or_else(|| Rc::new(pair), |(pair, _)| Rc::clone(pair));
-        self.last = self.last.wrapping_add(1);
-        let number = self.last;
-        let known = self.known.entry(Rc::clone(&pair)).or_insert_with(|| VirtualSubscription::new(phase));
-        if known.phase == Phase::Fetch {
-            known.phase = phase;
-        }
-        known.dialogs.reserve_exact(1);
-        known.dialogs.push(number);
-        let knows_state = known.knows_state();
-        self.numbers.insert(self.digest(&dialog), number);
-        let (lasts, lifetime) = match expires {
-            0 => (Lasts::Once, FETCH_PATIENCE),
-            seconds => (Lasts::Lasting, Duration::from_secs(seconds.into())),
-        };
-        let dialog = Dialog::new(dialog, Rc::clone(&pair), cseq, now.checked_add(lifetime).unwrap_or(now), lasts);
-        self.dialogs.insert(number, dialog);
-        self.look_again(number);
-        if phase != Phase::Pending && !knows_state {
-            self.probe(&pair, actions);
-        }
-        match lasts {
-            // From what is known, or as a watcher who may not see yet.
-            Lasts::Once if knows_state || phase == Phase::Pending => self.end(now, number, End::FETCHED, actions),
-            Lasts::Once => {}
-            Lasts::Lasting => self.notify(now, number, actions),
-        }
-        wish(&pair, phase, lasts)
-    }
-
-    /// A further SUBSCRIBE in a dialog.
-    fn refresh(
-        &mut self,
-        now: Instant,
-        number: u64,
-        by: &sip::Dialog,
-        (cseq, expires): (u32, u32),
-        actions: &mut Vec<Action>,
-    ) -> Wish {
-        let Some(dialog) = self.dialogs.get_mut(&number) else { return Wish::Nothing };
-        if !dialog.is_refreshed(cseq, by) {
-            return Wish::Nothing;
-        }
-        let pair = Rc::clone(&dialog.pair);
-        if expires == 0 {
-            self.end(now, number, End::TIMEOUT, actions);
-            return Wish::Nothing;
-        }
-        dialog.expires = now.checked_add(Duration::from_secs(expires.into())).unwrap_or(now);
-        dialog.owed = true;
-        let lasts = dialog.lasts;
-        self.look_again(number);
-        self.notify(now, number, actions);
-        self.known.get(&pair).map_or(Wish::Nothing, |known| wish(&pair, known.phase, lasts))
-    }
-
-    /// A subscription that ends as soon as it has begun.
-    fn refuse(&mut self, dialog: sip::Dialog, end: End, actions: &mut Vec<Action>) -> Wish {
-        self.last = self.last.wrapping_add(1);
-        let dialog = Rc::new(dialog);
-        let headers = self.headers(&dialog, SubscriptionState::Terminated(end.reason), end.retry_after, None);
-        actions.push(Action::Notify(sip::Notify {
-            number: self.last,
-            dialog: Rc::clone(&dialog),
-            cseq: 1,
-            headers,
-            body: Vec::new(),
-        }));
-        actions.push(Action::EndDialog(dialog));
-        Wish::Nothing
+        let told = |pair: &Pair| up.contains(&*domain_of(pair.watcher()));
+        self.left.drain(..).filter(told).map(|pair| pair.to_names()).collect()
     }
 
     /// Whoever waits for a fetch gets it with the next tick: further resources answer in the same breath.
@@ -448,11 +323,11 @@ impl Notifier {
         };
         let document = match end.map_or(Says::State, |end| end.says) {
             Says::State => known.document(&dialog.pair, &self.addresses),
-            Says::Closed if known.phase == Phase::Active => closed(&dialog.pair.presentity, &self.addresses),
+            Says::Closed if known.phase == Phase::Active => closed(dialog.pair.presentity(), &self.addresses),
             Says::Closed | Says::Nothing => None,
         };
         let cseq = dialog.goes(now, known.version);
-        let dialog = Rc::clone(&dialog.sip);
+        let dialog = dialog.sip.clone();
         let body = document.unwrap_or_default().into_bytes();
         let headers = self.headers(&dialog, state, seconds, (!body.is_empty()).then_some("application/pidf+xml"));
         actions.push(Action::Notify(sip::Notify { number, dialog, cseq, headers, body }));
@@ -517,27 +392,12 @@ impl Notifier {
 
     /// Asks for the state of the XMPP user, if there is a stream; else it is asked for when it stands.
     fn probe(&self, pair: &Pair, actions: &mut Vec<Action>) {
-        if self.up.contains(&*domain_of(&pair.watcher)) {
-            actions.push(presence_stanza(&pair.watcher, &pair.presentity, "probe"));
+        if self.up.contains(&*domain_of(pair.watcher())) {
+            actions.push(presence_stanza(pair.watcher(), pair.presentity(), "probe"));
         }
-    }
-
-    fn number_of(&self, dialog: &sip::Dialog) -> Option<u64> {
-        let number = self.numbers.get(&self.digest(dialog))?;
-        self.dialogs.get(number).filter(|known| known.sip.id() == dialog.id()).map(|_| *number)
     }
 
     fn digest(&self, dialog: &sip::Dialog) -> u64 {
         self.keys.hash_one(dialog.id())
-    }
-}
-
-/// Who waits for a decision is asked for. The question is put once, however often this is said.
-fn wish(pair: &Pair, phase: Phase, lasts: Lasts) -> Wish {
-    match (phase, lasts) {
-        (Phase::Pending, Lasts::Lasting) => {
-            Wish::Decision { watcher: pair.watcher.to_string(), presentity: pair.presentity.to_string() }
-        }
-        (Phase::Pending, Lasts::Once) | (Phase::Active | Phase::Fetch, _) => Wish::Nothing,
     }
 }

@@ -146,8 +146,9 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             number: fields.long_number()?,
             status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
             retry_after: match (fields.number()?, fields.number()?) {
-                (0, _) => None,
-                (_, seconds) => Some(seconds),
+                (0, 0) => None,
+                (1, seconds) => Some(seconds),
+                _ => return Err(DecodeError::Tag),
             },
         }),
         _ => return Err(DecodeError::Tag),

@@ -9,9 +9,9 @@ use super::Headers;
 
 /// The state that one end of a dialog keeps, as far as a request of ours needs it. "Local" is the notifier, which we are.
 ///
-/// One block of text, a line each: there may be hundreds of thousands of them.
+/// One block of text, a line each: there may be hundreds of thousands of them. A copy of it is a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dialog(Box<str>);
+pub struct Dialog(Rc<str>);
 
 /// The texts of a dialog.
 #[derive(Debug, Clone, Copy, Default)]
@@ -135,7 +135,7 @@ pub struct Notify {
     /// Comes back with its outcome.
     pub number: u64,
     /// The dialog it is sent in.
-    pub dialog: Rc<Dialog>,
+    pub dialog: Dialog,
     /// Number of CSeq.
     pub cseq: u32,
     /// Event, Subscription-State, Contact, and Content-Type if there is a body.

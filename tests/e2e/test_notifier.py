@@ -4,6 +4,7 @@ import re
 import uuid
 
 import pytest
+from support import baresip
 from support import example
 from support.gateway import Gateway
 from support.gateway import jid
@@ -197,3 +198,18 @@ def test_who_logs_in_later_is_seen(gateway):
     subscription.wait_notify("pending", lambda n: state(n) == "pending;expires")
     gateway.login(account)
     newest(subscription, "an open tuple", lambda n: states(n) == ["open"])
+
+
+@pytest.mark.skipif(baresip.missing() is not None, reason=str(baresip.missing()))
+def test_a_real_phone_sees_its_contact(gateway, tmp_path):
+    juliet = gateway.xmpp_user()
+    phone = baresip.Baresip(tmp_path, f"phone{uuid.uuid4().hex[:6]}", gateway.sip_domain, gateway.host.port, [gateway.uri_of(juliet.bare)])
+    phone.start()
+    try:
+        juliet.expect_presence(phone.uri.removeprefix("sip:"), "subscribe")
+        for told in ("Online", "Offline"):
+            wait_until(lambda: f"the phone to see juliet {told}: {phone.command('contacts')} {phone.log()[-3000:]}",
+                       lambda: re.search(rf"{told}.*{juliet.bare}|{juliet.bare}.*{told}", phone.command("contacts")))
+            juliet.presence(type="unavailable")
+    finally:
+        phone.stop()

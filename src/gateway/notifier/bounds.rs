@@ -51,7 +51,7 @@ impl Bounds {
     }
 
     fn digests(&self, pair: &Pair) -> [u64; 2] {
-        [self.keys.hash_one(("watcher", &pair.watcher)), self.keys.hash_one(("presentity", &pair.presentity))]
+        [self.keys.hash_one(("watcher", pair.watcher())), self.keys.hash_one(("presentity", pair.presentity()))]
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! One NOTIFY is under way at a time, so that none overtakes another; what happens meanwhile is said with the next one, once.
 
-use std::rc::Rc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -15,8 +14,8 @@ const UNDER_WAY: Duration = Duration::from_secs(40);
 
 #[derive(Debug)]
 pub(super) struct Dialog {
-    pub(super) sip: Rc<sip::Dialog>,
-    pub(super) pair: Rc<Pair>,
+    pub(super) sip: sip::Dialog,
+    pub(super) pair: Pair,
     pub(super) expires: Instant,
     /// The watcher's.
     remote_cseq: u32,
@@ -26,14 +25,21 @@ pub(super) struct Dialog {
     pub(super) told: u32,
     /// A NOTIFY has to follow whatever it says.
     pub(super) owed: bool,
-    under_way: Option<Instant>,
-    /// A Retry-After asks to wait.
-    retry: Option<Instant>,
+    /// No NOTIFY goes before, and why.
+    wait: Option<(Instant, Wait)>,
     /// Why it ends with the next NOTIFY.
     pub(super) end: Option<End>,
     /// Where it stands in the order of time.
     pub(super) due: Option<Instant>,
     pub(super) lasts: Lasts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// One is under way.
+    Reply,
+    /// A Retry-After asks for it.
+    Retry,
 }
 
 /// The last NOTIFY.
@@ -83,10 +89,9 @@ pub(super) enum Outcome {
 }
 
 impl Dialog {
-    pub(super) fn new(sip: sip::Dialog, pair: Rc<Pair>, remote_cseq: u32, expires: Instant, lasts: Lasts) -> Self {
+    pub(super) fn new(sip: sip::Dialog, pair: Pair, remote_cseq: u32, expires: Instant, lasts: Lasts) -> Self {
         let (cseq, told, owed) = (0, 0, lasts == Lasts::Lasting);
-        let (under_way, retry, end, due) = (None, None, None, None);
-        Self { sip: Rc::new(sip), pair, expires, remote_cseq, cseq, told, owed, under_way, retry, end, due, lasts }
+        Self { sip, pair, expires, remote_cseq, cseq, told, owed, wait: None, end: None, due: None, lasts }
     }
 
     /// A further SUBSCRIBE came. False: it is older than the newest, or the same again.
@@ -96,35 +101,35 @@ impl Dialog {
         }
         self.remote_cseq = cseq;
         if self.sip.remote_target() != by.remote_target() {
-            self.sip = Rc::new(self.sip.with_target_of(by));
+            self.sip = self.sip.with_target_of(by);
         }
         // The watcher is there, so a wait that it asked for is over.
-        self.retry = None;
+        self.wait = self.wait.filter(|(_, wait)| *wait == Wait::Reply);
         true
     }
 
     /// Whether a NOTIFY may go now.
     pub(super) fn is_free(&self, now: Instant) -> bool {
-        let under_way = self.under_way.is_some_and(|since| now.saturating_duration_since(since) < UNDER_WAY);
-        !under_way && self.retry.is_none_or(|retry| retry <= now)
+        self.wait.is_none_or(|(until, _)| until <= now)
     }
 
     /// A NOTIFY goes: its CSeq.
     pub(super) fn goes(&mut self, now: Instant, version: u32) -> u32 {
         self.cseq = self.cseq.saturating_add(1);
-        (self.told, self.owed, self.under_way, self.retry) = (version, false, Some(now), None);
+        (self.told, self.owed) = (version, false);
+        self.wait = now.checked_add(UNDER_WAY).map(|until| (until, Wait::Reply));
         self.cseq
     }
 
     /// A NOTIFY has failed if there is no Retry-After (RFC 6665 §4.2.2); nobody waits for a dialog that is not there.
     pub(super) fn replied(&mut self, now: Instant, status: u16, retry_after: Option<u32>) -> Outcome {
-        self.under_way = None;
+        self.wait = None;
         match (status, retry_after) {
             (0..=299, _) => Outcome::GoesOn,
             (408 | 481, _) | (_, None) => Outcome::Over,
             (_, Some(seconds)) => {
                 self.owed = true;
-                self.retry = now.checked_add(Duration::from_secs(seconds.into()));
+                self.wait = now.checked_add(Duration::from_secs(seconds.into())).map(|until| (until, Wait::Retry));
                 Outcome::GoesOn
             }
         }
@@ -132,7 +137,10 @@ impl Dialog {
 
     /// When it has to be looked at.
     pub(super) fn next_due(&self) -> Instant {
-        self.retry.map_or(self.expires, |retry| retry.min(self.expires))
+        match self.wait {
+            Some((until, Wait::Retry)) => until.min(self.expires),
+            Some((_, Wait::Reply)) | None => self.expires,
+        }
     }
 
     pub(super) fn seconds_left(&self, now: Instant) -> u32 {

@@ -1,6 +1,6 @@
 //! What one SIP user knows of one XMPP user, in however many dialogs (RFC 8048 §5.3): whether it may see it, and what it sees.
 
-use std::time::Instant;
+use std::rc::Rc;
 
 use jid::Jid;
 
@@ -13,18 +13,32 @@ use crate::translate::presence::to_pidf;
 /// Octets of notes that are kept for one; what goes beyond has its notes taken away.
 const MAX_NOTE_OCTETS: usize = 8192;
 
-/// The two users, bare JIDs.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Pair {
-    /// The SIP user.
-    pub(super) watcher: Box<str>,
-    /// The XMPP user.
-    pub(super) presentity: Box<str>,
-}
+/// The two users, bare JIDs, in one block of text. A copy of it is a reference.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Pair(Rc<str>);
 
 impl Pair {
     pub(super) fn new(watcher: &str, presentity: &str) -> Self {
-        Self { watcher: watcher.into(), presentity: presentity.into() }
+        Self([watcher, "\n", presentity].concat().into())
+    }
+
+    /// The SIP user.
+    pub(super) fn watcher(&self) -> &str {
+        self.names().0
+    }
+
+    /// The XMPP user.
+    pub(super) fn presentity(&self) -> &str {
+        self.names().1
+    }
+
+    pub(super) fn to_names(&self) -> (String, String) {
+        (self.watcher().to_owned(), self.presentity().to_owned())
+    }
+
+    /// No JID has a line feed in it.
+    fn names(&self) -> (&str, &str) {
+        self.0.split_once('\n').unwrap_or_default()
     }
 }
 
@@ -38,8 +52,8 @@ pub(super) struct VirtualSubscription {
     pub(super) dialogs: Vec<u64>,
     /// The resources that are there or, where none is, the last one that was. Empty: nothing is known.
     shown: Vec<Shown>,
-    /// Those that do not answer a probe by then are gone.
-    pub(super) deadline: Option<Instant>,
+    /// How often the stream broke: the answer to an earlier probe clears no later doubt.
+    pub(super) doubts: u32,
 }
 
 /// What the XMPP user has to do with it.
@@ -69,7 +83,7 @@ pub(super) enum Change {
 
 impl VirtualSubscription {
     pub(super) fn new(phase: Phase) -> Self {
-        Self { phase, version: 1, dialogs: Vec::new(), shown: Vec::new(), deadline: None }
+        Self { phase, version: 1, dialogs: Vec::new(), shown: Vec::new(), doubts: 0 }
     }
 
     /// Whether the state of the XMPP user was ever heard.
@@ -100,6 +114,7 @@ impl VirtualSubscription {
 
     /// The stream broke: what is known may have changed unheard.
     pub(super) fn doubt(&mut self) {
+        self.doubts = self.doubts.wrapping_add(1);
         for shown in &mut self.shown {
             shown.doubtful = true;
         }
@@ -124,7 +139,7 @@ impl VirtualSubscription {
             return None;
         }
         let resources: Vec<ResourcePresence> = self.shown.iter().map(|shown| shown.presence.clone()).collect();
-        to_pidf(&Jid::new(&pair.presentity).ok()?, &resources, addresses).ok()
+        to_pidf(&Jid::new(pair.presentity()).ok()?, &resources, addresses).ok()
     }
 
     fn available(&mut self, presence: ResourcePresence) -> Change {

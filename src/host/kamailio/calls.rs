@@ -106,7 +106,7 @@ pub(super) fn notify(gateway: &Gateway, notify: &Notify) -> Result<(), HostError
     let mut method = host_text(b"NOTIFY");
     let mut headers = host_text(notify.headers.as_bytes());
     let mut body = host_text(&notify.body);
-    let ours = &*notify.dialog;
+    let ours = &notify.dialog;
     let texts: Vec<String> = ours.routes().map(|uri| ["<", uri, ">"].concat()).collect();
     let mut routes = route_set(&texts);
 

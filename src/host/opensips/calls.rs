@@ -105,7 +105,7 @@ fn message(module: &Module, message: &Message) -> Result<(), HostError> {
 pub(super) fn notify(module: &Module, notify: &Notify) -> Result<(), HostError> {
     let request = module.tm.t_request_within.ok_or(HostError::Missing("tm"))?;
     let (mut method, mut headers, mut body) = (string("NOTIFY"), string(&notify.headers), bytes(&notify.body));
-    let ours = &*notify.dialog;
+    let ours = &notify.dialog;
     let texts: Vec<String> = ours.routes().map(|uri| ["<", uri, ">"].concat()).collect();
     let mut routes = route_set(&texts);
     // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".

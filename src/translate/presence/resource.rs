@@ -147,5 +147,8 @@ fn notes(presence: &Element) -> Vec<Note> {
         language: status.attribute("xml:lang").or_else(|| presence.attribute("xml:lang")).map(str::to_owned),
         text: status.text().into_owned(),
     };
-    statuses.map(note).filter(|note| note.text.len() <= MAX_NOTE).take(MAX_NOTES).collect()
+    let mut notes: Vec<Note> = statuses.map(note).filter(|note| note.text.len() <= MAX_NOTE).take(MAX_NOTES).collect();
+    // Mostly there is one, and it is kept.
+    notes.shrink_to_fit();
+    notes
 }
