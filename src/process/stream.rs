@@ -166,7 +166,7 @@ impl<'a> ComponentStream<'a> {
         loop {
             match session.login.next(input)? {
                 // Whatever was heard was a sign of life already.
-                Event::Stanza(stanza) if session.pings > 0 && ping::is_back(&stanza, domain, session.pings) => {}
+                Event::Stanza(stanza) if ping::is_back(&stanza, domain, session.pings) => {}
                 Event::Ready => {
                     session.was = Was::Up;
                     let server = self.reconnect.server().map(ToString::to_string).unwrap_or_default();
