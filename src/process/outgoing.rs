@@ -8,7 +8,6 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::link::datagram::Reserved;
 use crate::link::fill::Place;
 use crate::link::shared::Shared;
 use crate::link::shared::StreamState;
@@ -32,19 +31,15 @@ impl<'a> Outgoing<'a> {
         Self { shared, stream: StreamState::Down, queue: Queue::new(ttl, TOO_MUCH), output: Output::default() }
     }
 
-    /// Sends a stanza, now or when the stream stands.
-    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
+    /// Sends a stanza, now or when the stream stands. A place that was taken for it is needed only while it waits in the queue.
+    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
         match self.stream {
             StreamState::Up => {
-                if reserved == Reserved::Yes {
-                    // It was sent while the stream was down: it need not wait any more.
-                    drop(self.place(stanza, reserved));
-                }
                 if self.output.push(stanza).is_err() {
                     self.dropped();
                 }
             }
-            StreamState::Down => self.keep(now, stanza, reserved),
+            StreamState::Down => self.keep(now, stanza, place),
         }
     }
 
@@ -70,7 +65,7 @@ impl<'a> Outgoing<'a> {
     pub(super) fn stream_down(&mut self, now: Instant) {
         self.stream = StreamState::Down;
         let mut output = std::mem::take(&mut self.output);
-        output.take_back(|stanza| self.keep(now, stanza, Reserved::No));
+        output.take_back(|stanza| self.keep(now, stanza, None));
     }
 
     /// Drops what has waited too long: call it about once a second.
@@ -107,21 +102,17 @@ impl<'a> Outgoing<'a> {
         self.output.has_enough()
     }
 
-    fn keep(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
-        let place = self.place(stanza, reserved);
+    fn keep(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
+        let place = place.unwrap_or_else(|| self.place_for_what_was_promised(stanza));
         if self.queue.push(now, stanza, place).is_err() {
             self.dropped();
         }
     }
 
-    /// The place that a worker has taken for the stanza, or one for what was promised before the stream broke.
-    fn place(&self, stanza: &[u8], reserved: Reserved) -> Place<'a> {
+    /// Nobody took one for it: the stream was up then.
+    fn place_for_what_was_promised(&self, stanza: &[u8]) -> Place<'a> {
         let head = Head::of(stanza);
-        let peer = head.as_ref().map_or("", Head::peer);
-        match reserved {
-            Reserved::Yes => self.shared.place_taken(peer, stanza.len()),
-            Reserved::No => self.shared.take_place_anyway(peer, stanza.len()),
-        }
+        self.shared.take_place_anyway(head.as_ref().map_or("", Head::peer), stanza.len())
     }
 
     fn dropped(&self) {

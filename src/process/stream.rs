@@ -13,7 +13,7 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::config;
-use crate::link::datagram::Reserved;
+use crate::link::fill::Place;
 use crate::net::transport::Writing;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
@@ -100,8 +100,8 @@ impl<'a> ComponentStream<'a> {
     }
 
     /// Takes a stanza to be written; it waits for the stream if there is none.
-    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
-        self.outgoing.push(now, stanza, reserved);
+    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
+        self.outgoing.push(now, stanza, place);
     }
 
     /// The server has accepted us: what waited goes out, but for what these stanzas, which follow it, make untrue.

@@ -22,9 +22,10 @@ use crate::gateway::Gateway;
 use crate::gateway::action::Action;
 use crate::link::BATCH;
 use crate::link::Inbox;
+use crate::link::Received;
 use crate::link::Receiver;
 use crate::link::datagram;
-use crate::link::datagram::Reserved;
+use crate::link::fill::Place;
 use crate::link::shared::StreamState;
 use crate::link::watch;
 use crate::process::backoff::dice;
@@ -125,18 +126,18 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     /// Takes what the workers sent; how many datagrams the last batch had.
-    fn take_from_link(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
+    fn take_from_link(&mut self, inbox: &mut Inbox<'a>) -> io::Result<usize> {
         self.pace.gather();
         let mut taken = 0;
         for _ in 0..LINK_BATCHES {
             taken = self.receiver.receive(inbox)?;
             let now = Instant::now();
             self.pace.took(taken);
-            for bytes in inbox.datagrams() {
-                match datagram::stanza_of(bytes) {
+            for received in inbox.drain() {
+                match received {
                     // Finished by the worker: the path of every MESSAGE.
-                    Some((reserved, stanza)) => self.push(now, stanza, reserved),
-                    None => self.event(bytes),
+                    Received::Stanza(stanza, place) => self.push(now, stanza, place),
+                    Received::Event(bytes) => self.event(bytes),
                 }
             }
             if taken < BATCH || has_enough(&self.streams) {
@@ -147,12 +148,16 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     /// The host stops: what workers have been promised is sent, or counted as lost, before the stream is closed.
-    fn take_last_stanzas(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+    fn take_last_stanzas(&mut self, inbox: &mut Inbox<'a>) -> io::Result<()> {
         let now = Instant::now();
         for _ in 0..LAST_BATCHES {
             let taken = self.receiver.receive(inbox)?;
-            for (reserved, stanza) in inbox.datagrams().filter_map(datagram::stanza_of) {
-                self.push(now, stanza, reserved);
+            for received in inbox.drain() {
+                match received {
+                    Received::Stanza(stanza, place) => self.push(now, stanza, place),
+                    // A state: the next start of the server begins with new ones.
+                    Received::Event(_) => {}
+                }
             }
             if taken < BATCH {
                 break;
@@ -207,7 +212,7 @@ impl<'a, H: Host> Turn<'a, H> {
         if let Event::Stanza(stanza) = &event
             && let Some(answer) = super::bench::answer(self.host, stanza)
         {
-            stream.push(Instant::now(), answer.as_bytes(), Reserved::No);
+            stream.push(Instant::now(), answer.as_bytes(), None);
             return Ok(());
         }
         let now = Instant::now();
@@ -260,7 +265,7 @@ impl<'a, H: Host> Turn<'a, H> {
 
     fn act_on(&mut self, action: Action) {
         match action {
-            Action::Stanza(stanza) => self.push(Instant::now(), stanza.as_bytes(), Reserved::No),
+            Action::Stanza(stanza) => self.push(Instant::now(), stanza.as_bytes(), None),
             Action::Message(message) => {
                 if let Err(error) = self.host.message(&message) {
                     log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
@@ -294,13 +299,13 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     /// To the stream of the component that speaks for the sender.
-    fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
+    fn push(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
         let index = match self.streams.len() {
             1 => Some(0),
             _ => sender(stanza).and_then(|from| self.addresses.component_of(&domain_of(from))),
         };
         match index.and_then(|index| self.streams.get_mut(index)) {
-            Some(stream) => stream.push(now, stanza, reserved),
+            Some(stream) => stream.push(now, stanza, place),
             None => log::error!("a stanza of {} bytes has a sender that no component speaks for; it is dropped", stanza.len()),
         }
     }

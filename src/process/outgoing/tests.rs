@@ -24,12 +24,13 @@ impl<'a> Scene<'a> {
 
     /// As a worker does it.
     fn reserve(&mut self, stanza: &str) {
-        self.shared.take_place("x", stanza.len(), SIZE).unwrap().keep();
-        self.outgoing.push(self.now, stanza.as_bytes(), Reserved::Yes);
+        let place = self.shared.take_place("x", stanza.len(), SIZE);
+        assert!(place.is_some());
+        self.outgoing.push(self.now, stanza.as_bytes(), place);
     }
 
     fn push(&mut self, stanza: &str) {
-        self.outgoing.push(self.now, stanza.as_bytes(), Reserved::No);
+        self.outgoing.push(self.now, stanza.as_bytes(), None);
     }
 
     /// All that can be written now, and that it is written.
