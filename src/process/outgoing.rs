@@ -4,11 +4,15 @@
 //! When the stream stands again, all that waited goes first, in its order, without what the gateway is about to say anew; what the
 //! workers send after it follows. So the order in which the worker's datagrams came is the order on the stream, whether it broke
 //! between them or not.
+//!
+//! The workers see on the shared page whether there is a stream, and whether its server reads. Where it does not, they refuse what is
+//! for this component before they send it: the link is read whatever one server does, and nobody else's traffic is held up.
 
 use std::time::Duration;
 use std::time::Instant;
 
 use crate::link::fill::Place;
+use crate::link::shared::OutputState;
 use crate::link::shared::Shared;
 use crate::link::shared::StreamState;
 use crate::process::output::Output;
@@ -18,7 +22,11 @@ use crate::xmpp::head::Head;
 
 pub(super) struct Outgoing<'a> {
     shared: &'a Shared,
+    /// In the order of the configuration.
+    component: usize,
+    /// As the workers see them.
     stream: StreamState,
+    output_state: OutputState,
     /// Empty while the stream is up.
     queue: Queue<Place<'a>>,
     /// Empty while it is down.
@@ -26,9 +34,10 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// For a stream that is down. What has to wait does so for `ttl` at the most.
-    pub(super) fn new(shared: &'a Shared, ttl: Duration) -> Self {
-        Self { shared, stream: StreamState::Down, queue: Queue::new(ttl, TOO_MUCH), output: Output::default() }
+    /// For a component whose stream is down. What has to wait does so for `ttl` at the most.
+    pub(super) fn new(shared: &'a Shared, component: usize, ttl: Duration) -> Self {
+        let (queue, output) = (Queue::new(ttl, TOO_MUCH), Output::default());
+        Self { shared, component, stream: StreamState::Down, output_state: OutputState::Open, queue, output }
     }
 
     /// Sends a stanza, now or when the stream stands. A place that was taken for it is needed only while it waits in the queue.
@@ -38,6 +47,7 @@ impl<'a> Outgoing<'a> {
                 if self.output.push(stanza).is_err() {
                     self.dropped();
                 }
+                self.tell_how_full();
             }
             StreamState::Down => self.keep(now, stanza, place),
         }
@@ -46,7 +56,6 @@ impl<'a> Outgoing<'a> {
     /// The stream stands: what waited goes out, but for what these stanzas, which follow it, make untrue.
     pub(super) fn stream_up<'s>(&mut self, following: impl Iterator<Item = &'s str>) {
         following.for_each(|stanza| self.queue.supersede(stanza.as_bytes()));
-        self.stream = StreamState::Up;
         let mut sent = 0u64;
         while let Some(waiting) = self.queue.pop() {
             if self.output.push(&waiting.stanza).is_ok() {
@@ -55,6 +64,8 @@ impl<'a> Outgoing<'a> {
                 self.dropped();
             }
         }
+        self.set_stream(StreamState::Up);
+        self.tell_how_full();
         self.shared.counters().delayed.add(sent);
         if sent > 0 {
             log::info!("{sent} stanzas that waited for the XMPP server are sent");
@@ -63,8 +74,9 @@ impl<'a> Outgoing<'a> {
 
     /// The stream broke: what was not written whole waits for the next one.
     pub(super) fn stream_down(&mut self, now: Instant) {
-        self.stream = StreamState::Down;
+        self.set_stream(StreamState::Down);
         let mut output = std::mem::take(&mut self.output);
+        self.tell_how_full();
         output.take_back(|stanza| self.keep(now, stanza, None));
     }
 
@@ -90,16 +102,12 @@ impl<'a> Outgoing<'a> {
     /// So much of it was written.
     pub(super) fn advance(&mut self, count: usize) {
         self.output.advance(count);
+        self.tell_how_full();
     }
 
     /// Whether there is something to write.
     pub(super) fn has_output(&self) -> bool {
         !self.output.is_empty()
-    }
-
-    /// Whether the workers are to wait.
-    pub(super) fn has_enough(&self) -> bool {
-        self.output.has_enough()
     }
 
     fn keep(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
@@ -113,6 +121,20 @@ impl<'a> Outgoing<'a> {
     fn place_for_what_was_promised(&self, stanza: &[u8]) -> Place<'a> {
         let head = Head::of(stanza);
         self.shared.take_place_anyway(head.as_ref().map_or("", Head::peer), stanza.len())
+    }
+
+    fn set_stream(&mut self, stream: StreamState) {
+        self.stream = stream;
+        self.shared.set_stream(self.component, stream);
+    }
+
+    /// Tells the workers, where it is news to them.
+    fn tell_how_full(&mut self) {
+        let state = if self.output.has_enough() { OutputState::Full } else { OutputState::Open };
+        if self.output_state != state {
+            self.output_state = state;
+            self.shared.set_output(self.component, state);
+        }
     }
 
     fn dropped(&self) {

@@ -109,12 +109,6 @@ impl<'a> ComponentStream<'a> {
         self.outgoing.stream_up(following);
     }
 
-    /// Whether so much waits that no more should be taken from the workers. A component without a stream has none of them send: what
-    /// it holds must not keep the others waiting.
-    pub(super) fn has_enough(&self) -> bool {
-        self.outgoing.has_enough() && self.session.as_ref().is_some_and(|session| session.login.is_ready())
-    }
-
     /// The next change of the connection.
     pub(super) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Change> {
         let writing = match &self.session {

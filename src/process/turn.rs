@@ -26,7 +26,6 @@ use crate::link::Received;
 use crate::link::Receiver;
 use crate::link::datagram;
 use crate::link::fill::Place;
-use crate::link::shared::StreamState;
 use crate::link::watch;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
@@ -81,7 +80,10 @@ impl<'a, H: Host> Turn<'a, H> {
             addresses: &config.addresses,
             streams: components
                 .iter()
-                .map(|component| ComponentStream::new(component, Outgoing::new(receiver.shared(), config.queue.ttl), pause))
+                .enumerate()
+                .map(|(index, component)| {
+                    ComponentStream::new(component, Outgoing::new(receiver.shared(), index, config.queue.ttl), pause)
+                })
                 .collect(),
             first: 0,
             pace: Pace::new(Instant::now()),
@@ -105,7 +107,7 @@ impl<'a, H: Host> Turn<'a, H> {
                         break;
                     }
                 }
-                ready = link.readable(), if !has_enough(&self.streams) => {
+                ready = link.readable() => {
                     // A short batch emptied the link; a full last one did not, and comes up again.
                     if self.take_from_link(&mut inbox)? < BATCH {
                         ready?.clear_ready();
@@ -140,7 +142,7 @@ impl<'a, H: Host> Turn<'a, H> {
                     Received::Event(bytes) => self.event(bytes),
                 }
             }
-            if taken < BATCH || has_enough(&self.streams) {
+            if taken < BATCH {
                 break;
             }
         }
@@ -220,7 +222,6 @@ impl<'a, H: Host> Turn<'a, H> {
             Event::Ready => {
                 self.gateway.stream_up(now, stream.domain(), &mut self.actions);
                 stream.release(self.actions.iter().filter_map(Action::stanza));
-                self.receiver.shared().set_stream(index, StreamState::Up);
                 Ok(())
             }
             Event::Stanza(stanza) => {
@@ -335,7 +336,6 @@ impl<'a, H: Host> Turn<'a, H> {
     /// A stream is over: the workers and the gateway are told, and a new one is on its way.
     fn broken(&mut self, index: usize, why: &Broken) {
         let Some(stream) = self.streams.get_mut(index) else { return };
-        self.receiver.shared().set_stream(index, StreamState::Down);
         if stream.broken(why) == Was::Up {
             self.gateway.stream_down(stream.domain());
         }
@@ -367,8 +367,4 @@ fn poll_change(streams: &mut [ComponentStream<'_>], first: usize, context: &mut 
         }
     }
     Poll::Pending
-}
-
-fn has_enough(streams: &[ComponentStream<'_>]) -> bool {
-    streams.iter().any(ComponentStream::has_enough)
 }
