@@ -65,6 +65,8 @@ pub(super) struct Turn<'a, H> {
     streams: Vec<ComponentStream<'a>>,
     /// Which of them is asked first for a change: each has its turn.
     first: usize,
+    /// Since when none is read, as the host is not ready.
+    suspended: Option<Instant>,
     pace: Pace,
     actions: Vec<Action>,
     buffer: Vec<u8>,
@@ -86,6 +88,7 @@ impl<'a, H: Host> Turn<'a, H> {
                 })
                 .collect(),
             first: 0,
+            suspended: None,
             pace: Pace::new(Instant::now()),
             actions: Vec::new(),
             buffer: vec![0; READ_BUFFER],
@@ -100,6 +103,7 @@ impl<'a, H: Host> Turn<'a, H> {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let reads = self.reads(Instant::now());
             tokio::select! {
                 ready = wake.readable() => {
                     ready?.clear_ready();
@@ -113,9 +117,9 @@ impl<'a, H: Host> Turn<'a, H> {
                         ready?.clear_ready();
                     }
                 }
-                (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if self.host.is_ready() => self.changed(stream, change),
-                () = sleep(HOST_PAUSE), if !self.host.is_ready() => {}
-                _ = ticks.tick() => self.tick(),
+                (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if reads => self.changed(stream, change),
+                () = sleep(HOST_PAUSE), if !reads => {}
+                _ = ticks.tick() => self.tick(Instant::now()),
             }
             self.write();
             self.host.tick();
@@ -125,6 +129,23 @@ impl<'a, H: Host> Turn<'a, H> {
         self.take_last_stanzas(&mut inbox)?;
         self.close().await;
         Ok(())
+    }
+
+    /// Whether the streams are read now: they are not while the host has no room for what they bring. That is not to their servers' debit.
+    fn reads(&mut self, now: Instant) -> bool {
+        match (self.host.is_ready(), self.suspended) {
+            (true, None) => true,
+            (true, Some(since)) => {
+                self.suspended = None;
+                let time = now.saturating_duration_since(since);
+                self.streams.iter_mut().for_each(|stream| stream.stood_still(now, time));
+                true
+            }
+            (false, since) => {
+                self.suspended = since.or(Some(now));
+                false
+            }
+        }
     }
 
     /// Takes what the workers sent; how many datagrams the last batch had.
@@ -155,10 +176,9 @@ impl<'a, H: Host> Turn<'a, H> {
         for _ in 0..LAST_BATCHES {
             let taken = self.receiver.receive(inbox)?;
             for received in inbox.drain() {
-                match received {
-                    Received::Stanza(stanza, place) => self.push(now, stanza, place),
-                    // A state: the next start of the server begins with new ones.
-                    Received::Event(_) => {}
+                // An event is a state: the next start of the server begins with new ones.
+                if let Received::Stanza(stanza, place) = received {
+                    self.push(now, stanza, place);
                 }
             }
             if taken < BATCH {
@@ -320,14 +340,21 @@ impl<'a, H: Host> Turn<'a, H> {
         }
     }
 
-    fn tick(&mut self) {
-        let now = Instant::now();
+    fn tick(&mut self, now: Instant) {
         self.gateway.tick(now, &mut self.actions);
         self.act();
         // What this made has not been tried yet: a stream that had nothing to write is not one that takes nothing.
         self.write();
+        self.streams.iter_mut().for_each(|stream| stream.tick(now));
+        if self.suspended.is_none() {
+            self.check(now);
+        }
+    }
+
+    /// Whether a stream hangs.
+    fn check(&mut self, now: Instant) {
         for index in 0..self.streams.len() {
-            if let Some(Err(broken)) = self.streams.get_mut(index).map(|stream| stream.tick(now)) {
+            if let Some(Err(broken)) = self.streams.get_mut(index).map(|stream| stream.check(now)) {
                 self.broken(index, &broken);
             }
         }
@@ -368,3 +395,6 @@ fn poll_change(streams: &mut [ComponentStream<'_>], first: usize, context: &mut 
     }
     Poll::Pending
 }
+
+#[cfg(test)]
+mod tests;
