@@ -28,6 +28,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::link::mapping;
+use crate::process::host::READ;
 use crate::sip::Message;
 
 /// How many workers may send at the same time.
@@ -36,8 +37,12 @@ const LANES: usize = 4;
 /// Bytes of a lane: some thousand MESSAGEs.
 const SIZE: usize = 1 << 20;
 
-/// What one read of the stream may become. JIDs grow when they become URIs and are kept as well, but no stanza grows eightfold.
-const ROOM: usize = 1 << 19;
+/// What one read of a stream may become, all of it in the same lane: half of it.
+///
+/// Measured (in the tests): a MESSAGE takes up to four times the bytes of its stanza here, as JIDs are kept beside the URIs that they
+/// become. It may be more where the operator gave short JIDs long URIs, by `gateway_domain`, `gwmap` or the address table; this leaves
+/// twice as much. A read that brings still more fills a lane, and the sender of what finds no room is told to try later ([`Full`]).
+const ROOM: usize = 8 * READ;
 
 /// MESSAGEs that a worker sends in one job: about a tenth of a millisecond.
 const JOB: usize = 16;

@@ -32,6 +32,7 @@ use crate::process::broken::Broken;
 use crate::process::connection::Change;
 use crate::process::host::Flow;
 use crate::process::host::Host;
+use crate::process::host::READ;
 use crate::process::outgoing::Outgoing;
 use crate::process::pace::Pace;
 use crate::process::stream::ComponentStream;
@@ -46,9 +47,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// How long no stream is read while the host is not ready.
 const HOST_PAUSE: Duration = Duration::from_millis(1);
-
-/// Bytes read from the socket at once.
-const READ_BUFFER: usize = 64 * 1024;
 
 /// Batches taken from the link before the others have their turn.
 const LINK_BATCHES: usize = 8;
@@ -91,7 +89,7 @@ impl<'a, H: Host> Turn<'a, H> {
             suspended: None,
             pace: Pace::new(Instant::now()),
             actions: Vec::new(),
-            buffer: vec![0; READ_BUFFER],
+            buffer: vec![0; READ],
         }
     }
 

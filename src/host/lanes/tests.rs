@@ -4,12 +4,18 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
+use jid::Jid;
+
 use super::*;
+use crate::address::Addresses;
+use crate::address::Scheme;
 use crate::sip::CallId;
 use crate::sip::HeaderName;
 use crate::sip::Headers;
 use crate::sip::Origin;
 use crate::sip::Uri;
+use crate::translate::message;
+use crate::xmpp::element::Element;
 
 /// Sends into a list, and keeps the jobs for later.
 #[derive(Default)]
@@ -232,4 +238,36 @@ fn conversations_keep_their_order_whoever_sends_them() {
     let sent = workers.sent.into_inner().unwrap();
     assert_eq!(sent.values().map(Vec::len).sum::<usize>(), usize::try_from(MESSAGES).unwrap());
     assert!(sent.values().all(|numbers| numbers.is_sorted()));
+}
+
+/// What [`ROOM`] rests on: stanzas that are as short as can be, and names whose octets all have to be written as three.
+#[test]
+fn a_message_in_a_lane_takes_at_most_four_times_the_bytes_of_its_stanza() {
+    let addresses = Addresses::new(Scheme::Transparent).unwrap().of_component("s.x").unwrap();
+    let sizes = |from: &str, to: &str, body: &str| {
+        let stanza = format!("<message from='{from}' to='{to}'>{body}</message>");
+        let element = Element::parse(&stanza).unwrap();
+        let [from, to] = [Jid::new(from).ok()?, Jid::new(to).ok()?];
+        let message = message::to_sip(&element, &from, &to, &addresses, 0, message::DEFAULT_LIMIT).ok()?;
+        Some((record::of(&message)?.len() + size_of::<u32>(), stanza.len()))
+    };
+    let mut seen = 0;
+    for letter in ["a", "%", "\u{e9}", "\u{20ac}", "\u{1f600}"] {
+        for name in [1, 2, 4, 16, 64, 100, 128, 140, 150, 180, 200, 205, 210].map(|count| letter.repeat(count)) {
+            for (from, to) in [
+                (format!("{name}@x.x"), "a@s.x".to_owned()),
+                (format!("a@x.x/{name}"), "a@s.x".to_owned()),
+                (format!("a@{name}x"), "a@s.x".to_owned()),
+                ("a@x.x".to_owned(), format!("{name}@s.x")),
+                (format!("{name}@x.x/{name}"), format!("{name}@s.x")),
+            ] {
+                for body in ["<body/>", "<body>x</body>", "<body>\u{e9}</body>", "<body>x</body><subject/>"] {
+                    let Some((taken, length)) = sizes(&from, &to, body) else { continue };
+                    assert!(taken <= 4 * length, "{taken} for {length}: {from} to {to}, {body}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 400, "{seen}");
 }
