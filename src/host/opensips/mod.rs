@@ -67,17 +67,6 @@ struct Module {
     address_table: Option<AddressTable<db::Driver>>,
 }
 
-/// The type of a C function pointer that was checked not to be NULL.
-type Function<T> = <T as Checked>::Function;
-
-trait Checked {
-    type Function;
-}
-
-impl<F> Checked for Option<F> {
-    type Function = F;
-}
-
 /// Set once, in mod_init; every process inherits it through fork.
 static MODULE: OnceLock<Module> = OnceLock::new();
 
