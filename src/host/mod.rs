@@ -19,6 +19,7 @@ mod descriptor;
 pub(crate) mod guard;
 mod lanes;
 mod origin;
+mod parameters;
 mod pending;
 
 #[cfg(host = "kamailio")]
