@@ -166,6 +166,17 @@ impl Scene {
         ScriptResult::XmppDown
     }
 
+    /// Until there is room for it.
+    fn until_taken(&self, from: &str, body: &str) {
+        for _ in 0..2000 {
+            if self.send_as(from, "sip:romeo@example.net", body) == ScriptResult::Done {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("no room for \"{body}\" of {from}");
+    }
+
     fn call(&self) -> Call {
         self.calls.recv_timeout(PATIENCE).expect("a call of the host")
     }
@@ -347,7 +358,7 @@ fn a_panic_costs_the_connection_and_not_the_process() {
 }
 
 #[test]
-fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
+fn for_a_server_that_does_not_read_nothing_more_is_taken_and_nothing_waits() {
     let scene = Scene::start();
     let mut peer = scene.accept();
     let body = "x".repeat(10_000);
@@ -356,7 +367,6 @@ fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
         sent += 1;
         assert!(sent < 100_000, "there is no bound");
     }
-    assert_eq!(scene.send(&body), ScriptResult::Busy);
     // All that was accepted arrives once the server reads.
     let mut buffer = vec![0; 1 << 20];
     let mut arrived = 0;
@@ -375,6 +385,45 @@ fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
         tail.drain(..tail.len() - kept);
     }
     assert_eq!(arrived, sent);
+    scene.stop();
+}
+
+/// The server of one component stands still; those of the others know nothing of it.
+#[test]
+fn a_server_that_does_not_read_holds_up_its_own_component_only() {
+    let (scene, mut first, second) = two_components();
+    let mut second = Peer::of(&second);
+    second.log_in();
+    let mut others = 0;
+    // Back from the second server: the link was read to here.
+    let mut other_passes = || {
+        others += 1;
+        let body = format!("other {others}");
+        scene.until_taken("sip:nurse@sip.example.org", &body);
+        second.hear(&format!("<body>{body}</body>"));
+    };
+    let long = "x".repeat(10_000);
+    let mut sent = 0;
+    let mut send = || {
+        let result = scene.send(&format!("number {sent} {long}"));
+        sent += u32::from(result == ScriptResult::Done);
+        assert!(sent < 100_000, "there is no bound");
+        result
+    };
+    // A link that is full is full for a moment only.
+    while send() == ScriptResult::Done || {
+        other_passes();
+        send() == ScriptResult::Done
+    } {}
+    (0..100).for_each(|_| other_passes());
+    assert_eq!(send(), ScriptResult::Busy);
+    // Whoever reads gets all that was accepted, in its order.
+    for number in 0..sent {
+        let before = first.hear(&format!("<body>number {number} "));
+        assert!(!before.contains("<body>"), "{before}");
+    }
+    scene.until_taken("sip:juliet@sip.example.com", "it reads again");
+    first.hear("<body>it reads again</body>");
     scene.stop();
 }
 

@@ -112,7 +112,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
 /// Whether a place in the queue was taken for a stanza ([`super::fill`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserved {
-    /// It was: the stream was down.
+    /// It was: the stream was down. Whoever reads the datagram has the place.
     Yes,
     /// It was not: the stream was up.
     No,

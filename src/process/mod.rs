@@ -10,6 +10,7 @@ pub(crate) mod backoff;
 mod bench;
 mod broken;
 mod connection;
+mod liveness;
 mod outgoing;
 mod output;
 mod pace;

@@ -4,12 +4,15 @@
 //! When the stream stands again, all that waited goes first, in its order, without what the gateway is about to say anew; what the
 //! workers send after it follows. So the order in which the worker's datagrams came is the order on the stream, whether it broke
 //! between them or not.
+//!
+//! The workers see on the shared page whether there is a stream, and whether its server reads. Where it does not, they refuse what is
+//! for this component before they send it: the link is read whatever one server does, and nobody else's traffic is held up.
 
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::link::datagram::Reserved;
 use crate::link::fill::Place;
+use crate::link::shared::OutputState;
 use crate::link::shared::Shared;
 use crate::link::shared::StreamState;
 use crate::process::output::Output;
@@ -19,7 +22,11 @@ use crate::xmpp::head::Head;
 
 pub(super) struct Outgoing<'a> {
     shared: &'a Shared,
+    /// In the order of the configuration.
+    component: usize,
+    /// As the workers see them.
     stream: StreamState,
+    output_state: OutputState,
     /// Empty while the stream is up.
     queue: Queue<Place<'a>>,
     /// Empty while it is down.
@@ -27,31 +34,28 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// For a stream that is down. What has to wait does so for `ttl` at the most.
-    pub(super) fn new(shared: &'a Shared, ttl: Duration) -> Self {
-        Self { shared, stream: StreamState::Down, queue: Queue::new(ttl, TOO_MUCH), output: Output::default() }
+    /// For a component whose stream is down. What has to wait does so for `ttl` at the most.
+    pub(super) fn new(shared: &'a Shared, component: usize, ttl: Duration) -> Self {
+        let (queue, output) = (Queue::new(ttl, TOO_MUCH), Output::default());
+        Self { shared, component, stream: StreamState::Down, output_state: OutputState::Open, queue, output }
     }
 
-    /// Sends a stanza, now or when the stream stands.
-    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
+    /// Sends a stanza, now or when the stream stands. A place that was taken for it is needed only while it waits in the queue.
+    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
         match self.stream {
             StreamState::Up => {
-                if reserved == Reserved::Yes {
-                    // It was sent while the stream was down: it need not wait any more.
-                    drop(self.place(stanza, reserved));
-                }
                 if self.output.push(stanza).is_err() {
                     self.dropped();
                 }
+                self.tell_how_full();
             }
-            StreamState::Down => self.keep(now, stanza, reserved),
+            StreamState::Down => self.keep(now, stanza, place),
         }
     }
 
     /// The stream stands: what waited goes out, but for what these stanzas, which follow it, make untrue.
     pub(super) fn stream_up<'s>(&mut self, following: impl Iterator<Item = &'s str>) {
         following.for_each(|stanza| self.queue.supersede(stanza.as_bytes()));
-        self.stream = StreamState::Up;
         let mut sent = 0u64;
         while let Some(waiting) = self.queue.pop() {
             if self.output.push(&waiting.stanza).is_ok() {
@@ -60,6 +64,8 @@ impl<'a> Outgoing<'a> {
                 self.dropped();
             }
         }
+        self.set_stream(StreamState::Up);
+        self.tell_how_full();
         self.shared.counters().delayed.add(sent);
         if sent > 0 {
             log::info!("{sent} stanzas that waited for the XMPP server are sent");
@@ -68,9 +74,10 @@ impl<'a> Outgoing<'a> {
 
     /// The stream broke: what was not written whole waits for the next one.
     pub(super) fn stream_down(&mut self, now: Instant) {
-        self.stream = StreamState::Down;
+        self.set_stream(StreamState::Down);
         let mut output = std::mem::take(&mut self.output);
-        output.take_back(|stanza| self.keep(now, stanza, Reserved::No));
+        self.tell_how_full();
+        output.take_back(|stanza| self.keep(now, stanza, None));
     }
 
     /// Drops what has waited too long: call it about once a second.
@@ -95,6 +102,7 @@ impl<'a> Outgoing<'a> {
     /// So much of it was written.
     pub(super) fn advance(&mut self, count: usize) {
         self.output.advance(count);
+        self.tell_how_full();
     }
 
     /// Whether there is something to write.
@@ -102,25 +110,30 @@ impl<'a> Outgoing<'a> {
         !self.output.is_empty()
     }
 
-    /// Whether the workers are to wait.
-    pub(super) fn has_enough(&self) -> bool {
-        self.output.has_enough()
-    }
-
-    fn keep(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
-        let place = self.place(stanza, reserved);
+    fn keep(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
+        let place = place.unwrap_or_else(|| self.place_for_what_was_promised(stanza));
         if self.queue.push(now, stanza, place).is_err() {
             self.dropped();
         }
     }
 
-    /// The place that a worker has taken for the stanza, or one for what was promised before the stream broke.
-    fn place(&self, stanza: &[u8], reserved: Reserved) -> Place<'a> {
+    /// Nobody took one for it: the stream was up then.
+    fn place_for_what_was_promised(&self, stanza: &[u8]) -> Place<'a> {
         let head = Head::of(stanza);
-        let peer = head.as_ref().map_or("", Head::peer);
-        match reserved {
-            Reserved::Yes => self.shared.place_taken(peer, stanza.len()),
-            Reserved::No => self.shared.take_place_anyway(peer, stanza.len()),
+        self.shared.take_place_anyway(head.as_ref().map_or("", Head::peer), stanza.len())
+    }
+
+    fn set_stream(&mut self, stream: StreamState) {
+        self.stream = stream;
+        self.shared.set_stream(self.component, stream);
+    }
+
+    /// Tells the workers, where it is news to them.
+    fn tell_how_full(&mut self) {
+        let state = if self.output.has_enough() { OutputState::Full } else { OutputState::Open };
+        if self.output_state != state {
+            self.output_state = state;
+            self.shared.set_output(self.component, state);
         }
     }
 

@@ -74,6 +74,9 @@ pub fn to_sip(
         MessageType::Groupchat => return Err(ToSipError::Groupchat),
         MessageType::Headline => return Err(ToSipError::Headline),
     }
+    if message.attribute("id").is_some_and(|id| id.len() > LONGEST_ID) {
+        return Err(ToSipError::TooLong);
+    }
     let body = choose(message, "body").ok_or(ToSipError::NoBody)?;
     let text = body.text();
     let language = body.attribute("xml:lang").or_else(|| message.attribute("xml:lang"));
@@ -176,6 +179,9 @@ impl std::fmt::Display for ToSipError {
 }
 
 impl std::error::Error for ToSipError {}
+
+/// The longest id of a stanza: the host's memory holds it as long as the MESSAGE is under way. A part of a JID has no more either.
+const LONGEST_ID: usize = 1023;
 
 /// What a branch begins with since RFC 3261 §8.1.1.7: no part of the transaction's own name.
 const MAGIC_COOKIE: &[u8] = b"z9hG4bK";

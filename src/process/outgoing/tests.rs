@@ -19,17 +19,18 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(shared: &'a Shared) -> Self {
-        Self { shared, outgoing: Outgoing::new(shared, TTL), now: Instant::now() }
+        Self { shared, outgoing: Outgoing::new(shared, 0, TTL), now: Instant::now() }
     }
 
     /// As a worker does it.
     fn reserve(&mut self, stanza: &str) {
-        self.shared.take_place("x", stanza.len(), SIZE).unwrap().keep();
-        self.outgoing.push(self.now, stanza.as_bytes(), Reserved::Yes);
+        let place = self.shared.take_place("x", stanza.len(), SIZE);
+        assert!(place.is_some());
+        self.outgoing.push(self.now, stanza.as_bytes(), place);
     }
 
     fn push(&mut self, stanza: &str) {
-        self.outgoing.push(self.now, stanza.as_bytes(), Reserved::No);
+        self.outgoing.push(self.now, stanza.as_bytes(), None);
     }
 
     /// All that can be written now, and that it is written.
@@ -136,4 +137,26 @@ fn beyond_the_last_bound_stanzas_are_dropped_and_counted() {
     let dropped = shared.counters().dropped.total();
     assert!((1..10).contains(&dropped), "{dropped}");
     assert_eq!(u64::from(shared.fill().stanzas()), 70 - dropped);
+}
+
+#[test]
+fn workers_see_whether_there_is_a_stream_and_whether_its_server_reads() {
+    let shared = Shared::new().unwrap();
+    let mut scene = Scene::new(&shared);
+    let seen = || (shared.stream_is_up(0), shared.output_is_full(0));
+    let large = format!("<message to='r@x'><body>{}</body></message>", "x".repeat(1 << 20));
+    scene.push(&large);
+    assert_eq!(seen(), (false, false));
+    scene.stream_up(&[]);
+    assert_eq!(seen(), (true, false));
+    (0..4).for_each(|_| scene.push(&large));
+    assert_eq!(seen(), (true, true));
+    scene.outgoing.advance(3 * large.len());
+    assert_eq!(seen(), (true, false));
+    (0..3).for_each(|_| scene.push(&large));
+    assert_eq!(seen(), (true, true));
+    scene.outgoing.stream_down(scene.now);
+    assert_eq!(seen(), (false, false));
+    scene.stream_up(&[]);
+    assert_eq!(seen(), (true, true), "what has waited is enough");
 }
