@@ -1,10 +1,12 @@
-//! SIP as the gateway sees it: owned types without any host in them, and the bodies of presence documents.
+//! SIP as the gateway sees it: owned types without any host in them, and the bodies that have an inside.
 //!
 //! A worker copies what it needs of a request into [`Request`] (host/*/msg.rs); what the gateway wants sent it says as
 //! [`Message`], [`Publish`] or [`Subscribe`], which the host's tm and pua carry out. No parsing of SIP itself happens here: that
 //! is the host's work.
 
+pub mod cpim;
 pub mod header;
+pub mod imdn;
 pub mod pidf;
 pub mod winfo;
 

@@ -84,6 +84,8 @@ pub(super) enum Ns {
     AgProjects,
     /// Watcher information (RFC 3858).
     Watcherinfo,
+    /// Disposition notifications (RFC 5438).
+    Imdn,
     /// Any other, or none.
     Other,
 }
@@ -103,6 +105,7 @@ impl Ns {
             "jabber:client" => Self::Client,
             "urn:ag-projects:xml:ns:pidf" => Self::AgProjects,
             "urn:ietf:params:xml:ns:watcherinfo" => Self::Watcherinfo,
+            super::imdn::NS => Self::Imdn,
             _ => Self::Other,
         }
     }
