@@ -193,7 +193,7 @@ impl Worker {
     /// The host's tm did not take a MESSAGE of the XMPP process.
     pub fn message_refused(&self, message: &sip::Message, error: HostError) {
         log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
-        let sip::Origin { from, to, id } = &message.origin;
+        let Some(sip::Origin { from, to, id }) = &message.origin else { return };
         let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
     }

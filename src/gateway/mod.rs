@@ -202,9 +202,9 @@ impl Gateway {
         }
     }
 
-    /// The host did not take a MESSAGE: its sender is told.
+    /// The host did not take a MESSAGE: its sender is told, if there is one.
     pub fn message_refused(&mut self, refused: &sip::Message, error: HostError, actions: &mut Vec<Action>) {
-        let sip::Origin { from, to, id } = &refused.origin;
+        let Some(sip::Origin { from, to, id }) = &refused.origin else { return };
         let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
     }

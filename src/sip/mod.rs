@@ -74,8 +74,8 @@ pub struct Message {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
-    /// Whom to tell when it fails.
-    pub origin: Origin,
+    /// Whom to tell when it fails; `None` for a notification, of which nobody is notified (RFC 5438).
+    pub origin: Option<Origin>,
 }
 
 /// Where a MESSAGE came from on the XMPP side: what a stanza error needs (RFC 6120 §8.3.1).

@@ -92,11 +92,11 @@ pub fn to_sip(
         unique,
         headers,
         body: text.into_owned().into_bytes(),
-        origin: Origin {
+        origin: Some(Origin {
             from: from.as_str().to_owned(),
             to: to.as_str().to_owned(),
             id: message.attribute("id").map(str::to_owned),
-        },
+        }),
     };
     if size(&sip) > limit { Err(ToSipError::TooLong) } else { Ok(sip) }
 }
