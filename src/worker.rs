@@ -28,6 +28,7 @@ use crate::translate::failure::Named;
 use crate::translate::failure::Refusal;
 use crate::translate::message;
 use crate::translate::message::StanzaType;
+use crate::translate::message::ToXmpp;
 use crate::translate::presence;
 use crate::translate::watchers;
 use crate::xmpp::head::Head;
@@ -98,8 +99,19 @@ impl Worker {
             return ScriptResult::XmppDown;
         }
         match message::to_xmpp(request, &self.addresses, StanzaType::Chat) {
-            Ok(stanza) if stream_is_up => self.send_stanza(&stanza),
-            Ok(stanza) => self.queue_stanza(&stanza),
+            Ok(ToXmpp::Stanza(stanza, wanted)) => {
+                // First, so that it is there when the stanza comes back.
+                let remembered = wanted.map_or(ScriptResult::Done, |wanted| self.send_event(&Event::Wanted(wanted)));
+                if remembered != ScriptResult::Done {
+                    return remembered;
+                }
+                if stream_is_up { self.send_stanza(&stanza) } else { self.queue_stanza(&stanza) }
+            }
+            Ok(ToXmpp::Nothing(notification)) => {
+                let (step, status) = notification.disposition.names();
+                log::debug!("MESSAGE {} is a {step} ({status}) that nobody here has asked for", shown(&request.call_id));
+                ScriptResult::Done
+            }
             Err(error) => {
                 log::warn!("MESSAGE {} is not sent to XMPP: {error}", shown(&request.call_id));
                 ScriptResult::Refused(Refusal::of_message(error))
