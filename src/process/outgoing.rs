@@ -4,10 +4,14 @@
 //! When the stream stands again, all that waited goes first, in its order, without what the gateway is about to say anew; what the
 //! workers send after it follows. So the order in which the worker's datagrams came is the order on the stream, whether it broke
 //! between them or not.
+//!
+//! What is lost on the way is told to the gateway: somebody may want to know.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::config::MOST_QUEUED;
 use crate::link::datagram::Reserved;
 use crate::link::fill::Place;
 use crate::link::shared::Shared;
@@ -16,6 +20,7 @@ use crate::process::output::Output;
 use crate::process::output::TOO_MUCH;
 use crate::process::queue::Queue;
 use crate::xmpp::head::Head;
+use crate::xmpp::stanza::Kind;
 
 pub(super) struct Outgoing<'a> {
     shared: &'a Shared,
@@ -24,12 +29,20 @@ pub(super) struct Outgoing<'a> {
     queue: Queue<Place<'a>>,
     /// Empty while it is down.
     output: Output,
+    /// Messages that were dropped and not yet told: no more than can have waited.
+    lost: VecDeque<Head<'static>>,
 }
 
 impl<'a> Outgoing<'a> {
     /// For a stream that is down. What has to wait does so for `ttl` at the most.
     pub(super) fn new(shared: &'a Shared, ttl: Duration) -> Self {
-        Self { shared, stream: StreamState::Down, queue: Queue::new(ttl, TOO_MUCH), output: Output::default() }
+        Self {
+            shared,
+            stream: StreamState::Down,
+            queue: Queue::new(ttl, TOO_MUCH),
+            output: Output::default(),
+            lost: VecDeque::new(),
+        }
     }
 
     /// Sends a stanza, now or when the stream stands.
@@ -41,7 +54,7 @@ impl<'a> Outgoing<'a> {
                     drop(self.place(stanza, reserved));
                 }
                 if self.output.push(stanza).is_err() {
-                    self.dropped();
+                    self.dropped(stanza);
                 }
             }
             StreamState::Down => self.keep(now, stanza, reserved),
@@ -57,7 +70,7 @@ impl<'a> Outgoing<'a> {
             if self.output.push(&waiting.stanza).is_ok() {
                 sent = sent.saturating_add(1);
             } else {
-                self.dropped();
+                self.dropped(&waiting.stanza);
             }
         }
         self.shared.counters().delayed.add(sent);
@@ -78,6 +91,7 @@ impl<'a> Outgoing<'a> {
         let mut expired = 0u64;
         while let Some(waiting) = self.queue.expired(now) {
             expired = expired.saturating_add(1);
+            self.note_lost(&waiting.stanza);
             if let Some(head) = Head::of(&waiting.stanza) {
                 log::debug!("a {} from {} to {} has waited too long", head.kind.name(), head.from, head.to);
             }
@@ -85,6 +99,16 @@ impl<'a> Outgoing<'a> {
         if let Some(total) = self.shared.counters().expired.add(expired) {
             log::warn!("the XMPP server was away longer than queue_ttl: {total} stanzas dropped so far");
         }
+    }
+
+    /// The next message that was dropped and is not yet told.
+    pub(super) fn take_lost(&mut self) -> Option<Head<'static>> {
+        let lost = self.lost.pop_front();
+        if self.lost.is_empty() {
+            // An outage does not keep its memory.
+            self.lost.shrink_to_fit();
+        }
+        lost
     }
 
     /// What is to be written next.
@@ -110,7 +134,7 @@ impl<'a> Outgoing<'a> {
     fn keep(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
         let place = self.place(stanza, reserved);
         if self.queue.push(now, stanza, place).is_err() {
-            self.dropped();
+            self.dropped(stanza);
         }
     }
 
@@ -124,10 +148,17 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    fn dropped(&self) {
+    fn dropped(&mut self, stanza: &[u8]) {
+        self.note_lost(stanza);
         if let Some(total) = self.shared.counters().dropped.add(1) {
             log::error!("the XMPP server does not read: {total} stanzas dropped so far");
         }
+    }
+
+    fn note_lost(&mut self, stanza: &[u8]) {
+        let room = u32::try_from(self.lost.len()).is_ok_and(|count| count < MOST_QUEUED);
+        let head = if room { Head::of(stanza) } else { None };
+        self.lost.extend(head.filter(|head| head.kind == Kind::Message && head.id.is_some()).map(Head::into_owned));
     }
 }
 
