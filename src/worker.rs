@@ -28,6 +28,7 @@ use crate::translate::failure::Named;
 use crate::translate::failure::Refusal;
 use crate::translate::message;
 use crate::translate::message::StanzaType;
+use crate::translate::message::ToXmpp;
 use crate::translate::presence;
 use crate::translate::watchers;
 use crate::xmpp::head::Head;
@@ -100,9 +101,20 @@ impl Worker {
             return ScriptResult::XmppDown;
         }
         match message::to_xmpp(request, &self.addresses, StanzaType::Chat) {
-            Ok(_) if stream_is_up && self.output_is_full(component) => self.output_full(request),
-            Ok(stanza) if stream_is_up => self.send_stanza(&stanza),
-            Ok(stanza) => self.queue_stanza(&stanza),
+            Ok(ToXmpp::Stanza(..)) if stream_is_up && self.output_is_full(component) => self.output_full(request),
+            Ok(ToXmpp::Stanza(stanza, wanted)) => {
+                // First, so that it is there when the stanza comes back.
+                let remembered = wanted.map_or(ScriptResult::Done, |wanted| self.send_event(&Event::Wanted(wanted)));
+                if remembered != ScriptResult::Done {
+                    return remembered;
+                }
+                if stream_is_up { self.send_stanza(&stanza) } else { self.queue_stanza(&stanza) }
+            }
+            Ok(ToXmpp::Nothing(notification)) => {
+                let (step, status) = notification.disposition.names();
+                log::debug!("MESSAGE {} is a {step} ({status}) that nobody here has asked for", shown(&request.call_id));
+                ScriptResult::Done
+            }
             Err(error) => {
                 log::warn!("MESSAGE {} is not sent to XMPP: {error}", shown(&request.call_id));
                 ScriptResult::Refused(Refusal::of_message(error))
@@ -197,7 +209,7 @@ impl Worker {
     /// The host's tm did not take a MESSAGE of the XMPP process.
     pub fn message_refused(&self, message: &sip::Message, error: HostError) {
         log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
-        let sip::Origin { from, to, id } = &message.origin;
+        let Some(sip::Origin { from, to, id }) = &message.origin else { return };
         let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
     }

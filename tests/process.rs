@@ -36,6 +36,8 @@ use xmpp_gateway::worker::Worker;
 
 #[path = "process/queue.rs"]
 mod queue;
+#[path = "process/undelivered.rs"]
+mod undelivered;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

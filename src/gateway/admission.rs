@@ -122,7 +122,8 @@ impl Admission {
 }
 
 /// Whether a stanza of this kind can make SIP traffic that nobody else has asked for. `unavailable` and `unsubscribed` only end what was
-/// counted when it began, and what they end must not stay; nothing becomes of errors and, yet, of IQs.
+/// counted when it began, and what they end must not stay; an error makes no more than what a SIP user has asked for, and nothing
+/// becomes, yet, of IQs.
 fn makes_traffic(stanza: &Element) -> bool {
     match Kind::of(stanza) {
         Some(Kind::Message) => MessageType::of(stanza) != MessageType::Error,

@@ -1,6 +1,7 @@
 //! What a SIP worker tells the gateway.
 
 use crate::sip::SubscriptionState;
+use crate::translate::disposition::Wanted;
 use crate::translate::presence::TuplePresence;
 
 /// One event from the SIP side.
@@ -8,6 +9,8 @@ use crate::translate::presence::TuplePresence;
 pub enum Event {
     /// A finished stanza: to be written as it is.
     Stanza(String),
+    /// What to remember of the stanza that follows: its sender wants to know if it is not delivered.
+    Wanted(Wanted),
     /// A NOTIFY (presence) of a subscription that an XMPP user holds.
     Notify(Notify),
     /// A NOTIFY (presence.winfo): SIP users who want to see an XMPP user.

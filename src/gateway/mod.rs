@@ -16,6 +16,7 @@ mod iq;
 mod rate;
 mod tally;
 mod undelivered;
+mod wanted;
 
 use std::time::Instant;
 use std::time::SystemTime;
@@ -28,12 +29,14 @@ use crate::config::Config;
 use crate::process::host::HostError;
 use crate::sip;
 use crate::translate;
+use crate::translate::disposition;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::presence;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::framer::Refused;
+use crate::xmpp::head::Head;
 use crate::xmpp::stanza;
 use crate::xmpp::stanza::AddressError;
 use crate::xmpp::stanza::Kind;
@@ -55,6 +58,7 @@ use subscription::Pair;
 use subscription::Subscriptions;
 use subscription::Uris;
 use subscription::Wish;
+use undelivered::Failed;
 use undelivered::Undelivered;
 use watcher::Watchers;
 
@@ -93,7 +97,7 @@ impl Gateway {
             publications: Publications::default(),
             watchers: Watchers::default(),
             started: now,
-            undelivered: Undelivered::default(),
+            undelivered: Undelivered::new(config.queue.ttl),
             unique: seed,
             refused: 0,
         }
@@ -127,6 +131,7 @@ impl Gateway {
         self.subscriptions.tick(now, actions);
         self.publications.tick(now, actions);
         self.watchers.tick(now, actions);
+        self.undelivered.tick(now);
     }
 
     /// A stanza from the XMPP server; `wall` is the time of day. An error is one of the server's making, which ends the stream.
@@ -189,6 +194,7 @@ impl Gateway {
         self.follow_the_map(now, actions);
         match event {
             Event::Stanza(stanza) => actions.push(Action::Stanza(stanza)),
+            Event::Wanted(wanted) => self.undelivered.remember(now, wanted),
             Event::Notify(notify) => {
                 let addresses = &self.addresses;
                 let notify = self.subscriptions.under_its_names(notify);
@@ -202,9 +208,16 @@ impl Gateway {
         }
     }
 
-    /// The host did not take a MESSAGE: its sender is told.
+    /// A stanza from the SIP side waited for the stream and was dropped.
+    pub fn lost(&mut self, now: Instant, wall: SystemTime, head: &Head<'_>, actions: &mut Vec<Action>) {
+        if let Some(failed) = self.undelivered.lost(now, wall, head) {
+            self.tell(&failed, actions);
+        }
+    }
+
+    /// The host did not take a MESSAGE: its sender is told, if there is one.
     pub fn message_refused(&mut self, refused: &sip::Message, error: HostError, actions: &mut Vec<Action>) {
-        let sip::Origin { from, to, id } = &refused.origin;
+        let Some(sip::Origin { from, to, id }) = &refused.origin else { return };
         let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
     }
@@ -239,7 +252,7 @@ impl Gateway {
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         match Kind::of(stanza) {
-            Some(Kind::Message) => self.message(stanza, addresses, actions),
+            Some(Kind::Message) => self.message(now, wall, stanza, addresses, actions),
             Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
             Some(Kind::Iq) => self.iq(now, wall, stanza, addresses, actions),
             None => Ok(()),
@@ -269,12 +282,16 @@ impl Gateway {
 
     fn message(
         &mut self,
+        now: Instant,
+        wall: SystemTime,
         stanza: &Element,
         stanza::Addresses { from, to }: &stanza::Addresses,
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         if MessageType::of(stanza) == MessageType::Error {
-            self.undelivered.message(stanza, from, to);
+            if let Some(failed) = self.undelivered.came_back(now, wall, stanza, from, to) {
+                self.tell(&failed, actions);
+            }
             return Ok(());
         }
         self.unique = self.unique.wrapping_add(1);
@@ -286,6 +303,15 @@ impl Gateway {
             },
         }
         Ok(())
+    }
+
+    /// Tells the sender of a MESSAGE that it was not delivered.
+    fn tell(&mut self, Failed { wanted, times }: &Failed, actions: &mut Vec<Action>) {
+        self.unique = self.unique.wrapping_add(1);
+        match disposition::failed(wanted, *times, &self.addresses, self.unique, message::DEFAULT_LIMIT) {
+            Ok(message) => actions.push(Action::Message(message)),
+            Err(error) => log::debug!("{} is not told that {} has not got a message: {error}", wanted.from, wanted.to),
+        }
     }
 
     fn presence(

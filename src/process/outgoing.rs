@@ -6,11 +6,14 @@
 //! between them or not.
 //!
 //! The workers see on the shared page whether there is a stream, and whether its server reads. Where it does not, they refuse what is
-//! for this component before they send it: the link is read whatever one server does, and nobody else's traffic is held up.
+//! for this component before they send it: the link is read whatever one server does, and nobody else's traffic is held up. What is
+//! lost on the way is told to the gateway: somebody may want to know.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::config::MOST_QUEUED;
 use crate::link::fill::Place;
 use crate::link::shared::OutputState;
 use crate::link::shared::Shared;
@@ -19,6 +22,7 @@ use crate::process::output::Output;
 use crate::process::output::TOO_MUCH;
 use crate::process::queue::Queue;
 use crate::xmpp::head::Head;
+use crate::xmpp::stanza::Kind;
 
 pub(super) struct Outgoing<'a> {
     shared: &'a Shared,
@@ -31,13 +35,16 @@ pub(super) struct Outgoing<'a> {
     queue: Queue<Place<'a>>,
     /// Empty while it is down.
     output: Output,
+    /// Messages that were dropped and not yet told: no more than can have waited.
+    lost: VecDeque<Head<'static>>,
 }
 
 impl<'a> Outgoing<'a> {
     /// For a component whose stream is down. What has to wait does so for `ttl` at the most.
     pub(super) fn new(shared: &'a Shared, component: usize, ttl: Duration) -> Self {
         let (queue, output) = (Queue::new(ttl, TOO_MUCH), Output::default());
-        Self { shared, component, stream: StreamState::Down, output_state: OutputState::Open, queue, output }
+        let (stream, output_state) = (StreamState::Down, OutputState::Open);
+        Self { shared, component, stream, output_state, queue, output, lost: VecDeque::new() }
     }
 
     /// Sends a stanza, now or when the stream stands. A place that was taken for it is needed only while it waits in the queue.
@@ -45,7 +52,7 @@ impl<'a> Outgoing<'a> {
         match self.stream {
             StreamState::Up => {
                 if self.output.push(stanza).is_err() {
-                    self.dropped();
+                    self.dropped(stanza);
                 }
                 self.tell_how_full();
             }
@@ -61,7 +68,7 @@ impl<'a> Outgoing<'a> {
             if self.output.push(&waiting.stanza).is_ok() {
                 sent = sent.saturating_add(1);
             } else {
-                self.dropped();
+                self.dropped(&waiting.stanza);
             }
         }
         self.set_stream(StreamState::Up);
@@ -85,6 +92,7 @@ impl<'a> Outgoing<'a> {
         let mut expired = 0u64;
         while let Some(waiting) = self.queue.expired(now) {
             expired = expired.saturating_add(1);
+            self.note_lost(&waiting.stanza);
             if let Some(head) = Head::of(&waiting.stanza) {
                 log::debug!("a {} from {} to {} has waited too long", head.kind.name(), head.from, head.to);
             }
@@ -92,6 +100,16 @@ impl<'a> Outgoing<'a> {
         if let Some(total) = self.shared.counters().expired.add(expired) {
             log::warn!("the XMPP server was away longer than queue_ttl: {total} stanzas dropped so far");
         }
+    }
+
+    /// The next message that was dropped and is not yet told.
+    pub(super) fn take_lost(&mut self) -> Option<Head<'static>> {
+        let lost = self.lost.pop_front();
+        if self.lost.is_empty() {
+            // An outage does not keep its memory.
+            self.lost.shrink_to_fit();
+        }
+        lost
     }
 
     /// What is to be written next.
@@ -113,7 +131,7 @@ impl<'a> Outgoing<'a> {
     fn keep(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
         let place = place.unwrap_or_else(|| self.place_for_what_was_promised(stanza));
         if self.queue.push(now, stanza, place).is_err() {
-            self.dropped();
+            self.dropped(stanza);
         }
     }
 
@@ -137,10 +155,17 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    fn dropped(&self) {
+    fn dropped(&mut self, stanza: &[u8]) {
+        self.note_lost(stanza);
         if let Some(total) = self.shared.counters().dropped.add(1) {
             log::error!("the XMPP server does not read: {total} stanzas dropped so far");
         }
+    }
+
+    fn note_lost(&mut self, stanza: &[u8]) {
+        let room = u32::try_from(self.lost.len()).is_ok_and(|count| count < MOST_QUEUED);
+        let head = if room { Head::of(stanza) } else { None };
+        self.lost.extend(head.filter(|head| head.kind == Kind::Message && head.id.is_some()).map(Head::into_owned));
     }
 }
 

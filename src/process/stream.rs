@@ -26,6 +26,7 @@ use crate::process::outgoing::Outgoing;
 use crate::process::reconnect::Reconnect;
 use crate::xmpp::component::Component;
 use crate::xmpp::component::Event;
+use crate::xmpp::head::Head;
 use crate::xmpp::ping;
 use crate::xmpp::stream_error::Condition;
 
@@ -87,6 +88,11 @@ impl<'a> ComponentStream<'a> {
     /// The server has accepted us: what waited goes out, but for what these stanzas, which follow it, make untrue.
     pub(super) fn release<'s>(&mut self, following: impl Iterator<Item = &'s str>) {
         self.outgoing.stream_up(following);
+    }
+
+    /// The next message that will never be written, and that nobody has been told of.
+    pub(super) fn take_lost(&mut self) -> Option<Head<'static>> {
+        self.outgoing.take_lost()
     }
 
     /// The next change of the connection.

@@ -54,6 +54,9 @@ const LINK_BATCHES: usize = 8;
 /// Batches taken from the link when the host stops: more than the link holds, unless workers go on.
 const LAST_BATCHES: usize = 1024;
 
+/// Messages that were dropped, told to the gateway a second: each may become a MESSAGE, and thousands expire at once.
+const LOST_A_TICK: usize = 256;
+
 pub(super) struct Turn<'a, H> {
     host: &'a mut H,
     receiver: &'a Receiver,
@@ -356,6 +359,17 @@ impl<'a, H: Host> Turn<'a, H> {
                 self.broken(index, &broken);
             }
         }
+        self.tell_lost(now);
+    }
+
+    /// Tells the gateway which messages will never be written.
+    fn tell_lost(&mut self, now: Instant) {
+        let wall = SystemTime::now();
+        let lost = self.streams.iter_mut().flat_map(|stream| std::iter::from_fn(|| stream.take_lost()));
+        for head in lost.take(LOST_A_TICK) {
+            self.gateway.lost(now, wall, &head, &mut self.actions);
+        }
+        self.act();
     }
 
     /// A stream is over: the workers and the gateway are told, and a new one is on its way.

@@ -114,6 +114,13 @@ def content_type(value):
     return {"headers": (b"Content-Type: " + value,)}
 
 
+def wrapped(head, body=b"hostile", type=b"text/plain"):
+    """A message in CPIM whose sender wants to know if it fails."""
+    wish = b"NS: imdn <urn:ietf:params:imdn>\r\nimdn.Disposition-Notification: negative-delivery\r\n"
+    body = wish + head + b"\r\n\r\nContent-Type: " + type + b"\r\n\r\n" + body
+    return {"headers": (b"Content-Type: message/cpim",), "body": body}
+
+
 PERCENT = [b"%", b"%0", b"%zz", b"%00", b"%0d%0a", b"%ff", b"%c3", b"%20a", b"%3cx%3e", b"%5c40", b"%40", b"%2f"]
 USERS = {
     "percent": b"%", "cut percent": b"%4", "no percent": b"%zz", "nul": b"%00", "line ends": b"a%0d%0aX-Evil:1", "no utf-8": b"%ff%fe",
@@ -151,6 +158,13 @@ MESSAGES = {
     "unclosed from": {"sender": b"<sip:a@sip.example.com;tag=1"}, "unclosed name": {"sender": b'"a <sip:a@sip.example.com>;tag=1'},
     "brackets in from": {"sender": b"<<sip:a@sip.example.com>>;tag=1"}, "odd name": {"sender": b'"\\"<sip:evil@x>\xff" <sip:a@sip.example.com>;tag=1'},
     "long tag": {"sender": b"<sip:a@sip.example.com>;tag=" + LONG}, "no scheme": {"sender": b"<a@sip.example.com>;tag=1"},
+    "wrapped id of markup": wrapped(b"imdn.Message-ID: " + EVIL), "wrapped id of line ends": wrapped(b"imdn.Message-ID: a\\r\\nX-Evil: 1\\u0000"),
+    "long wrapped id": wrapped(b"imdn.Message-ID: " + LONG), "wrapped id of no utf-8": wrapped(b"imdn.Message-ID: \xff\xfe"),
+    "wrapped route of markup": wrapped(b"imdn.Message-ID: 1\r\nimdn.IMDN-Record-Route: <im:" + EVIL + b">"),
+    "wrapped subject of markup": wrapped(b"Subject:;lang=x'/><evil> " + EVIL), "many wrapped headers": wrapped(b"\r\n".join([b"Subject: x"] * 4000)),
+    "wrapped in control characters": wrapped(CONTROLS), "wrapped controls": wrapped(b"imdn.Message-ID: 1", CONTROLS),
+    "wrapped notification of markup": wrapped(b"imdn.Message-ID: 1", EVIL, b"message/imdn+xml"), "half a wrapping": {**wrapped(b"")} | {"length": b"70"},
+    "nothing wrapped": {"headers": (b"Content-Type: message/cpim",), "body": b""}, "deep notification": wrapped(b"imdn.Message-ID: 1", b"<a>" * 9000, b"message/imdn+xml"),
     "many headers": {"headers": (b"Content-Type: text/plain", *(b"X-%d: y" % n for n in range(1000)))},
     "headers twice": {"headers": (b"Content-Type: text/plain", b"Content-Type: \xff", b"Subject: a", b"Subject: b", b"Content-Language: en")},
 }
@@ -162,7 +176,8 @@ def test_a_hostile_message(mallory, case):
 
 
 # Who hears nothing sends again; these are refused at once.
-REFUSED = ["no utf-8", "subject of no utf-8", "from nul", "from line ends", "to nul", "to line ends", "other charset", "empty"]
+REFUSED = ["no utf-8", "subject of no utf-8", "from nul", "from line ends", "to nul", "to line ends", "other charset", "empty", "wrapped id of no utf-8",
+           "wrapped in control characters", "nothing wrapped", "wrapped notification of markup"]
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -18,6 +18,7 @@ use xmpp_gateway::translate::presence::TuplePresence;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Refused;
+use xmpp_gateway::xmpp::head::Head;
 
 /// The time of day: the beginning of 1970.
 pub const WALL: SystemTime = SystemTime::UNIX_EPOCH;
@@ -158,6 +159,13 @@ impl Scene {
     pub fn event(&mut self, event: Event) -> Vec<String> {
         let mut actions = Vec::new();
         self.gateway.event(self.now, event, &mut actions);
+        lines(actions)
+    }
+
+    /// A stanza that waited for the stream is dropped.
+    pub fn lost(&mut self, xml: &str) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.gateway.lost(self.now, WALL, &Head::of(xml.as_bytes()).unwrap(), &mut actions);
         lines(actions)
     }
 

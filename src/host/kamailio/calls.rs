@@ -95,7 +95,7 @@ pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostEr
     if let Some(next_hop) = &gateway.config.outbound_proxy {
         dialog.dst_uri = host_text(next_hop.as_bytes());
     }
-    let origin = gateway.origins.keep(&message.origin).ok_or(HostError::Memory)?.leave();
+    let origin = gateway.origins.leave(message.origin.as_ref()).ok_or(HostError::Memory)?;
 
     // SAFETY: the structure holds pointers, numbers and an optional function, for which all zeros is a value.
     let mut request: sys::uac_req = unsafe { mem::zeroed() };

@@ -55,11 +55,11 @@ fn message(conversation: u64, number: u64) -> Message {
         unique: number,
         headers,
         body: vec![b'b'; usize::try_from(number % 1300).unwrap()],
-        origin: Origin {
+        origin: (!number.is_multiple_of(5)).then(|| Origin {
             from: "romeo@x/y".to_owned(),
             to: "juliet@s".to_owned(),
             id: number.is_multiple_of(3).then(String::new),
-        },
+        }),
     }
 }
 

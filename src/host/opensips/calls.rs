@@ -96,7 +96,7 @@ fn message(module: &Module, message: &Message) -> Result<(), HostError> {
     dialog.loc_uri = string(&message.from);
     dialog.rem_uri = string(&message.to);
     dialog.obp = optional(module.config.outbound_proxy.as_deref());
-    let origin = module.origins.keep(&message.origin).ok_or(HostError::Memory)?.leave();
+    let origin = module.origins.leave(message.origin.as_ref()).ok_or(HostError::Memory)?;
     // SAFETY: [H1][H5] the strings and the dialog live through the call, tm copies what it keeps and frees nothing.
     let code = unsafe {
         request(

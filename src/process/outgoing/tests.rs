@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use super::*;
 
 const TTL: Duration = Duration::from_secs(300);
@@ -114,6 +116,48 @@ fn what_waits_too_long_is_counted_and_not_sent() {
     assert_eq!((shared.fill().stanzas(), shared.counters().expired.total()), (1, 2));
     scene.stream_up(&[]);
     assert_eq!(scene.written(), message(3));
+}
+
+/// The ids of the messages that are to be told.
+fn lost(outgoing: &mut Outgoing<'_>) -> Vec<String> {
+    std::iter::from_fn(|| outgoing.take_lost()).filter_map(|head| head.id).map(Cow::into_owned).collect()
+}
+
+fn named(id: u32) -> String {
+    format!("<message from='j@s' to='r@x' id='{id}'><body>x</body></message>")
+}
+
+#[test]
+fn messages_that_waited_too_long_are_told_once_and_in_order() {
+    let shared = Shared::new().unwrap();
+    let mut scene = Scene::new(&shared);
+    scene.reserve(&named(1));
+    scene.reserve(&message(2));
+    scene.push(&state("j@s", 3));
+    scene.push("<iq from='j@s' to='r@x' id='4' type='result'/>");
+    scene.reserve(&named(5));
+    assert_eq!(lost(&mut scene.outgoing), [""; 0]);
+    scene.now += TTL;
+    scene.outgoing.tick(scene.now);
+    assert_eq!(lost(&mut scene.outgoing), ["1", "5"]);
+    assert_eq!(lost(&mut scene.outgoing), [""; 0]);
+}
+
+#[test]
+fn messages_dropped_at_the_last_bound_are_told_whether_the_stream_is_up_or_not() {
+    for is_up in [false, true] {
+        let shared = Shared::new().unwrap();
+        let mut scene = Scene::new(&shared);
+        if is_up {
+            scene.stream_up(&[]);
+        }
+        for id in 0..70 {
+            scene.push(&format!("<message to='r@x' id='{id}'><body>{}</body></message>", "x".repeat(1 << 20)));
+        }
+        let dropped = lost(&mut scene.outgoing);
+        assert_eq!(u64::try_from(dropped.len()).unwrap(), shared.counters().dropped.total());
+        assert_eq!(dropped.last().map(String::as_str), Some("69"));
+    }
 }
 
 #[test]
