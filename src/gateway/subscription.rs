@@ -13,6 +13,7 @@
 //!
 //! A 2xx says nothing (RFC 8048 §5.2.1), nor does a NOTIFY pending: only the first NOTIFY active is `subscribed`.
 
+mod dialogs;
 mod renamed;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ use crate::xmpp::stanza::Kind;
 use crate::xmpp::stanza::error_stanza;
 use crate::xmpp::stanza_error::Condition;
 use crate::xmpp::stanza_error::StanzaError;
+use dialogs::Dialogs;
+use dialogs::Says;
 
 /// Subscriptions held at the most. One that finds no place is answered with `resource-constraint`.
 pub const MAX_SUBSCRIPTIONS: usize = 100_000;
@@ -91,8 +94,7 @@ struct Subscription {
     announce: Announce,
     /// Whom a failure is told to.
     asked: Asked,
-    /// Call-ID of the dialog and CSeq of its newest NOTIFY.
-    newest: Option<(String, u32)>,
+    dialogs: Dialogs,
     /// What the watcher was shown last, by resource: it answers probes, and tells which resource has vanished.
     shown: BTreeMap<String, TuplePresence>,
     /// What the presentity is called, as far as it told this watcher.
@@ -281,7 +283,11 @@ impl Subscriptions {
             self.known.insert(pair.clone(), Subscription::new(uris, Phase::Asked, Announce::Done));
         }
         let Some(known) = self.known.get_mut(&pair) else { return };
-        if !known.is_newest(notify.call_id, notify.cseq) {
+        let says = match notify.state {
+            SubscriptionState::Active | SubscriptionState::Pending => Says::GoesOn,
+            SubscriptionState::Terminated(_) => Says::Ends,
+        };
+        if !known.dialogs.is_newest(notify.call_id, notify.cseq, says) {
             log::debug!("a NOTIFY for {} from {} came late and is dropped", pair.0, pair.1);
             return;
         }
@@ -302,7 +308,7 @@ impl Subscriptions {
                     known.tell(&pair, actions);
                 }
             }
-            (_, SubscriptionState::Terminated(reason)) => self.terminated(now, &pair, reason, actions),
+            (_, SubscriptionState::Terminated(reason)) => self.terminated(now, &pair, (reason, notify.retry_after), actions),
         }
     }
 
@@ -383,18 +389,19 @@ impl Subscriptions {
         }
     }
 
-    fn terminated(&mut self, now: Instant, pair: &Pair, reason: Reason, actions: &mut Vec<Action>) {
-        match reason {
+    fn terminated(&mut self, now: Instant, pair: &Pair, (reason, retry_after): (Reason, Option<u32>), actions: &mut Vec<Action>) {
+        let retry_after = match reason {
             // The SIP user is not there any more: there is nobody left who could answer a further try.
-            Reason::Rejected | Reason::Noresource => self.end(pair, actions),
-            Reason::Invariant => {}
-            Reason::Deactivated | Reason::Timeout | Reason::Unspecified | Reason::Probation | Reason::Giveup => {
-                let Some(known) = self.known.get_mut(pair) else { return };
-                known.phase = Phase::Asked;
-                known.newest = None;
-                self.pause(now, pair, 0, None);
-            }
-        }
+            Reason::Rejected | Reason::Noresource => return self.end(pair, actions),
+            Reason::Invariant => return,
+            // Here it means nothing (RFC 6665 §4.1.3).
+            Reason::Deactivated | Reason::Timeout => None,
+            Reason::Unspecified | Reason::Probation | Reason::Giveup => retry_after,
+        };
+        let Some(known) = self.known.get_mut(pair) else { return };
+        known.phase = Phase::Asked;
+        known.dialogs.end();
+        self.pause(now, pair, 0, retry_after);
     }
 
     /// The subscription is over, and XMPP is told: what was shown goes, then `unsubscribed`.
@@ -440,7 +447,8 @@ impl Subscriptions {
 impl Subscription {
     fn new(uris: Uris, phase: Phase, announce: Announce) -> Self {
         let asked = Asked::ByNobody;
-        Self { phase, uris, announce, asked, newest: None, shown: BTreeMap::new(), display_name: None, failures: 0, due: None }
+        let (dialogs, shown) = (Dialogs::default(), BTreeMap::new());
+        Self { phase, uris, announce, asked, dialogs, shown, display_name: None, failures: 0, due: None }
     }
 
     /// Keeps the id of a stanza that waits for its answer. One that comes to an active subscription has it at once.
@@ -453,15 +461,6 @@ impl Subscription {
     fn end_in_sip(self) -> Action {
         let Uris { watcher, presentity } = self.uris;
         Action::Subscribe(sip::Subscribe { event: sip::Event::Presence, presentity, watcher, expires: 0 })
-    }
-
-    /// Keeps the CSeq; false for a NOTIFY that a newer one of the same dialog has overtaken.
-    fn is_newest(&mut self, call_id: String, cseq: u32) -> bool {
-        if self.newest.as_ref().is_some_and(|(known, newest)| *known == call_id && *newest >= cseq) {
-            return false;
-        }
-        self.newest = Some((call_id, cseq));
-        true
     }
 
     /// Takes the new state; what comes back are the resources that vanished.

@@ -320,6 +320,38 @@ fn retry_after_is_waited_for() {
 }
 
 #[test]
+fn a_notifier_that_names_a_time_is_left_alone_for_so_long() {
+    for (reason, seconds) in [(Reason::Probation, 30), (Reason::Giveup, 30), (Reason::Unspecified, 30), (Reason::Timeout, 1)] {
+        let mut scene = subscribed_scene();
+        scene.retry_after = Some(30);
+        scene.notify(Terminated(reason), &[]);
+        assert_eq!(scene.pass(Duration::from_millis(seconds * 1000 - 1)), NOTHING, "{reason:?}");
+        assert_eq!(scene.pass(Duration::from_millis(1)), SUBSCRIBED_FOR_AN_HOUR, "{reason:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_dialog_before_ends_nothing() {
+    let mut scene = subscribed_scene();
+    assert_eq!(scene.notify_as("2@gateway", 1, Active, &[("balcony", Available)]), [BALCONY]);
+    for reason in [Reason::Timeout, Reason::Rejected] {
+        assert_eq!(scene.notify_as("1@gateway", 99, Terminated(reason), &[]), NOTHING, "{reason:?}");
+    }
+    assert_eq!(scene.pass(Duration::from_secs(7200)), NOTHING);
+    assert_eq!(scene.romeo("probe"), [BALCONY]);
+    assert_eq!(scene.notify_as("2@gateway", 2, Terminated(Reason::Rejected), &[]).len(), 2);
+}
+
+#[test]
+fn an_end_that_comes_twice_is_one() {
+    let mut scene = subscribed_scene();
+    scene.notify_as("1@gateway", 5, Terminated(Reason::Timeout), &[]);
+    assert_eq!(scene.pass(Duration::from_secs(1)), SUBSCRIBED_FOR_AN_HOUR);
+    scene.notify_as("1@gateway", 5, Terminated(Reason::Rejected), &[]);
+    assert_eq!(scene.notify_as("2@gateway", 1, Active, &[("balcony", Available)]), [BALCONY]);
+}
+
+#[test]
 fn presence_that_comes_back_ends_the_subscription_in_sip() {
     let came_back = |kind: &str, condition: &str| {
         let error = format!("<error type='{kind}'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>");
