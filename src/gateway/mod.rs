@@ -14,6 +14,7 @@ mod admission;
 pub(crate) mod entity;
 mod iq;
 mod rate;
+pub(crate) mod share;
 mod tally;
 mod undelivered;
 
@@ -44,6 +45,7 @@ use crate::xmpp::stanza_error::StanzaError;
 use crate::xmpp::stream_error;
 use action::Action;
 use action::Authorization;
+use action::Occasion;
 use admission::Admission;
 use admission::Verdict;
 use event::Event;
@@ -91,7 +93,7 @@ impl Gateway {
             own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::default(),
             publications: Publications::default(),
-            watchers: Watchers::default(),
+            watchers: Watchers::new(),
             started: now,
             undelivered: Undelivered::default(),
             unique: seed,
@@ -194,7 +196,7 @@ impl Gateway {
                 let notify = self.subscriptions.under_its_names(notify);
                 self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
-            Event::Watchers { presentity, waiting } => self.watchers.waiting(&presentity, waiting, actions),
+            Event::Watchers { presentity, waiting } => self.watchers.waiting(now, &presentity, waiting, actions),
             Event::SubscribeReply(reply) => {
                 let (watcher, presentity) = self.subscriptions.names((reply.watcher, reply.presentity));
                 self.subscriptions.reply(now, SubscribeReply { watcher, presentity, ..reply }, actions);
@@ -350,9 +352,9 @@ impl Gateway {
             return;
         }
         let (user, sip_user) = (from.as_str(), to.to_bare().into_inner());
-        let answers = self.watchers.came_back(&sip_user, user, stanza.attribute("id"));
+        let occasion = self.watchers.came_back(&sip_user, user, stanza.attribute("id"));
         let Some(reason) = failure::end_of_watching(&error) else { return };
-        if !answers {
+        if occasion == Occasion::Unasked {
             self.subscriptions.came_back(&(user.to_owned(), sip_user.clone()), actions);
             if !self.publications.is_shown(user, &sip_user) {
                 return;
@@ -360,7 +362,7 @@ impl Gateway {
             self.publications.unavailable(user, &sip_user, actions);
         }
         if let Ok(uri) = self.to_sip(from) {
-            self.watchers.end(now, (sip_user, user.to_owned()), uri, reason, actions);
+            self.watchers.end(now, (sip_user, user.to_owned()), uri, (reason, occasion), actions);
         }
     }
 

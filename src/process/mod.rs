@@ -10,6 +10,7 @@ pub(crate) mod backoff;
 mod bench;
 mod broken;
 mod connection;
+mod decisions;
 mod outgoing;
 mod output;
 mod pace;

@@ -30,6 +30,8 @@ use crate::link::watch;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
 use crate::process::connection::Change;
+use crate::process::decisions::Decisions;
+use crate::process::decisions::Kept;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::outgoing::Outgoing;
@@ -60,6 +62,7 @@ pub(super) struct Turn<'a, H> {
     host: &'a mut H,
     receiver: &'a Receiver,
     gateway: Gateway,
+    decisions: Decisions<'a>,
     addresses: &'a Addresses,
     /// In the order of the configuration.
     streams: Vec<ComponentStream<'a>>,
@@ -77,6 +80,7 @@ impl<'a, H: Host> Turn<'a, H> {
             host,
             receiver,
             gateway: Gateway::new(config, Instant::now(), dice()),
+            decisions: Decisions::new(receiver.shared()),
             addresses: &config.addresses,
             streams: components
                 .iter()
@@ -278,15 +282,10 @@ impl<'a, H: Host> Turn<'a, H> {
                     self.gateway.subscribe_refused(Instant::now(), &subscribe, &mut self.actions);
                 }
             }
-            Action::Authorize { watcher, presentity, presentity_uri, decision } => {
-                if !self.receiver.shared().answers_for(&presentity) {
-                    // The table forgets nothing: strangers are not to fill it.
-                    log::debug!("nobody asked who may see {presentity}: a decision on {watcher} is dropped");
-                } else if self.receiver.shared().authorization(&watcher, &presentity) == decision {
-                    log::debug!("{presentity} decided on {watcher} as before");
-                } else if !self.receiver.shared().authorize(&watcher, &presentity, decision) {
-                    log::error!("no place to keep what {presentity} decided on {watcher}");
-                } else if let Err(error) = self.host.watchers_changed(&presentity_uri) {
+            Action::Authorize { watcher, presentity, presentity_uri, decision, occasion } => {
+                if self.decisions.keep(&watcher, &presentity, decision, occasion) == Kept::Changed
+                    && let Err(error) = self.host.watchers_changed(&presentity_uri)
+                {
                     log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
                 }
             }
