@@ -298,14 +298,14 @@ impl Gateway {
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
+        if kind == PresenceType::Error {
+            self.presence_came_back(now, stanza, from, to, actions);
+            return Ok(());
+        }
         if to.node().is_none() {
             if self.addresses.is_sip_user(to) {
                 self.own_presence.received(from, to.domain().as_str(), kind, actions);
             }
-            return Ok(());
-        }
-        if kind == PresenceType::Error {
-            self.presence_came_back(now, stanza, from, to, actions);
             return Ok(());
         }
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
@@ -348,7 +348,13 @@ impl Gateway {
         let error = StanzaError::of(stanza).unwrap_or_else(|| Condition::UndefinedCondition.into());
         log::debug!("presence of {to} came back from {from}: {}", error.condition.name());
         if from.is_full() {
-            // All of ours goes to the user, and an error comes from where the stanza went (RFC 6120 §8.3.1).
+            // An error comes from where the stanza went (RFC 6120 §8.3.1), and what one device answers is not true of the user.
+            return;
+        }
+        if to.node().is_none() {
+            if failure::end_of_watching(&error).is_some() {
+                self.own_presence.came_back(from.as_str(), to.domain().as_str());
+            }
             return;
         }
         let (user, sip_user) = (from.as_str(), to.to_bare().into_inner());
