@@ -53,6 +53,7 @@ use event::SubscribeReply;
 use iq::Answers;
 use own_presence::OwnPresence;
 use publication::Publications;
+use publication::When;
 use subscription::Pair;
 use subscription::Subscriptions;
 use subscription::Uris;
@@ -91,8 +92,8 @@ impl Gateway {
             admission: Admission::new(config.rate_limit),
             answers: Answers::new(),
             own_presence: OwnPresence::new(),
-            subscriptions: Subscriptions::default(),
-            publications: Publications::default(),
+            subscriptions: Subscriptions::new(),
+            publications: Publications::new(),
             watchers: Watchers::new(),
             started: now,
             undelivered: Undelivered::default(),
@@ -127,7 +128,8 @@ impl Gateway {
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.follow_the_map(now, actions);
         self.subscriptions.tick(now, actions);
-        self.publications.tick(now, actions);
+        let admission = &mut self.admission;
+        self.publications.tick(now, |jid| admission.take_token(now, jid), actions);
         self.watchers.tick(now, actions);
     }
 
@@ -141,13 +143,14 @@ impl Gateway {
     ) -> Result<(), stream_error::Condition> {
         self.follow_the_map(now, actions);
         let done = match stanza::Addresses::of(stanza) {
-            Ok(addresses) => match self.admission.check(now, stanza, &addresses, &self.addresses) {
+            Ok(addresses) => match self.admission.check(now, stanza, &addresses, &self.addresses, &self.subscriptions) {
                 Verdict::Admitted(account) => {
                     let before = actions.len();
                     let done = self.addressed(now, wall, stanza, &addresses, actions);
                     self.admission.charge(account, actions.get(before..).unwrap_or_default());
                     done
                 }
+                Verdict::Delayed => self.presence(now, stanza, &addresses, When::WithToken, actions),
                 Verdict::Dropped => return Ok(()),
                 Verdict::Refused(error) => Err(error),
             },
@@ -242,7 +245,7 @@ impl Gateway {
     ) -> Result<(), StanzaError> {
         match Kind::of(stanza) {
             Some(Kind::Message) => self.message(stanza, addresses, actions),
-            Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
+            Some(Kind::Presence) => self.presence(now, stanza, addresses, When::Now, actions),
             Some(Kind::Iq) => self.iq(now, wall, stanza, addresses, actions),
             None => Ok(()),
         }
@@ -295,6 +298,7 @@ impl Gateway {
         now: Instant,
         stanza: &Element,
         stanza::Addresses { from, to }: &stanza::Addresses,
+        when: When,
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
@@ -311,7 +315,7 @@ impl Gateway {
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
         let uris = self.uris(&pair, from, to, kind)?;
         match kind {
-            PresenceType::Available => self.available(now, stanza, from, pair.1, actions)?,
+            PresenceType::Available => self.available(now, stanza, from, (pair.1, when), actions)?,
             PresenceType::Unavailable => self.publications.unavailable(from.as_str(), &pair.1, actions),
             PresenceType::Subscribe => {
                 self.subscriptions.ask(now, pair, uris, (Wish::Subscribe, stanza.attribute("id")), actions)
@@ -330,11 +334,11 @@ impl Gateway {
         now: Instant,
         stanza: &Element,
         from: &Jid,
-        shown_to: String,
+        (shown_to, when): (String, When),
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
-            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, publish, actions),
+            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, (publish, when), actions),
             Err(error) => match failure::presence_error(error) {
                 Some(error) => return Err(error),
                 None => log::debug!("the presence of {from} is not for SIP: {error}"),

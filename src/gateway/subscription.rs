@@ -27,6 +27,9 @@ use crate::gateway::action::Action;
 use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
 use crate::gateway::presence_stanza;
+use crate::gateway::share::Full;
+use crate::gateway::share::Shares;
+use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
@@ -42,6 +45,9 @@ use dialogs::Says;
 
 /// Subscriptions held at the most. One that finds no place is answered with `resource-constraint`.
 pub const MAX_SUBSCRIPTIONS: usize = 100_000;
+
+/// Those of one XMPP user.
+pub const MAX_PER_USER: usize = 1000;
 
 /// Lifetime asked for in a SUBSCRIBE, in seconds (RFC 3856 §6.4: 3600).
 pub const EXPIRES: u32 = 3600;
@@ -73,9 +79,13 @@ pub(super) struct Uris {
 }
 
 /// All subscriptions of XMPP users.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Subscriptions {
     known: HashMap<Pair, Subscription>,
+    /// How many each XMPP user has.
+    shares: Shares,
+    /// Those that found no place.
+    refused: Tally,
     /// When to look at which again, earliest first. An entry is valid as long as its subscription still says the same time.
     due: BTreeMap<(Instant, Pair), ()>,
     /// Domains of SIP users that have a stream. While one has none, states are kept and told afterwards.
@@ -146,6 +156,19 @@ pub(super) enum Wish {
 }
 
 impl Subscriptions {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self {
+            known: HashMap::new(),
+            shares: Shares::new(MAX_PER_USER, MAX_SUBSCRIPTIONS),
+            refused: Tally::default(),
+            due: BTreeMap::new(),
+            up: BTreeSet::new(),
+            renamed: HashMap::new(),
+            farewells: Vec::new(),
+        }
+    }
+
     /// An XMPP user asks for a subscription, or for the state under one; `id` is that of the stanza.
     pub(super) fn ask(
         &mut self,
@@ -156,8 +179,7 @@ impl Subscriptions {
         actions: &mut Vec<Action>,
     ) {
         let Some(known) = self.known.get_mut(&pair) else {
-            if self.known.len() >= MAX_SUBSCRIPTIONS {
-                log::warn!("no place for the subscription of {} to {}: {MAX_SUBSCRIPTIONS} are held", pair.0, pair.1);
+            if self.place(now, &pair).is_err() {
                 actions.push(presence_error(&pair, id, &Condition::ResourceConstraint.into()));
                 return;
             }
@@ -202,13 +224,19 @@ impl Subscriptions {
 
     /// An XMPP user gives a subscription up.
     pub(super) fn unsubscribe(&mut self, now: Instant, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
-        if self.known.len() >= MAX_SUBSCRIPTIONS && !self.known.contains_key(&pair) {
+        if let Some(known) = self.known.get_mut(&pair) {
+            if known.phase == Phase::Ending {
+                // It is on its way: what comes of it answers this one too.
+                return;
+            }
+            known.phase = Phase::Ending;
+        } else if self.place(now, &pair).is_ok() {
+            // One that we do not know may still live in the host's pua, from before a restart.
+            self.known.insert(pair.clone(), Subscription::new(uris, Phase::Ending, Announce::Done));
+        } else {
             actions.push(presence_stanza(&pair.1, &pair.0, "unsubscribed"));
             return;
         }
-        // One that we do not know may still live in the host's pua, from before a restart.
-        let fresh = || Subscription::new(uris, Phase::Ending, Announce::Done);
-        self.known.entry(pair.clone()).or_insert_with(fresh).phase = Phase::Ending;
         self.subscribe(now, &pair, actions);
     }
 
@@ -242,11 +270,7 @@ impl Subscriptions {
     /// Presence came back: this XMPP user is not there to be told any more. The subscription ends on the SIP side, and nothing more is
     /// said to XMPP; should the user come back, its server sends a probe (RFC 6121 §4.3.1), with which it begins anew.
     pub(super) fn came_back(&mut self, pair: &Pair, actions: &mut Vec<Action>) {
-        if !self.known.contains_key(pair) {
-            return;
-        }
-        self.look_again(pair, None);
-        if let Some(known) = self.known.remove(pair) {
+        if let Some(known) = self.remove(pair) {
             log::info!("{} cannot be told of {} any more: the subscription ends", pair.0, pair.1);
             actions.push(known.end_in_sip());
         }
@@ -272,13 +296,16 @@ impl Subscriptions {
     ) {
         let pair = (notify.watcher, notify.presentity);
         if !self.known.contains_key(&pair) {
-            if self.known.len() >= MAX_SUBSCRIPTIONS || matches!(notify.state, SubscriptionState::Terminated(_)) {
+            if matches!(notify.state, SubscriptionState::Terminated(_)) {
                 return;
             }
             let Some(uris) = uris(&pair) else {
                 log::error!("a NOTIFY for {} from {} has an address without counterpart", pair.0, pair.1);
                 return;
             };
+            if self.place(now, &pair).is_err() {
+                return;
+            }
             // The host's pua kept the dialog over a restart of ours: XMPP knows of it already.
             self.known.insert(pair.clone(), Subscription::new(uris, Phase::Asked, Announce::Done));
         }
@@ -310,6 +337,11 @@ impl Subscriptions {
             }
             (_, SubscriptionState::Terminated(reason)) => self.terminated(now, &pair, (reason, notify.retry_after), actions),
         }
+    }
+
+    /// Whether there is a subscription of this pair.
+    pub(super) fn holds(&self, pair: &Pair) -> bool {
+        self.known.contains_key(pair)
     }
 
     /// What the presentity told this watcher to be called.
@@ -413,13 +445,28 @@ impl Subscriptions {
 
     /// Takes away the subscription and what was shown under it. False: there was none.
     fn forget(&mut self, pair: &Pair, actions: &mut Vec<Action>) -> bool {
-        self.look_again(pair, None);
-        let Some(known) = self.known.remove(pair) else { return false };
+        let Some(known) = self.remove(pair) else { return false };
         let (watcher, presentity) = pair;
         for resource in known.shown.keys() {
             self.farewell(presentity, presence_stanza(&with_resource(presentity, resource), watcher, "unavailable"), actions);
         }
         true
+    }
+
+    /// Takes a place for a subscription that is not known yet.
+    fn place(&mut self, now: Instant, pair: &Pair) -> Result<(), Full> {
+        self.shares.take(&pair.0).inspect_err(|full| {
+            if let Some(total) = self.refused.count(now) {
+                log::warn!("no place for the subscription of {} to {}: {full}; {total} so far", pair.0, pair.1);
+            }
+        })
+    }
+
+    fn remove(&mut self, pair: &Pair) -> Option<Subscription> {
+        self.look_again(pair, None);
+        let known = self.known.remove(pair)?;
+        self.shares.give_back(&pair.0);
+        Some(known)
     }
 
     /// Something of this SIP user ended: told now, or when the stream stands again.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::SubscribeReply;
+use xmpp_gateway::gateway::subscription::MAX_PER_USER;
 use xmpp_gateway::gateway::subscription::PER_TICK;
 use xmpp_gateway::sip::Reason;
 use xmpp_gateway::sip::SubscriptionState::Active;
@@ -349,6 +350,24 @@ fn an_end_that_comes_twice_is_one() {
     assert_eq!(scene.pass(Duration::from_secs(1)), SUBSCRIBED_FOR_AN_HOUR);
     scene.notify_as("1@gateway", 5, Terminated(Reason::Rejected), &[]);
     assert_eq!(scene.notify_as("2@gateway", 1, Active, &[("balcony", Available)]), [BALCONY]);
+}
+
+#[test]
+fn one_user_has_so_many_subscriptions_and_no_more() {
+    let mut scene = Scene::new();
+    let ask = |scene: &mut Scene, from: &str, number: usize, kind: &str| {
+        scene.stanza(&format!("<presence from='{from}' to='u{number}@sip.example.com' type='{kind}'/>"))
+    };
+    for number in 0..MAX_PER_USER {
+        assert!(ask(&mut scene, ROMEO, number, "subscribe")[0].starts_with("SUBSCRIBE "), "{number}");
+    }
+    let refused = ask(&mut scene, ROMEO, MAX_PER_USER, "subscribe");
+    assert!(refused.len() == 1 && refused[0].contains("<resource-constraint "), "{refused:?}");
+    assert_eq!(ask(&mut scene, ROMEO, MAX_PER_USER, "unsubscribe").len(), 1);
+    assert!(ask(&mut scene, "tybalt@example.net", 0, "subscribe")[0].starts_with("SUBSCRIBE "));
+    ask(&mut scene, ROMEO, 0, "unsubscribe");
+    scene.pass(Duration::from_secs(40));
+    assert!(ask(&mut scene, ROMEO, MAX_PER_USER, "subscribe")[0].starts_with("SUBSCRIBE "));
 }
 
 #[test]
