@@ -312,6 +312,27 @@ fn a_watcher_of_another_domain_is_not_asked_for() {
     scene.stop();
 }
 
+/// The presence server tells of a new watcher twice: when it subscribes, and all that wait, as `pua_xmpp_req_winfo()` asks for them.
+#[test]
+fn a_watcher_who_was_decided_on_meanwhile_is_not_asked_for_again() {
+    for (answer, decision) in [("subscribed", Authorization::Allowed), ("unsubscribed", Authorization::Refused)] {
+        let scene = Scene::start();
+        let mut peer = scene.accept();
+        let notify = waiting(&["sip:juliet@sip.example.com"]);
+        assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+        peer.hear("type='subscribe' id='ask-1'/>");
+        peer.say(&format!("<presence from='romeo@example.net' to='juliet@sip.example.com' type='{answer}'/>"));
+        peer.message("after it");
+        assert_eq!(scene.call(), Call::Message("after it".into()));
+        assert_eq!(scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Some(decision));
+        assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+        assert_eq!(scene.send("after both"), ScriptResult::Done);
+        let heard = peer.hear("<body>after both</body>");
+        assert!(!heard.contains("type='subscribe'"), "{heard}");
+        scene.stop();
+    }
+}
+
 /// The table of decisions forgets nothing, and any XMPP user anywhere can say `subscribed`.
 #[test]
 fn a_decision_counts_only_of_a_user_whose_watchers_were_asked_for() {

@@ -34,6 +34,12 @@ impl<'a> Decisions<'a> {
         Self { shared, unasked: Shares::new(MAX_UNASKED_PER_USER, MAX_UNASKED) }
     }
 
+    /// Whether this XMPP user has not decided on this SIP user. The presence server tells of one who waits more than once, and may do so
+    /// after the answer has come: nobody is to be asked again for that.
+    pub(super) fn is_open(&self, watcher: &str, presentity: &str) -> bool {
+        self.shared.authorization(watcher, presentity) == Authorization::Pending
+    }
+
     /// Keeps what this XMPP user decided on this SIP user, both bare JIDs.
     pub(super) fn keep(&mut self, watcher: &str, presentity: &str, decision: Authorization, occasion: Occasion) -> Kept {
         if !self.shared.answers_for(presentity) {

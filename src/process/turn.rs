@@ -20,6 +20,7 @@ use crate::config::Backend;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gateway::action::Action;
+use crate::gateway::event;
 use crate::link::BATCH;
 use crate::link::Inbox;
 use crate::link::Receiver;
@@ -167,7 +168,10 @@ impl<'a, H: Host> Turn<'a, H> {
 
     fn event(&mut self, bytes: &[u8]) {
         match datagram::decode(bytes) {
-            Ok(event) => {
+            Ok(mut event) => {
+                if let event::Event::Watchers { presentity, waiting } = &mut event {
+                    waiting.retain(|watcher| self.decisions.is_open(watcher, presentity));
+                }
                 self.gateway.event(Instant::now(), event, &mut self.actions);
                 self.act();
             }
