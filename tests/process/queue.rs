@@ -10,7 +10,6 @@ use crate::Call;
 use crate::Peer;
 use crate::Scene;
 use crate::request;
-use crate::waiting;
 
 #[test]
 fn without_a_queue_a_worker_is_told_at_once_that_the_stream_is_down() {
@@ -102,30 +101,6 @@ fn a_stream_that_breaks_in_a_stanza_sends_nothing_twice_and_loses_nothing_that_w
     // From some number on, beyond those that were read, to the end without a gap.
     assert!(rest[0] >= u32::try_from(first.len()).unwrap(), "{} came twice", rest[0]);
     assert_eq!(rest, (rest[0]..sent).collect::<Vec<_>>());
-    scene.stop();
-}
-
-/// A question stands behind more than the kernel takes when the stream breaks: it waits in the queue, and is asked anew.
-#[test]
-fn a_question_that_was_not_written_is_asked_once() {
-    let scene = Scene::with_queue(60_000);
-    let mut peer = scene.accept();
-    let long = "x".repeat(10_000);
-    while scene.send(&long) == ScriptResult::Done {}
-    // Makes room for it on the link.
-    let mut first = vec![0; 2_345_678];
-    peer.stream.read_exact(&mut first).unwrap();
-    let notify = waiting(&["sip:juliet@sip.example.com"]);
-    while scene.worker.notify(&notify) != ScriptResult::Done {}
-    assert_eq!(scene.send("behind it"), ScriptResult::Done);
-    drop(peer);
-    let mut again = scene.accept();
-    let rest = again.hear("<body>behind it</body>");
-    again.message("the stream stands again");
-    scene.call();
-    assert_eq!(scene.send("the last"), ScriptResult::Done);
-    let asked = (rest + &again.hear("<body>the last</body>")).matches("type='subscribe' id='ask-1'/>").count();
-    assert_eq!(asked, 1);
     scene.stop();
 }
 
