@@ -112,6 +112,11 @@ impl XmlWriter {
 /// Line ends and tabs are written as character references: a parser would turn them into spaces in an attribute, and CR into LF
 /// anywhere (XML 1.0 §2.11, §3.3.3), and text has to arrive as it was sent.
 pub fn push_escaped(out: &mut String, text: &str) {
+    // No early exit: the compiler turns this into vector code, and nearly every text is clean.
+    if !text.bytes().fold(false, |found, byte| found | may_need_care(byte)) {
+        out.push_str(text);
+        return;
+    }
     let mut rest = text;
     // Bytes are quicker to look at than characters. All that are looked for start a character, so both halves are whole.
     while let Some((clean, tail)) = rest.bytes().position(may_need_care).and_then(|at| rest.split_at_checked(at)) {
@@ -136,7 +141,8 @@ pub fn push_escaped(out: &mut String, text: &str) {
 }
 
 fn may_need_care(byte: u8) -> bool {
-    matches!(byte, b'&' | b'<' | b'>' | b'\'' | b'"' | 0..=0x1f) || byte == FIRST_OF_NONCHARACTERS
+    let markup = (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'\'') | (byte == b'"');
+    markup | (byte < b' ') | (byte == FIRST_OF_NONCHARACTERS)
 }
 
 /// The first byte of U+FFFE and U+FFFF, and of many legal characters.

@@ -13,7 +13,8 @@ Measures each host found: an installed Kamailio, and the OpenSIPS built in --ope
 under /usr/src and /usr/local/src that have a module. Modules are looked for in build/bench/ (make bench), then in build/; a host
 without one is measured bare.
 --allocator: fm, qm or tlsf for Kamailio, F_MALLOC ... for OpenSIPS; what they take by themselves (qm, F_MALLOC) if not given.
---rounds: pairs of rounds for each direction, 12; --seconds: length of a round, 0.5; --window: requests in flight, 128.
+--rounds: pairs of rounds for each direction, 12; --seconds: length of a round, 0.5; --window: SIP requests in flight, 512:
+enough to keep both cores busy where waking a process takes long.
 --only: message, notify, publish, send (XMPP message to SIP), latency, queue (MESSAGEs that wait for the XMPP
 server), full (memory with a full queue), memory or bare.
 --soak: 100 000 messages each way and the host's memory before and after, instead of rounds.";
@@ -41,7 +42,7 @@ impl Arguments {
         let mut module: Option<PathBuf> = None;
         let mut allocator = None;
         let mut tree = std::env::var_os("OPENSIPS_SRC").map(PathBuf::from);
-        let mut read = Self { targets: Vec::new(), rounds: 12, seconds: 0.5, window: 128, only: None, soak: false };
+        let mut read = Self { targets: Vec::new(), rounds: 12, seconds: 0.5, window: 512, only: None, soak: false };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));

@@ -38,6 +38,10 @@ const TRANSACTIONS_LEAVE: Duration = Duration::from_secs(3);
 /// Requests of one series of the latency of an unloaded host.
 const SINGLE_REQUESTS: usize = 500;
 
+/// SIP requests of the host in flight, at the most: the answers to more of them may not fit into what the host's socket holds, and
+/// what is sent again measures nothing.
+const SENT_BY_THE_HOST: usize = 128;
+
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
@@ -64,6 +68,10 @@ pub(crate) fn run(arguments: &Arguments, target: &Target) -> io::Result<()> {
     let mut verdicts = Vec::new();
     for (name, wanted, measure) in DIRECTIONS {
         if arguments.wants(name) {
+            runner.limits.window = match name {
+                "send" => arguments.window.min(SENT_BY_THE_HOST),
+                _ => arguments.window,
+            };
             let measured =
                 Rig::start(target).and_then(|mut rig| measure(&mut runner, &mut rig).map_err(|error| rig.explain(&error)));
             interrupt::check()?;
