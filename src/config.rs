@@ -16,6 +16,7 @@ use std::fmt;
 use jid::BareJid;
 
 use crate::address::Addresses;
+use crate::address::is_domain;
 use crate::sip::Uri;
 
 pub use self::address_table::AddressTable;
@@ -159,7 +160,7 @@ fn domain(parameter: &'static str, value: &str) -> Result<String, Error> {
     let wrong = || Error { parameter, value: Some(value.to_owned()), takes: TAKES_DOMAIN };
     let jid = BareJid::new(value).map_err(|_| wrong())?;
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
-    if jid.node().is_some() || !jid.domain().as_str().chars().all(plain) {
+    if jid.node().is_some() || !jid.domain().as_str().chars().all(plain) || !is_domain(jid.domain().as_str()) {
         return Err(wrong());
     }
     Ok(jid.domain().as_str().to_owned())

@@ -250,8 +250,9 @@ impl Worker {
     }
 
     fn presence_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
-        let state = header::subscription_state(request.subscription_state.as_deref().unwrap_or_default())
-            .ok_or(NotifyError::SubscriptionState)?;
+        let state = request.subscription_state.as_deref().unwrap_or_default();
+        let retry_after = header::retry_after(state);
+        let state = header::subscription_state(state).ok_or(NotifyError::SubscriptionState)?;
         // We are the notifier's peer: From is who is watched, To is who watches.
         let presentity = self.user_of_dialog(&request.from, self.addresses.sip_user_to_jid(&request.from))?.into_bare();
         let watcher = self.user_of_dialog(&request.to, self.addresses.xmpp_user_to_jid(&request.to))?.into_bare();
@@ -269,6 +270,7 @@ impl Worker {
             call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
             cseq: request.cseq,
             state,
+            retry_after,
             display_name,
             presences,
         }))

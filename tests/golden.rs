@@ -273,6 +273,7 @@ fn events(case: &Case<'_>) -> Vec<Event> {
             call_id: "1".into(),
             cseq: 7,
             state,
+            retry_after: None,
             presences,
             display_name: None,
         };

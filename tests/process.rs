@@ -200,6 +200,24 @@ fn request(from: &str, to: &str, body: &str) -> sip::Request {
     }
 }
 
+/// The NOTIFY (presence.winfo) that these SIP users want to see Romeo.
+fn waiting(watchers: &[&str]) -> sip::Request {
+    let watcher = |uri: &&str| format!("<watcher id='{uri}' event='subscribe' status='pending'>{uri}</watcher>");
+    let watchers: String = watchers.iter().map(watcher).collect();
+    let body = format!(
+        "<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' version='0' state='full'>\
+         <watcher-list resource='sip:romeo@example.net' package='presence'>{watchers}</watcher-list></watcherinfo>"
+    );
+    sip::Request {
+        from: b"sip:romeo@example.net".to_vec(),
+        to: b"sip:gateway@127.0.0.1".to_vec(),
+        event: Some(b"presence.winfo".to_vec()),
+        subscription_state: Some(b"active".to_vec()),
+        body: body.into(),
+        ..sip::Request::default()
+    }
+}
+
 struct Peer {
     stream: TcpStream,
     heard: String,
@@ -301,22 +319,31 @@ fn a_sip_user_speaks_for_the_gateways_domain_only() {
 fn a_watcher_of_another_domain_is_not_asked_for() {
     let scene = Scene::start();
     let mut peer = scene.accept();
-    let body = "<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' version='0' state='full'>\
-                <watcher-list resource='sip:romeo@example.net' package='presence'>\
-                <watcher id='1' event='subscribe' status='pending'>sip:mallory@evil.example</watcher>\
-                <watcher id='2' event='subscribe' status='pending'>sip:juliet@sip.example.com</watcher>\
-                </watcher-list></watcherinfo>";
-    let notify = sip::Request {
-        from: b"sip:romeo@example.net".to_vec(),
-        to: b"sip:gateway@127.0.0.1".to_vec(),
-        event: Some(b"presence.winfo".to_vec()),
-        subscription_state: Some(b"active".to_vec()),
-        body: body.into(),
-        ..sip::Request::default()
-    };
+    let notify = waiting(&["sip:mallory@evil.example", "sip:juliet@sip.example.com"]);
     assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
     assert_eq!(peer.hear(" to='romeo@example.net' type='subscribe' id='ask-1'/>"), "<presence from='juliet@sip.example.com'");
     scene.stop();
+}
+
+/// The presence server tells of a new watcher twice: when it subscribes, and all that wait, as `pua_xmpp_req_winfo()` asks for them.
+#[test]
+fn a_watcher_who_was_decided_on_meanwhile_is_not_asked_for_again() {
+    for (answer, decision) in [("subscribed", Authorization::Allowed), ("unsubscribed", Authorization::Refused)] {
+        let scene = Scene::start();
+        let mut peer = scene.accept();
+        let notify = waiting(&["sip:juliet@sip.example.com"]);
+        assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+        peer.hear("type='subscribe' id='ask-1'/>");
+        peer.say(&format!("<presence from='romeo@example.net' to='juliet@sip.example.com' type='{answer}'/>"));
+        peer.message("after it");
+        assert_eq!(scene.call(), Call::Message("after it".into()));
+        assert_eq!(scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Some(decision));
+        assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+        assert_eq!(scene.send("after both"), ScriptResult::Done);
+        let heard = peer.hear("<body>after both</body>");
+        assert!(!heard.contains("type='subscribe'"), "{heard}");
+        scene.stop();
+    }
 }
 
 /// The table of decisions forgets nothing, and any XMPP user anywhere can say `subscribed`.

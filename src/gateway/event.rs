@@ -54,6 +54,8 @@ pub struct Notify {
     pub cseq: u32,
     /// What it says of the subscription.
     pub state: SubscriptionState,
+    /// How many seconds it wants no new SUBSCRIBE, where it says that the subscription is over.
+    pub retry_after: Option<u32>,
     /// What the presentity is called, if it says so.
     pub display_name: Option<String>,
     /// One finished `<presence/>` per tuple; empty where the NOTIFY had no body.

@@ -48,6 +48,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_text(out, &notify.call_id);
             push_number(out, notify.cseq);
             push_number(out, state_number(notify.state));
+            push_number(out, notify.retry_after.unwrap_or_default());
             push_text(out, notify.display_name.as_deref().unwrap_or(""));
             push_number(out, count(notify.presences.len()));
             for presence in &notify.presences {
@@ -104,6 +105,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             call_id: fields.text()?,
             cseq: fields.number()?,
             state: state_from_number(fields.number()?)?,
+            retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
             display_name: fields.optional()?,
             presences: fields.list(|fields| {
                 Ok(TuplePresence {
@@ -281,6 +283,7 @@ mod tests {
                 call_id: "1".into(),
                 cseq: 7,
                 state: *state,
+                retry_after: (*state == SubscriptionState::Terminated(Reason::Giveup)).then_some(30),
                 display_name: (*state == SubscriptionState::Active).then(|| "Juliet".into()),
                 presences: vec![TuplePresence {
                     resource: "r\u{e9}".into(),

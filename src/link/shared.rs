@@ -123,17 +123,12 @@ impl Shared {
 
     /// What the XMPP user `presentity` decided on the SIP user `watcher`, both bare JIDs.
     pub fn authorization(&self, watcher: &str, presentity: &str) -> Authorization {
-        let digest = self.digest(watcher, presentity);
-        for place in self.places(digest) {
-            let entry = place.load(Ordering::Acquire);
-            if entry == EMPTY {
-                break;
-            }
-            if entry | STATE == digest | STATE {
-                return decode(entry);
-            }
-        }
-        Authorization::Pending
+        self.entry(watcher, presentity).map_or(Authorization::Pending, decode)
+    }
+
+    /// Whether this pair has a place in the table.
+    pub fn knows(&self, watcher: &str, presentity: &str) -> bool {
+        self.entry(watcher, presentity).is_some()
     }
 
     /// Keeps a decision. False: the table is full around this pair.
@@ -163,6 +158,12 @@ impl Shared {
     /// Whether the gateway answers for who may see this XMPP user.
     pub fn answers_for(&self, presentity: &str) -> bool {
         self.authorization(NOBODY, presentity) == Authorization::Allowed
+    }
+
+    fn entry(&self, watcher: &str, presentity: &str) -> Option<u64> {
+        let digest = self.digest(watcher, presentity);
+        let entries = self.places(digest).map(|place| place.load(Ordering::Acquire));
+        entries.take_while(|entry| *entry != EMPTY).find(|entry| entry | STATE == digest | STATE)
     }
 
     fn places(&self, digest: u64) -> impl Iterator<Item = &AtomicU64> {
@@ -247,6 +248,7 @@ mod tests {
         assert!(shared.authorize("j@s", "r@x", Authorization::Allowed));
         assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Allowed);
         assert_eq!(shared.authorization("r@x", "j@s"), Authorization::Pending);
+        assert!(shared.knows("j@s", "r@x") && !shared.knows("r@x", "j@s"));
         assert!(shared.authorize("j@s", "r@x", Authorization::Refused));
         assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Refused);
         assert!(shared.authorize("j@s", "r@x", Authorization::NoResource));

@@ -20,6 +20,7 @@ use crate::config::Backend;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gateway::action::Action;
+use crate::gateway::event;
 use crate::link::BATCH;
 use crate::link::Inbox;
 use crate::link::Received;
@@ -30,6 +31,8 @@ use crate::link::watch;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
 use crate::process::connection::Change;
+use crate::process::decisions::Decisions;
+use crate::process::decisions::Kept;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::READ;
@@ -61,6 +64,7 @@ pub(super) struct Turn<'a, H> {
     host: &'a mut H,
     receiver: &'a Receiver,
     gateway: Gateway,
+    decisions: Decisions<'a>,
     addresses: &'a Addresses,
     /// In the order of the configuration.
     streams: Vec<ComponentStream<'a>>,
@@ -80,6 +84,7 @@ impl<'a, H: Host> Turn<'a, H> {
             host,
             receiver,
             gateway: Gateway::new(config, Instant::now(), dice()),
+            decisions: Decisions::new(receiver.shared()),
             addresses: &config.addresses,
             streams: components
                 .iter()
@@ -191,7 +196,10 @@ impl<'a, H: Host> Turn<'a, H> {
 
     fn event(&mut self, bytes: &[u8]) {
         match datagram::decode(bytes) {
-            Ok(event) => {
+            Ok(mut event) => {
+                if let event::Event::Watchers { presentity, waiting } = &mut event {
+                    waiting.retain(|watcher| self.decisions.is_open(watcher, presentity));
+                }
                 self.gateway.event(Instant::now(), event, &mut self.actions);
                 self.act();
             }
@@ -305,15 +313,10 @@ impl<'a, H: Host> Turn<'a, H> {
                     self.gateway.subscribe_refused(Instant::now(), &subscribe, &mut self.actions);
                 }
             }
-            Action::Authorize { watcher, presentity, presentity_uri, decision } => {
-                if !self.receiver.shared().answers_for(&presentity) {
-                    // The table forgets nothing: strangers are not to fill it.
-                    log::debug!("nobody asked who may see {presentity}: a decision on {watcher} is dropped");
-                } else if self.receiver.shared().authorization(&watcher, &presentity) == decision {
-                    log::debug!("{presentity} decided on {watcher} as before");
-                } else if !self.receiver.shared().authorize(&watcher, &presentity, decision) {
-                    log::error!("no place to keep what {presentity} decided on {watcher}");
-                } else if let Err(error) = self.host.watchers_changed(&presentity_uri) {
+            Action::Authorize { watcher, presentity, presentity_uri, decision, occasion } => {
+                if self.decisions.keep(&watcher, &presentity, decision, occasion) == Kept::Changed
+                    && let Err(error) = self.host.watchers_changed(&presentity_uri)
+                {
                     log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
                 }
             }

@@ -31,6 +31,8 @@ pub const DOMAIN: &str = "sip.example.com";
 pub struct Scene {
     pub gateway: Gateway,
     pub now: Instant,
+    /// What the next NOTIFYs say of it.
+    pub retry_after: Option<u32>,
     cseq: u32,
 }
 
@@ -56,7 +58,7 @@ impl Scene {
 
     pub fn configured(config: &Config) -> Self {
         let now = Instant::now();
-        let mut scene = Self { gateway: Gateway::new(config, now, 1), now, cseq: 0 };
+        let mut scene = Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, cseq: 0 };
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
     }
@@ -134,6 +136,7 @@ impl Scene {
             call_id: call_id.into(),
             cseq,
             state,
+            retry_after: self.retry_after,
             display_name: Some("Juliet Capulet".into()),
             presences,
         }))

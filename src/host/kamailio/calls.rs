@@ -208,9 +208,9 @@ pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
     // pua keeps both kinds under this flag, whatever the flag they were asked with.
     dialog.flag = sys::XMPP_SUBSCRIBE;
     dialog.event = match notify.event_package() {
-        b"presence" => sys::PRESENCE_EVENT,
         b"presence.winfo" => sys::PWINFO_EVENT,
-        _ => return false,
+        // One that is neither is the worker's to refuse, with 489 (RFC 6665 §4.1.3), where the dialog is known.
+        _ => sys::PRESENCE_EVENT,
     };
     // pua compares by its own lengths: an empty text must not be NULL.
     if dialog.from_tag.len <= 0 || dialog.to_tag.len <= 0 || dialog.call_id.len <= 0 {

@@ -103,6 +103,21 @@ fn no_state_is_told_twice_or_out_of_order() {
     assert_eq!(scene.written(), message(1) + &state("j@s/phone", 1) + &anew);
 }
 
+/// The gateway asks again what has no answer yet (gateway/watcher.rs).
+#[test]
+fn a_question_that_was_not_written_is_asked_once() {
+    let shared = Shared::new().unwrap();
+    let mut scene = Scene::new(&shared);
+    let question = "<presence from='j@s' to='r@x' type='subscribe' id='ask-1'/>";
+    scene.stream_up(&[]);
+    scene.push(question);
+    scene.push(&message(1));
+    scene.outgoing.stream_down(scene.now);
+    scene.stream_up(&[question]);
+    scene.push(question);
+    assert_eq!(scene.written(), message(1) + question);
+}
+
 #[test]
 fn what_waits_too_long_is_counted_and_not_sent() {
     let shared = Shared::new().unwrap();
