@@ -145,7 +145,7 @@ mod tests {
         /// Seconds until it breaks; a ping is sent when it is due.
         fn breaks(&mut self, phase: Phase, seconds: u32) -> Option<(u32, Broken)> {
             (1..=seconds).find_map(|second| {
-                self.now += TICK;
+                self.now = self.now.checked_add(TICK).unwrap();
                 let broken = self.liveness.check(self.now, phase).err();
                 if self.liveness.is_ping_due() {
                     self.liveness.pinged(self.now);
@@ -156,8 +156,9 @@ mod tests {
 
         /// For so many seconds nothing is read, and nobody looks.
         fn stand_still(&mut self, seconds: u32) {
-            self.now += TICK * seconds;
-            self.liveness.stood_still(self.now, TICK * seconds);
+            let time = TICK.saturating_mul(seconds);
+            self.now = self.now.checked_add(time).unwrap();
+            self.liveness.stood_still(self.now, time);
         }
     }
 

@@ -116,7 +116,7 @@ impl Scene<'_> {
     /// A tick a second, by a clock that has come so far.
     fn ticks(&mut self, start: Instant, seconds: std::ops::Range<u32>) {
         for second in seconds {
-            let now = start + Duration::from_secs(1) * second;
+            let now = start.checked_add(Duration::from_secs(second.into())).unwrap();
             self.turn.reads(now);
             self.turn.tick(now);
         }

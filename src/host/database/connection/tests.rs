@@ -78,13 +78,21 @@ thread_local! {
 }
 
 fn count(change: i32) {
-    OPEN.set(OPEN.get() + change);
+    OPEN.set(OPEN.get().saturating_add(change));
+}
+
+/// # Safety
+/// A text whose bytes live as long as they are used.
+unsafe fn shown<'a>(text: *const Text) -> &'a [u8] {
+    // SAFETY: as the caller promises.
+    let Text(first, length) = unsafe { &*text };
+    // SAFETY: as above.
+    unsafe { slice::from_raw_parts(*first, *length) }
 }
 
 unsafe extern "C" fn init(url: *const Text) -> *mut Handle {
-    // SAFETY: a text of the test.
-    let url = unsafe { slice::from_raw_parts((*url).0, (*url).1) };
-    if url != b"here" {
+    // SAFETY: a text that lives through the call.
+    if unsafe { shown(url) } != b"here" {
         return ptr::null_mut();
     }
     count(1);
@@ -98,8 +106,8 @@ unsafe extern "C" fn close(handle: *mut Handle) {
 }
 
 unsafe extern "C" fn use_table(handle: *mut Handle, name: *const Text) -> c_int {
-    // SAFETY: a text of the test.
-    let name = unsafe { slice::from_raw_parts((*name).0, (*name).1) };
+    // SAFETY: a text that lives through the call.
+    let name = unsafe { shown(name) };
     // SAFETY: made by `init`.
     unsafe { (*handle).used = name == b"xmpp_address" };
     if name == b"gone" { -1 } else { 0 }
@@ -144,10 +152,10 @@ unsafe extern "C" fn fetch(handle: *const Handle, answer: *mut *mut Vec<[Column;
     if handle.database.fails_at == Some(handle.database.portions) {
         return -1;
     }
-    handle.database.portions += 1;
+    handle.database.portions = handle.database.portions.saturating_add(1);
     let rest = handle.database.table.get(handle.next..).unwrap_or_default();
     let portion = rest[..rest.len().min(wanted.try_into().unwrap())].to_vec();
-    handle.next += portion.len();
+    handle.next = handle.next.saturating_add(portion.len());
     count(1);
     *answer = Box::into_raw(Box::new(portion));
     0
