@@ -198,6 +198,10 @@ ANSWERS = {
     **dict.fromkeys(["no utf-8", "subject of no utf-8", "empty"], 400),
     # RFC 3428 section 9 and RFC 3261 section 21.4.13. What is no type is not the one that we take.
     **dict.fromkeys(["other charset", "charset of no utf-8", "half a charset", "odd type", "type of control characters"], 415),
+    # RFC 3862 section 2: headers are UTF-8, each on a line of its own, and content follows. RFC 5438 section 6: XML, and not too deep.
+    **dict.fromkeys(["wrapped id of no utf-8", "wrapped in control characters", "nothing wrapped", "half a wrapping"], 400),
+    **dict.fromkeys(["wrapped notification of markup", "deep notification"], 400),
+    "many wrapped headers": 413,
     # Five times as long in XML: more than crosses to the XMPP process.
     "longest in XML": 413,
     # RFC 3261 section 18.3 wants 400; the parsers of both hosts take the datagram for none of SIP, and drop it.
