@@ -12,6 +12,8 @@ mod seeds;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
+use std::time::SystemTime;
 
 use jid::Jid;
 
@@ -24,14 +26,19 @@ use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
 use xmpp_gateway::sip;
+use xmpp_gateway::sip::cpim;
 use xmpp_gateway::sip::dialog_info;
 use xmpp_gateway::sip::dialog_state;
 use xmpp_gateway::sip::dialog_state::DialogState;
+use xmpp_gateway::sip::imdn::Notification;
 use xmpp_gateway::sip::pidf;
 use xmpp_gateway::sip::winfo;
+use xmpp_gateway::translate::disposition;
+use xmpp_gateway::translate::disposition::Times;
 use xmpp_gateway::translate::failure;
 use xmpp_gateway::translate::message;
 use xmpp_gateway::translate::message::StanzaType;
+use xmpp_gateway::translate::message::ToXmpp;
 use xmpp_gateway::translate::presence;
 use xmpp_gateway::translate::presence::PresenceError;
 use xmpp_gateway::translate::presence::ResourcePresence;
@@ -143,6 +150,7 @@ fn translate(case: &Case<'_>) -> String {
         "presence to publication" => presence_to_publication(case),
         "MESSAGE to message" => message_to_xmpp(case),
         "message to MESSAGE" => message_to_sip(case),
+        "undelivered MESSAGE to notification" => message_to_notification(case),
         "watcherinfo to waiting watchers" => match winfo::Document::parse(case.input.as_bytes()) {
             Ok(document) => watchers::waiting(&document, &case.addresses()).join("\n"),
             Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),
@@ -186,7 +194,7 @@ fn translate(case: &Case<'_>) -> String {
             failure::end_of_watching(&error).map_or("none".into(), |reason| format!("{reason:?}").to_lowercase())
         }),
         "MESSAGE to refusal" => match message::to_xmpp(&request(case.input), &case.addresses(), StanzaType::Chat) {
-            Ok(stanza) => stanza,
+            Ok(became) => became_text(became),
             Err(error) => {
                 let failure::Refusal { status, reason, header } = failure::Refusal::of_message(error);
                 assert!(header.is_empty() || header.ends_with("\r\n"), "{header:?}");
@@ -220,8 +228,12 @@ fn keep_as_seed(case: &Case<'_>) {
         "presence to PIDF" | "presence to publication" | "message to MESSAGE" => seeds::keep("stanza", case.input.as_bytes()),
         "SIP URI to JID" => case.input.lines().for_each(|uri| seeds::keep("sip_uri", uri.as_bytes())),
         "JID to SIP URI" => case.input.lines().for_each(|jid| seeds::keep("jid", jid.as_bytes())),
-        "MESSAGE to message" => {
+        "MESSAGE to message" | "undelivered MESSAGE to notification" => {
             let request = request(case.input);
+            if let Ok(wrapped) = cpim::Message::parse(&request.body) {
+                seeds::keep("cpim", &request.body);
+                seeds::keep("imdn", &wrapped.content.body);
+            }
             let optional = |value: Option<Vec<u8>>| value.unwrap_or_default();
             let fields = [
                 request.request_uri,
@@ -261,6 +273,7 @@ fn events(case: &Case<'_>) -> Vec<Event> {
             call_id: "1".into(),
             cseq: 7,
             state,
+            retry_after: None,
             presences,
             display_name: None,
         };
@@ -384,9 +397,48 @@ fn message_to_xmpp(case: &Case<'_>) -> String {
         _ => StanzaType::Chat,
     };
     match message::to_xmpp(&request(case.input), &case.addresses(), stanza_type) {
-        Ok(stanza) => stanza,
+        Ok(became) => became_text(became),
         Err(error) => format!("refused: {error:?} {}", failure::message_status(error)),
     }
+}
+
+fn became_text(became: ToXmpp) -> String {
+    match became {
+        ToXmpp::Stanza(stanza, _) => stanza,
+        ToXmpp::Nothing(Notification { message_id, disposition, .. }) => format!("nothing: {disposition:?} {message_id}"),
+    }
+}
+
+/// Of 1 May 2026, in UTC.
+const NOON: Duration = Duration::from_secs(1_777_636_800);
+
+/// What the sender is told a minute after noon of 1 May 2026 of a MESSAGE that came at noon.
+fn message_to_notification(case: &Case<'_>) -> String {
+    let addresses = case.addresses();
+    let wanted = match message::to_xmpp(&request(case.input), &addresses, StanzaType::Chat) {
+        Ok(ToXmpp::Stanza(_, Some(wanted))) => wanted,
+        Ok(ToXmpp::Stanza(_, None) | ToXmpp::Nothing(_)) => return "nothing".into(),
+        Err(error) => panic!("{error}"),
+    };
+    let [came, now] =
+        [0, 60].map(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds).saturating_add(NOON)).unwrap());
+    let times = Times { came, now };
+    let limit = case.argument("limit").map_or(message::DEFAULT_LIMIT, |limit| limit.parse().unwrap());
+    match disposition::failed(&wanted, times, &addresses, 0x2a, limit) {
+        Ok(sip) => {
+            assert_eq!((sip.call_id.as_ref(), sip.origin.as_ref()), (None, None), "nobody is notified of a notification");
+            sip_text(&sip)
+        }
+        Err(error) => format!("refused: {error:?}"),
+    }
+}
+
+fn sip_text(sip: &sip::Message) -> String {
+    let call_id = sip.call_id.as_ref().map_or(String::new(), |call_id| format!("Call-ID: {call_id}\n"));
+    let headers = sip.headers.replace("\r\n", "\n");
+    assert!(!headers.contains('\r'), "{headers:?}");
+    let body = String::from_utf8(sip.body.clone()).unwrap();
+    format!("MESSAGE {}\nFrom: <{}>\n{call_id}{headers}\n{}", sip.to, sip.from, body.replace("\r\n", "\n"))
 }
 
 fn message_to_sip(case: &Case<'_>) -> String {
@@ -394,13 +446,7 @@ fn message_to_sip(case: &Case<'_>) -> String {
     let limit = case.argument("limit").map_or(message::DEFAULT_LIMIT, |limit| limit.parse().unwrap());
     let addresses = case.addresses();
     match message::to_sip(&stanza, &case.jid("from"), &case.jid("to"), &addresses, 0x2a, limit) {
-        Ok(sip) => {
-            let call_id = sip.call_id.map_or(String::new(), |call_id| format!("Call-ID: {call_id}\n"));
-            let headers = sip.headers.replace("\r\n", "\n");
-            assert!(!headers.contains('\r'), "{headers:?}");
-            let body = String::from_utf8(sip.body).unwrap();
-            format!("MESSAGE {}\nFrom: <{}>\n{call_id}{headers}\n{body}", sip.to, sip.from)
-        }
+        Ok(sip) => sip_text(&sip),
         Err(error) => format!("refused: {error:?} {}", answer(failure::message_error(error))),
     }
 }

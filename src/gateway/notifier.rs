@@ -33,6 +33,7 @@ use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::event::NotifyReply;
 use crate::gateway::presence_stanza;
+use crate::gateway::publication::When;
 use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::HeaderName;
@@ -63,6 +64,9 @@ pub const CONFIRM: Duration = Duration::from_secs(60);
 
 /// Dialogs and virtual subscriptions looked at in one tick: where all are due at once, the rest of the process must not wait for them.
 pub const PER_TICK: usize = 500;
+
+/// Time between two NOTIFYs about a user who is beyond the limit of traffic (RFC 3856 §6.10).
+pub const PACE: Duration = Duration::from_secs(5);
 
 /// When a watcher for whom there is no place may come back, in seconds.
 const PROBATION: u32 = 300;
@@ -144,7 +148,7 @@ impl Notifier {
     pub(super) fn presence(
         &mut self,
         now: Instant,
-        (watcher, presentity): (&str, &str),
+        (watcher, presentity, when): (&str, &str, When),
         presence: impl FnOnce() -> Option<ResourcePresence>,
         actions: &mut Vec<Action>,
     ) -> Heard {
@@ -155,8 +159,10 @@ impl Notifier {
         let dialogs = known.dialogs.clone();
         for number in dialogs {
             self.fetch_soon(now, number);
-            if change == Change::Visible {
-                self.notify(now, number, actions);
+            match (change, when) {
+                (Change::None, _) => {}
+                (Change::Visible, When::Now) => self.notify(now, number, actions),
+                (Change::Visible, When::WithToken) => self.notify_later(now, number),
             }
         }
         Heard::Taken
@@ -288,6 +294,14 @@ impl Notifier {
     fn fetch_soon(&mut self, now: Instant, number: u64) {
         if let Some(dialog) = self.dialogs.get_mut(&number).filter(|dialog| dialog.lasts == Lasts::Once) {
             dialog.expires = now;
+            self.look_again(number);
+        }
+    }
+
+    /// The user makes more traffic than one may: what changes is said once in a while.
+    fn notify_later(&mut self, now: Instant, number: u64) {
+        if let Some(dialog) = self.dialogs.get_mut(&number) {
+            dialog.pause(now);
             self.look_again(number);
         }
     }

@@ -92,6 +92,8 @@ pub(super) enum Ns {
     Watcherinfo,
     /// Dialog information (RFC 4235).
     DialogInfo,
+    /// Disposition notifications (RFC 5438).
+    Imdn,
     /// Any other, or none.
     Other,
 }
@@ -112,6 +114,7 @@ impl Ns {
             "urn:ag-projects:xml:ns:pidf" => Self::AgProjects,
             "urn:ietf:params:xml:ns:watcherinfo" => Self::Watcherinfo,
             "urn:ietf:params:xml:ns:dialog-info" => Self::DialogInfo,
+            super::imdn::NS => Self::Imdn,
             _ => Self::Other,
         }
     }

@@ -203,6 +203,7 @@ mod tests {
     use crate::gateway::action::Authorization;
     use crate::link;
     use crate::link::Inbox;
+    use crate::link::Received;
     use crate::link::Receiver;
     use crate::link::datagram;
 
@@ -239,7 +240,11 @@ mod tests {
     fn events(receiver: &Receiver) -> Vec<Event> {
         let mut inbox = Inbox::new();
         receiver.receive(&mut inbox).unwrap();
-        inbox.datagrams().map(|bytes| datagram::decode(bytes).unwrap()).collect()
+        let event = |received| match received {
+            Received::Event(bytes) => datagram::decode(bytes).unwrap(),
+            Received::Stanza(stanza, _) => panic!("{}", stanza.escape_ascii()),
+        };
+        inbox.drain().map(event).collect()
     }
 
     #[test]

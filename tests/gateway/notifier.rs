@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::action::Authorization;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::NotifyReply;
@@ -9,6 +10,7 @@ use xmpp_gateway::gateway::event::Place;
 use xmpp_gateway::gateway::event::Subscribe;
 use xmpp_gateway::gateway::notifier::CONFIRM;
 use xmpp_gateway::gateway::notifier::FETCH_PATIENCE;
+use xmpp_gateway::gateway::notifier::PACE;
 use xmpp_gateway::gateway::notifier::bounds::MAX_PER_WATCHER;
 use xmpp_gateway::sip::Dialog;
 
@@ -259,6 +261,27 @@ fn who_asks_to_wait_is_told_later() {
     assert_eq!(watched.scene.pass(Duration::from_secs(9)), NOTHING);
     assert_eq!(watched.scene.pass(Duration::from_secs(1)), ["NOTIFY 1 4: active;expires=3590 ID-desk=Opendnd"]);
     assert_eq!(watched.reply_with(1, 481, Some(10)), [over("1"), GONE.to_owned()]);
+}
+
+/// Who is beyond the limit is still seen, but does not send a NOTIFY with each stanza.
+#[test]
+fn who_makes_too_much_traffic_is_told_of_once_in_a_while() {
+    let mut watched = Watched { scene: Scene::with(Parameters { rate_limit: Some(1), ..Parameters::default() }) };
+    watched.begin("1", 3600, Authorization::Allowed);
+    watched.reply(1, 200);
+    watched.presence("desk", "");
+    watched.reply(1, 200);
+    let shows = ["away", "dnd", "xa", "chat"].iter().cycle().take(100);
+    let said: Vec<String> = shows
+        .flat_map(|show| {
+            let said = watched.presence("desk", &format!("<show>{show}</show>"));
+            watched.reply(1, 200);
+            said
+        })
+        .collect();
+    assert!(said.len() < 20, "{said:?}");
+    watched.reply(1, 200);
+    assert_eq!(watched.scene.pass(PACE).len(), 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use super::PACE;
 use super::virtual_subscription::Pair;
 use crate::sip;
 use crate::sip::Reason;
@@ -27,6 +28,8 @@ pub(super) struct Dialog {
     pub(super) owed: bool,
     /// No NOTIFY goes before, and why.
     wait: Option<(Instant, Wait)>,
+    /// A pause begins with the reply.
+    is_slowed: bool,
     /// Why it ends with the next NOTIFY.
     pub(super) end: Option<End>,
     /// Where it stands in the order of time.
@@ -38,7 +41,7 @@ pub(super) struct Dialog {
 enum Wait {
     /// One is under way.
     Reply,
-    /// A Retry-After asks for it.
+    /// A Retry-After or the limit of traffic asks for it.
     Retry,
 }
 
@@ -91,7 +94,7 @@ pub(super) enum Outcome {
 impl Dialog {
     pub(super) fn new(sip: sip::Dialog, pair: Pair, remote_cseq: u32, expires: Instant, lasts: Lasts) -> Self {
         let (cseq, told, owed) = (0, 0, lasts == Lasts::Lasting);
-        Self { sip, pair, expires, remote_cseq, cseq, told, owed, wait: None, end: None, due: None, lasts }
+        Self { sip, pair, expires, remote_cseq, cseq, told, owed, wait: None, is_slowed: false, end: None, due: None, lasts }
     }
 
     /// A further SUBSCRIBE came. False: it is older than the newest, or the same again.
@@ -123,7 +126,14 @@ impl Dialog {
 
     /// A NOTIFY has failed if there is no Retry-After (RFC 6665 §4.2.2); nobody waits for a dialog that is not there.
     pub(super) fn replied(&mut self, now: Instant, status: u16, retry_after: Option<u32>) -> Outcome {
+        if matches!(self.wait, Some((_, Wait::Retry))) {
+            // To none of the newest.
+            return Outcome::GoesOn;
+        }
         self.wait = None;
+        if std::mem::take(&mut self.is_slowed) {
+            self.pause(now);
+        }
         match (status, retry_after) {
             (0..=299, _) => Outcome::GoesOn,
             (408 | 481, _) | (_, None) => Outcome::Over,
@@ -132,6 +142,15 @@ impl Dialog {
                 self.wait = now.checked_add(Duration::from_secs(seconds.into())).map(|until| (until, Wait::Retry));
                 Outcome::GoesOn
             }
+        }
+    }
+
+    /// The next NOTIFY waits for [`PACE`], counted from the reply where one is under way.
+    pub(super) fn pause(&mut self, now: Instant) {
+        match self.wait {
+            Some((until, Wait::Reply)) if until > now => self.is_slowed = true,
+            Some((until, Wait::Retry)) if until > now => {}
+            Some(_) | None => self.wait = now.checked_add(PACE).map(|until| (until, Wait::Retry)),
         }
     }
 

@@ -70,7 +70,8 @@ const FUNCTIONS: [&str; 14] = [
     "add_mi_number",
     "host_.*",
 ];
-const VALUES: [&str; 22] = [
+const VALUES: [&str; 23] = [
+    "ipc_shared_fd_read",
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",
     "VERSIONTYPE",
