@@ -53,6 +53,7 @@ pub struct Parameters {
     pub outbound_proxy: Option<String>,
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
+    pub presence_mode: Option<String>,
     /// Repeatable, as `gwmap`.
     pub allow_domain: Vec<String>,
     /// Repeatable, as `gwmap`.
@@ -78,12 +79,23 @@ pub struct Config {
     pub server_address: Uri,
     /// Next hop of SUBSCRIBE and PUBLISH, and the watcher of presence.winfo; a SIP URI.
     pub presence_server: Option<Uri>,
+    /// How the presence of XMPP users reaches the presence server, and the questions of their watchers the gateway.
+    pub presence_mode: PresenceMode,
     /// How much SIP traffic XMPP users may cause.
     pub rate_limit: RateLimit,
     /// What waits while the XMPP server is not connected.
     pub queue: Queue,
     /// Where users stand whose address the operator chose (`db_url`, `address_table`); `None`: the scheme is for all.
     pub address_table: Option<AddressTable>,
+}
+
+/// Where SIP users find the presence of XMPP users (`presence_mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceMode {
+    /// At any presence server: pua sends PUBLISH, and a script tells of watchers by `pua_xmpp_req_winfo()`.
+    Pua,
+    /// At the one of this server: no SIP request between it and the gateway.
+    Local,
 }
 
 /// How much waits for the XMPP server, and how long.
@@ -199,6 +211,7 @@ impl Config {
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
+            presence_mode: presence_mode(parameters)?,
             queue: queue(parameters)?,
             address_table: address_table(parameters)?,
             backend,
@@ -216,6 +229,17 @@ fn backend(parameters: &Parameters) -> Result<Backend, Error> {
         }
     }
     Ok(Backend::Components(component::components(parameters)?))
+}
+
+fn presence_mode(parameters: &Parameters) -> Result<PresenceMode, Error> {
+    match parameters.presence_mode.as_deref() {
+        None | Some("pua") => Ok(PresenceMode::Pua),
+        Some("local") => Ok(PresenceMode::Local),
+        Some(other) => {
+            let takes = "\"pua\" (PUBLISH to the presence server) or \"local\" (the presence server of this SIP server, without SIP between)";
+            Err(Error { parameter: "presence_mode", value: Some(other.to_owned()), takes })
+        }
+    }
 }
 
 fn queue(parameters: &Parameters) -> Result<Queue, Error> {
@@ -407,6 +431,16 @@ mod tests {
         ] {
             assert!(refusal(&queue(size, ttl)).starts_with(wanted));
         }
+    }
+
+    #[test]
+    fn presence_goes_through_pua_unless_it_is_local() {
+        let mode = |mode: Option<&str>| Parameters { presence_mode: mode.map(str::to_owned), ..minimal() };
+        for (given, wanted) in [(None, PresenceMode::Pua), (Some("pua"), PresenceMode::Pua), (Some("local"), PresenceMode::Local)]
+        {
+            assert_eq!(Config::from_parameters(&mode(given)).unwrap().presence_mode, wanted);
+        }
+        assert!(refusal(&mode(Some("Local"))).starts_with("parameter presence_mode is \"Local\"; it takes \"pua\""));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use jid::Jid;
 use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::config::Config;
+use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::gateway::entity::Entity;
 use crate::gateway::event::Event;
@@ -68,11 +69,24 @@ impl ScriptResult {
     }
 }
 
+/// What the presence server is to do with one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is not to an XMPP user whom the gateway answers for.
+    NotOurs,
+    /// Nothing was decided since the start of the server: it stays as it is. A new one is pending, and one that the presence server knows
+    /// from before a restart has its decision.
+    Undecided,
+    /// The XMPP user decided.
+    Decided(Authorization),
+}
+
 /// The worker's side of the gateway: made in mod_init, before the host forks, and never changed after it.
 #[derive(Debug)]
 pub struct Worker {
     addresses: Addresses,
     link: Sender,
+    presence_mode: PresenceMode,
     /// Stanzas that may wait for one peer domain.
     queue_size: u32,
     /// Who watches the watchers: From of presence.winfo subscriptions.
@@ -87,7 +101,14 @@ impl Worker {
         let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
         let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
         let (addresses, queue_size) = (config.addresses.clone(), config.queue.size);
-        Self { addresses, link, queue_size, winfo_watcher, caps: Entity::User.caps().to_xml() }
+        Self {
+            addresses,
+            link,
+            presence_mode: config.presence_mode,
+            queue_size,
+            winfo_watcher,
+            caps: Entity::User.caps().to_xml(),
+        }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5). While the stream is down it is done as well if the stanza
@@ -168,19 +189,42 @@ impl Worker {
         }
     }
 
-    /// What an XMPP user decided on a SIP watcher; `None` where the presentity is no XMPP user we answer for.
-    pub fn authorization(&self, watcher: &[u8], presentity: &[u8]) -> Option<Authorization> {
-        let presentity = self.addresses.sip_to_jid(presentity).ok()?.into_bare();
-        if !self.link.shared().answers_for(presentity.as_str()) {
-            return None;
+    /// The presence server asks for the state of a subscription.
+    pub fn judge(&self, watcher: &[u8], presentity: &[u8]) -> Judgement {
+        let presentity = match self.presence_mode {
+            PresenceMode::Pua => self.addresses.sip_to_jid(presentity),
+            PresenceMode::Local => self.addresses.xmpp_user_to_jid(presentity),
+        };
+        let Ok(presentity) = presentity.map(Jid::into_bare) else { return Judgement::NotOurs };
+        if self.presence_mode == PresenceMode::Pua && !self.link.shared().answers_for(presentity.as_str()) {
+            return Judgement::NotOurs;
         }
-        // A watcher without a JID of its own can never be let in by the XMPP user: whose JID it would have may see more.
-        let watcher = self.addresses.sip_user_to_jid(watcher).ok().map(Jid::into_bare);
-        Some(
-            watcher.map_or(Authorization::Pending, |watcher| {
-                self.link.shared().authorization(watcher.as_str(), presentity.as_str())
-            }),
-        )
+        match self.addresses.sip_user_to_jid(watcher).map(Jid::into_bare) {
+            Ok(watcher) => match self.link.shared().decision(watcher.as_str(), presentity.as_str()) {
+                Some(decision) => Judgement::Decided(decision),
+                None => Judgement::Undecided,
+            },
+            // A watcher without a JID of its own can never be let in by the XMPP user: whose JID it would have may see more.
+            Err(_) => Judgement::Decided(Authorization::Pending),
+        }
+    }
+
+    /// A SIP user subscribes to the presence of somebody at the presence server of this host (`presence_mode` local): an XMPP user who
+    /// has not decided yet is asked.
+    pub fn watched(&self, watcher: &[u8], presentity: &[u8]) {
+        let Ok(presentity) = self.addresses.xmpp_user_to_jid(presentity).map(Jid::into_bare) else { return };
+        let watcher = match self.addresses.sip_user_to_jid(watcher) {
+            Ok(watcher) => watcher.into_bare(),
+            Err(error) => {
+                log::warn!("{} cannot watch {presentity}: {error}", shown(watcher));
+                return;
+            }
+        };
+        let shared = self.link.shared();
+        if shared.authorization(watcher.as_str(), presentity.as_str()) == Authorization::Pending {
+            shared.answer_for(presentity.as_str());
+            self.send_event(&Event::Watchers { presentity: presentity.into_inner(), waiting: vec![watcher.into_inner()] });
+        }
     }
 
     /// The final reply to a MESSAGE that the XMPP process sent, or what stands for one where none came.
@@ -403,7 +447,7 @@ mod tests {
             ("sip:%EF%BD%81dmin@sip.example.com", Authorization::Pending), // U+FF41, a wide letter
             ("sip:admin@other.example.com", Authorization::Pending),
         ] {
-            assert_eq!(worker.authorization(watcher.as_bytes(), b"sip:juliet@example.net"), Some(answer), "{watcher}");
+            assert_eq!(worker.judge(watcher.as_bytes(), b"sip:juliet@example.net"), Judgement::Decided(answer), "{watcher}");
         }
     }
 

@@ -31,6 +31,7 @@ use xmpp_gateway::process::host::Flow;
 use xmpp_gateway::process::host::Host;
 use xmpp_gateway::process::host::HostError;
 use xmpp_gateway::sip;
+use xmpp_gateway::worker::Judgement;
 use xmpp_gateway::worker::ScriptResult;
 use xmpp_gateway::worker::Worker;
 
@@ -315,12 +316,12 @@ fn a_decision_counts_only_of_a_user_whose_watchers_were_asked_for() {
         peer.say("<presence from='romeo@example.net' to='juliet@sip.example.com' type='subscribed'/>");
         peer.message("after it");
         assert_eq!(scene.call(), Call::Message("after it".into()));
-        scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net")
+        scene.worker.judge(b"sip:juliet@sip.example.com", b"sip:romeo@example.net")
     };
-    assert_eq!(decided(), None);
+    assert_eq!(decided(), Judgement::NotOurs);
     scene.worker.winfo_subscription(b"sip:romeo@example.net", b"").unwrap();
-    assert_eq!(scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Some(Authorization::Pending));
-    assert_eq!(decided(), Some(Authorization::Allowed));
+    assert_eq!(scene.worker.judge(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Judgement::Undecided);
+    assert_eq!(decided(), Judgement::Decided(Authorization::Allowed));
     scene.stop();
 }
 

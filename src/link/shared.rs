@@ -105,8 +105,13 @@ impl Shared {
         &self.page().counters
     }
 
-    /// What the XMPP user `presentity` decided on the SIP user `watcher`, both bare JIDs.
+    /// What the XMPP user `presentity` decided on the SIP user `watcher`, both bare JIDs; pending until then.
     pub fn authorization(&self, watcher: &str, presentity: &str) -> Authorization {
+        self.decision(watcher, presentity).unwrap_or(Authorization::Pending)
+    }
+
+    /// The same; `None`: nothing was said since the start of the server.
+    pub fn decision(&self, watcher: &str, presentity: &str) -> Option<Authorization> {
         let digest = self.digest(watcher, presentity);
         for place in self.places(digest) {
             let entry = place.load(Ordering::Acquire);
@@ -114,10 +119,10 @@ impl Shared {
                 break;
             }
             if entry | STATE == digest | STATE {
-                return decode(entry);
+                return Some(decode(entry));
             }
         }
-        Authorization::Pending
+        None
     }
 
     /// Keeps a decision. False: the table is full around this pair.

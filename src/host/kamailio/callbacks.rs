@@ -194,6 +194,22 @@ pub(super) extern "C" fn authorize(subscription: *mut sys::subscription) -> c_in
     })
 }
 
+/// presence: a SUBSCRIBE (presence). Runs in any worker.
+pub(super) extern "C" fn subscribed(msg: *mut sys::sip_msg) -> c_int {
+    // SAFETY: [H2] the message is that of this call.
+    guard::answer(ERROR, || unsafe { presence::subscribed(msg) })
+}
+
+/// A request has been through the script. Runs in any worker.
+pub(super) extern "C" fn script_ended(_msg: *mut sys::sip_msg, _flags: c_uint, _: *mut c_void) -> c_int {
+    guard::answer(1, || {
+        if let Some(gateway) = GATEWAY.get() {
+            presence::script_ended(&gateway.worker);
+        }
+        1
+    })
+}
+
 fn parameter(index: usize, given: &Given<'_>) -> c_int {
     match exports::set(index, given) {
         Ok(()) => OK,

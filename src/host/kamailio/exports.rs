@@ -145,7 +145,7 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-const NAMES: usize = 27;
+const NAMES: usize = 28;
 
 const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
@@ -167,6 +167,7 @@ const KNOWN: [Parameter; NAMES] = [
     Parameter { name: c"outbound_proxy", set: Set::Text(|all, value| all.outbound_proxy = Some(value)) },
     Parameter { name: c"server_address", set: Set::Text(|all, value| all.server_address = Some(value)) },
     Parameter { name: c"presence_server", set: Set::Text(|all, value| all.presence_server = Some(value)) },
+    Parameter { name: c"presence_mode", set: Set::Text(|all, value| all.presence_mode = Some(value)) },
     Parameter { name: c"allow_domain", set: Set::Text(|all, value| all.allow_domain.push(value)) },
     Parameter { name: c"deny_domain", set: Set::Text(|all, value| all.deny_domain.push(value)) },
     Parameter { name: c"rate_limit", set: Set::Number(|all, value| all.rate_limit = Some(value)) },
@@ -206,6 +207,7 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
     parameter::<24>(),
     parameter::<25>(),
     parameter::<26>(),
+    parameter::<27>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

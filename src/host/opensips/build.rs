@@ -53,7 +53,8 @@ const TYPES: [&str; 25] = [
     "db_row",
     "mi_export_",
 ];
-const FUNCTIONS: [&str; 14] = [
+const FUNCTIONS: [&str; 15] = [
+    "__register_script_cb",
     "parse_from_header",
     "parse_avp_spec",
     "add_avp",
@@ -69,7 +70,10 @@ const FUNCTIONS: [&str; 14] = [
     "add_mi_number",
     "host_.*",
 ];
-const VALUES: [&str; 22] = [
+const VALUES: [&str; 25] = [
+    "POST_SCRIPT_CB",
+    "REQ_TYPE_CB",
+    "SCB_RUN_ALL",
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",
     "VERSIONTYPE",

@@ -33,7 +33,7 @@ enum Set {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 27;
+pub(super) const COUNT: usize = 28;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -56,6 +56,7 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"outbound_proxy", |parameters, value| parameters.outbound_proxy = Some(value)),
     text(c"server_address", |parameters, value| parameters.server_address = Some(value)),
     text(c"presence_server", |parameters, value| parameters.presence_server = Some(value)),
+    text(c"presence_mode", |parameters, value| parameters.presence_mode = Some(value)),
     text(c"allow_domain", |parameters, value| parameters.allow_domain.push(value)),
     text(c"deny_domain", |parameters, value| parameters.deny_domain.push(value)),
     number(c"rate_limit", |parameters, value| parameters.rate_limit = Some(value)),

@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::Module;
 use super::calls;
 use super::sys;
+use crate::config::PresenceMode;
 use crate::host;
 use crate::host::lanes::Full;
+use crate::host::publications::Publications;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
@@ -19,7 +21,7 @@ use crate::sip::Subscribe;
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, pushed: 0 };
+    let mut host = OpenSips { module, pushed: 0, publications: Publications::new() };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {
         while readable(wake_descriptor(), FAREWELL) {
@@ -38,6 +40,8 @@ struct OpenSips<'a> {
     module: &'a Module,
     /// MESSAGEs of this round of work.
     pushed: u32,
+    /// In the presence server of this host.
+    publications: Publications,
 }
 
 impl Host for OpenSips<'_> {
@@ -55,7 +59,11 @@ impl Host for OpenSips<'_> {
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
-        calls::publish(self.module, publish)
+        match (self.module.config.presence_mode, &self.module.presence) {
+            (PresenceMode::Pua, _) => calls::publish(self.module, publish),
+            (PresenceMode::Local, Some(presence)) => presence.publish(publish, &mut self.publications),
+            (PresenceMode::Local, None) => Err(HostError::Missing("presence")),
+        }
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {
