@@ -209,6 +209,12 @@ impl Worker {
         }
     }
 
+    /// Whether a user of the presence server is an XMPP user, for whom no rules document counts (`presence_mode` local).
+    pub fn decides_alone(&self, user: &[u8], host: &[u8]) -> bool {
+        let uri = [b"sip:".as_slice(), user, b"@", host].concat();
+        self.presence_mode == PresenceMode::Local && self.addresses.xmpp_user_to_jid(&uri).is_ok()
+    }
+
     /// A SIP user subscribes to the presence of somebody at the presence server of this host (`presence_mode` local): an XMPP user who
     /// has not decided yet is asked.
     pub fn watched(&self, watcher: &[u8], presentity: &[u8]) {

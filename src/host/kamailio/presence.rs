@@ -48,6 +48,7 @@ struct Presence {
 struct Kept {
     get_auth_status: super::Function<sys::is_allowed_t>,
     evs_subs_handl: sys::subs_handling_t,
+    get_rules_doc: sys::get_rules_doc_t,
 }
 
 /// What the script of this process is at.
@@ -77,10 +78,12 @@ pub(super) fn bind(mode: PresenceMode) -> Result<(), &'static str> {
     let kept = Kept {
         get_auth_status: in_event.get_auth_status.ok_or(host::NO_AUTHORIZATION)?,
         evs_subs_handl: in_event.evs_subs_handl,
+        get_rules_doc: in_event.get_rules_doc,
     };
     in_event.get_auth_status = Some(callbacks::authorize);
     if mode == PresenceMode::Local {
         in_event.evs_subs_handl = Some(callbacks::subscribed);
+        in_event.get_rules_doc = Some(callbacks::rules_document);
         let script_ended: Option<unsafe extern "C" fn(*mut sys::sip_msg, c_uint, *mut c_void) -> c_int> =
             Some(callbacks::script_ended);
         // SAFETY: [H1][H4] before the first fork, a function of this module without a parameter.
@@ -177,6 +180,26 @@ pub(super) unsafe fn subscribed(msg: *mut sys::sip_msg) -> c_int {
     let kept = PRESENCE.get().and_then(|presence| presence.kept.evs_subs_handl);
     // SAFETY: [H2] the message goes on as it came.
     kept.map_or(0, |kept| unsafe { kept(msg) })
+}
+
+/// Whose rules the presence server looks for: an XMPP user has none, and each look would cost a query for each state.
+///
+/// # Safety
+/// The presentity and the place for its document, of the running callback [H2].
+pub(super) unsafe fn rules_document(
+    worker: &Worker,
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    document: *mut *mut sys::str_,
+) -> c_int {
+    // SAFETY: [H2] by the contract of this function.
+    let [user_text, host_text] = [user, host].map(|text| unsafe { msg::text_at(text) });
+    if worker.decides_alone(user_text, host_text) {
+        return 0;
+    }
+    let kept = PRESENCE.get().and_then(|presence| presence.kept.get_rules_doc);
+    // SAFETY: [H2] what was asked goes on as it came.
+    kept.map_or(-1, |kept| unsafe { kept(user, host, document) })
 }
 
 /// The script has ended: the gateway is told who subscribed in it.

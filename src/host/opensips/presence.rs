@@ -40,6 +40,7 @@ pub(super) struct Presence {
 struct Kept {
     get_auth_status: sys::is_allowed_t,
     evs_subs_handl: sys::subs_handling_t,
+    get_rules_doc: sys::get_rules_doc_t,
 }
 
 // SAFETY: [H1][H4] made in mod_init, inherited by fork; the event lives in shared memory as long as the server.
@@ -65,13 +66,18 @@ impl Presence {
         let mut event = NonNull::new(unsafe { contains(&raw mut name, ptr::null_mut()) }).ok_or(host::NO_AUTHORIZATION)?;
         // SAFETY: [H4] an event in shared memory; in mod_init nobody else uses it.
         let in_event = unsafe { event.as_mut() };
-        let kept = Kept { get_auth_status: in_event.get_auth_status, evs_subs_handl: in_event.evs_subs_handl };
+        let kept = Kept {
+            get_auth_status: in_event.get_auth_status,
+            evs_subs_handl: in_event.evs_subs_handl,
+            get_rules_doc: in_event.get_rules_doc,
+        };
         if kept.get_auth_status.is_none() {
             return Err(host::NO_AUTHORIZATION);
         }
         in_event.get_auth_status = Some(callbacks::authorize);
         if mode == PresenceMode::Local {
             in_event.evs_subs_handl = Some(callbacks::subscribed);
+            in_event.get_rules_doc = Some(callbacks::rules_document);
             let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
             // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
             if unsafe { sys::__register_script_cb(Some(callbacks::script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
@@ -192,6 +198,22 @@ pub(super) unsafe fn subscribed(
     let kept = MODULE.get().and_then(|module| module.presence.as_ref()?.kept.evs_subs_handl);
     // SAFETY: [H2] what the host handed to us goes on to the function that it was for.
     kept.map_or(0, |kept| unsafe { kept(msg, subscription, reply_code, reply_text) })
+}
+
+/// Whose rules the presence server looks for: an XMPP user has none, and each look would cost a query for each state.
+///
+/// # Safety
+/// The presentity and the place for its document, as the presence server passes them.
+pub(super) unsafe fn rules_document(user: *mut sys::str_, host: *mut sys::str_, document: *mut *mut sys::str_) -> c_int {
+    let Some(module) = MODULE.get() else { return -1 };
+    // SAFETY: [H2][H3] as the caller promises.
+    let [user_text, host_text] = [user, host].map(|text| unsafe { msg::bytes(text) });
+    if module.worker.decides_alone(&user_text, &host_text) {
+        return 0;
+    }
+    let kept = module.presence.as_ref().and_then(|presence| presence.kept.get_rules_doc);
+    // SAFETY: [H2] what the host asked goes on to the function that it was for.
+    kept.map_or(-1, |kept| unsafe { kept(user, host, document) })
 }
 
 /// The script has ended: the gateway is told who subscribed in it.
