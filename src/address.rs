@@ -297,6 +297,11 @@ pub(crate) fn domain_of(jid: &str) -> Cow<'_, str> {
     domain::from_xmpp(domain).unwrap_or(Cow::Borrowed(domain))
 }
 
+/// Whether both networks can have a domain of this name.
+pub(crate) fn is_domain(name: &str) -> bool {
+    domain::canonical(name).is_ok()
+}
+
 /// Why an address has no counterpart. All but [`Self::Sips`] and [`Self::Tel`] are the fault of whoever wrote the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressError {

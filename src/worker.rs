@@ -29,6 +29,7 @@ use crate::translate::failure::Named;
 use crate::translate::failure::Refusal;
 use crate::translate::message;
 use crate::translate::message::StanzaType;
+use crate::translate::message::ToXmpp;
 use crate::translate::presence;
 use crate::translate::watchers;
 use crate::xmpp::head::Head;
@@ -49,7 +50,8 @@ pub enum ScriptResult {
     Failed,
     /// The XMPP server is not connected, and nothing waits for it (`queue_size` 0): -2. Nothing was sent.
     XmppDown,
-    /// The link to the XMPP process is full, or the XMPP server is not connected and the queue for it is full: -3. Nothing was sent.
+    /// There is no room: the link to the XMPP process is full, the XMPP server does not read, or it is not connected and the queue for it
+    /// is full: -3. Nothing was sent.
     Busy,
     /// A NOTIFY of no subscription of ours: -4. The notifier is to be told (481, RFC 6665 §4.1.3), and nobody else.
     UnknownDialog,
@@ -114,13 +116,26 @@ impl Worker {
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5). While the stream is down it is done as well if the stanza
     /// can wait for it.
     pub fn send_message(&self, request: &sip::Request) -> ScriptResult {
-        let stream_is_up = self.stream_is_up_for(&request.from);
+        let component = self.component_of(&request.from);
+        let stream_is_up = component.is_none_or(|component| self.link.shared().stream_is_up(component));
         if !stream_is_up && self.queue_size == 0 {
             return ScriptResult::XmppDown;
         }
         match message::to_xmpp(request, &self.addresses, StanzaType::Chat) {
-            Ok(stanza) if stream_is_up => self.send_stanza(&stanza),
-            Ok(stanza) => self.queue_stanza(&stanza),
+            Ok(ToXmpp::Stanza(..)) if stream_is_up && self.output_is_full(component) => self.output_full(request),
+            Ok(ToXmpp::Stanza(stanza, wanted)) => {
+                // First, so that it is there when the stanza comes back.
+                let remembered = wanted.map_or(ScriptResult::Done, |wanted| self.send_event(&Event::Wanted(wanted)));
+                if remembered != ScriptResult::Done {
+                    return remembered;
+                }
+                if stream_is_up { self.send_stanza(&stanza) } else { self.queue_stanza(&stanza) }
+            }
+            Ok(ToXmpp::Nothing(notification)) => {
+                let (step, status) = notification.disposition.names();
+                log::debug!("MESSAGE {} is a {step} ({status}) that nobody here has asked for", shown(&request.call_id));
+                ScriptResult::Done
+            }
             Err(error) => {
                 log::warn!("MESSAGE {} is not sent to XMPP: {error}", shown(&request.call_id));
                 ScriptResult::Refused(Refusal::of_message(error))
@@ -130,7 +145,8 @@ impl Worker {
 
     /// `pua_xmpp_notify()`: a NOTIFY whose dialog the host's pua knows becomes presence (RFC 8048 §5.2) or prompts (RFC 3857).
     ///
-    /// It is taken while the stream is down too: the XMPP process keeps the state, and a refusal would end the subscription.
+    /// It is taken while the stream is down, or its server does not read, too: the XMPP process keeps the state, and a refusal would end
+    /// the subscription or lose the state.
     pub fn notify(&self, request: &sip::Request) -> ScriptResult {
         let event = match header::event_package(request.event.as_deref().unwrap_or_default()) {
             b"presence" => self.presence_event(request),
@@ -243,7 +259,7 @@ impl Worker {
     /// The host's tm did not take a MESSAGE of the XMPP process.
     pub fn message_refused(&self, message: &sip::Message, error: HostError) {
         log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
-        let sip::Origin { from, to, id } = &message.origin;
+        let Some(sip::Origin { from, to, id }) = &message.origin else { return };
         let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
     }
@@ -263,18 +279,30 @@ impl Worker {
         }
     }
 
-    /// Whether the component that speaks for this SIP user is connected. Who none speaks for learns that from the translation.
-    fn stream_is_up_for(&self, from: &[u8]) -> bool {
-        let component = match self.addresses.components() {
+    /// The component that speaks for this SIP user. Who none speaks for learns that from the translation.
+    fn component_of(&self, from: &[u8]) -> Option<usize> {
+        match self.addresses.components() {
             0 | 1 => Some(0),
             _ => self.addresses.sip_to_jid(from).ok().and_then(|jid| self.addresses.component_of(jid.domain().as_str())),
-        };
-        component.is_none_or(|component| self.link.shared().stream_is_up(component))
+        }
+    }
+
+    fn output_is_full(&self, component: Option<usize>) -> bool {
+        component.is_some_and(|component| self.link.shared().output_is_full(component))
+    }
+
+    fn output_full(&self, request: &sip::Request) -> ScriptResult {
+        if let Some(total) = self.link.shared().counters().refused.add(1) {
+            let from = shown(&request.from);
+            log::warn!("the XMPP server takes nothing now, also not from {from}: {total} messages refused so far");
+        }
+        ScriptResult::Busy
     }
 
     fn presence_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
-        let state = header::subscription_state(request.subscription_state.as_deref().unwrap_or_default())
-            .ok_or(NotifyError::SubscriptionState)?;
+        let state = request.subscription_state.as_deref().unwrap_or_default();
+        let retry_after = header::retry_after(state);
+        let state = header::subscription_state(state).ok_or(NotifyError::SubscriptionState)?;
         // We are the notifier's peer: From is who is watched, To is who watches.
         let presentity = self.user_of_dialog(&request.from, self.addresses.sip_user_to_jid(&request.from))?.into_bare();
         let watcher = self.user_of_dialog(&request.to, self.addresses.xmpp_user_to_jid(&request.to))?.into_bare();
@@ -292,6 +320,7 @@ impl Worker {
             call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
             cseq: request.cseq,
             state,
+            retry_after,
             display_name,
             presences,
         }))
@@ -432,6 +461,7 @@ mod tests {
     use super::*;
     use crate::config::Parameters;
     use crate::link;
+    use crate::link::Received;
     use crate::link::shared::StreamState;
 
     #[test]
@@ -455,6 +485,45 @@ mod tests {
         ] {
             assert_eq!(worker.judge(watcher.as_bytes(), b"sip:juliet@example.net"), Judgement::Decided(answer), "{watcher}");
         }
+    }
+
+    /// What is heard of a watcher who subscribes at the presence server of this host, and what that is told of the subscription.
+    #[test]
+    fn an_xmpp_user_is_asked_until_it_has_decided() {
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@sip.example.com".into()),
+            presence_mode: Some("local".into()),
+            ..Parameters::default()
+        };
+        let (sender, receiver) = link::pair().unwrap();
+        let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
+        let subscribes = |watcher: &str, presentity: &str| {
+            worker.watched(watcher.as_bytes(), presentity.as_bytes());
+            let mut inbox = link::Inbox::new();
+            receiver.receive(&mut inbox).unwrap();
+            let event = |received| match received {
+                Received::Event(bytes) => datagram::decode(bytes).unwrap(),
+                Received::Stanza(..) => unreachable!("nothing is said to XMPP yet"),
+            };
+            let asked: Vec<_> = inbox.drain().map(event).collect();
+            (asked, worker.judge(watcher.as_bytes(), presentity.as_bytes()))
+        };
+        let [alice, juliet] = ["sip:alice@sip.example.com", "sip:juliet@example.net;user=ip"];
+        let question =
+            || vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting: vec!["alice@sip.example.com".into()] }];
+        assert_eq!(subscribes(alice, juliet), (question(), Judgement::Undecided));
+        assert_eq!(subscribes(alice, juliet), (question(), Judgement::Undecided));
+        for decision in [Authorization::Allowed, Authorization::Refused] {
+            receiver.shared().authorize("alice@sip.example.com", "juliet@example.net", decision);
+            assert_eq!(subscribes(alice, juliet), (Vec::new(), Judgement::Decided(decision)));
+        }
+        // One whom an error let go may ask again.
+        receiver.shared().authorize("alice@sip.example.com", "juliet@example.net", Authorization::Pending);
+        assert_eq!(subscribes(alice, juliet), (question(), Judgement::Decided(Authorization::Pending)));
+        assert_eq!(subscribes(alice, "sip:bob@sip.example.com"), (Vec::new(), Judgement::NotOurs));
+        assert_eq!(subscribes("sip:mallory@example.org", juliet), (Vec::new(), Judgement::Decided(Authorization::Pending)));
     }
 
     #[test]

@@ -29,5 +29,7 @@ mod renamed;
 mod requests;
 #[path = "gateway/subscriptions.rs"]
 mod subscriptions;
+#[path = "gateway/undelivered.rs"]
+mod undelivered;
 #[path = "gateway/watchers.rs"]
 mod watchers;

@@ -12,6 +12,8 @@ mod seeds;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
+use std::time::SystemTime;
 
 use jid::Jid;
 
@@ -24,12 +26,22 @@ use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
 use xmpp_gateway::sip;
+use xmpp_gateway::sip::cpim;
+use xmpp_gateway::sip::dialog_info;
+use xmpp_gateway::sip::dialog_state;
+use xmpp_gateway::sip::dialog_state::DialogState;
+use xmpp_gateway::sip::imdn::Notification;
 use xmpp_gateway::sip::pidf;
 use xmpp_gateway::sip::winfo;
+use xmpp_gateway::translate::disposition;
+use xmpp_gateway::translate::disposition::Times;
 use xmpp_gateway::translate::failure;
 use xmpp_gateway::translate::message;
 use xmpp_gateway::translate::message::StanzaType;
+use xmpp_gateway::translate::message::ToXmpp;
 use xmpp_gateway::translate::presence;
+use xmpp_gateway::translate::presence::PresenceError;
+use xmpp_gateway::translate::presence::ResourcePresence;
 use xmpp_gateway::translate::watchers;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::stanza_error::Condition;
@@ -130,9 +142,15 @@ fn translate(case: &Case<'_>) -> String {
     match case.what {
         "PIDF to presence" => pidf_to_presence(case),
         "presence to PIDF" => presence_to_pidf(case),
+        "presences to PIDF" => presence::to_pidf(&case.jid("user"), &resources(case), &case.addresses()).unwrap(),
+        "presences to the most available" => match presence::most_available(&resources(case)) {
+            Some(resource) => presence::to_pidf(&case.jid("user"), std::slice::from_ref(resource), &case.addresses()).unwrap(),
+            None => "none".into(),
+        },
         "presence to publication" => presence_to_publication(case),
         "MESSAGE to message" => message_to_xmpp(case),
         "message to MESSAGE" => message_to_sip(case),
+        "undelivered MESSAGE to notification" => message_to_notification(case),
         "watcherinfo to waiting watchers" => match winfo::Document::parse(case.input.as_bytes()) {
             Ok(document) => watchers::waiting(&document, &case.addresses()).join("\n"),
             Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),
@@ -176,13 +194,27 @@ fn translate(case: &Case<'_>) -> String {
             failure::end_of_watching(&error).map_or("none".into(), |reason| format!("{reason:?}").to_lowercase())
         }),
         "MESSAGE to refusal" => match message::to_xmpp(&request(case.input), &case.addresses(), StanzaType::Chat) {
-            Ok(stanza) => stanza,
+            Ok(became) => became_text(became),
             Err(error) => {
                 let failure::Refusal { status, reason, header } = failure::Refusal::of_message(error);
                 assert!(header.is_empty() || header.ends_with("\r\n"), "{header:?}");
                 format!("{status} {reason}\n{}", header.trim_end())
             }
         },
+        "dialog-info as it is understood" => match dialog_info::Document::parse(case.input.as_bytes()) {
+            Ok(document) => document.to_xml(),
+            Err(error) => format!("refused: {error:?} {}", failure::body_status(error)),
+        },
+        "event in a dialog" => {
+            let state = dialog_state(case.argument("state").unwrap());
+            each_line(case.input, |event| written(state.after(dialog_event(event))))
+        }
+        "two states of a dialog" => each_line(case.input, |line| {
+            let (one, other) = line.split_once(" | ").unwrap();
+            let [one, other] = [one, other].map(dialog_state);
+            assert_eq!(one.merge(other), other.merge(one), "{line}");
+            written(one.merge(other))
+        }),
         other => panic!("no translation is called `{other}`"),
     }
 }
@@ -192,11 +224,16 @@ fn keep_as_seed(case: &Case<'_>) {
     match case.what {
         "PIDF to presence" => seeds::keep("pidf", case.input.as_bytes()),
         "watcherinfo to waiting watchers" => seeds::keep("winfo", case.input.as_bytes()),
+        "dialog-info as it is understood" => seeds::keep("dialog_info", case.input.as_bytes()),
         "presence to PIDF" | "presence to publication" | "message to MESSAGE" => seeds::keep("stanza", case.input.as_bytes()),
         "SIP URI to JID" => case.input.lines().for_each(|uri| seeds::keep("sip_uri", uri.as_bytes())),
         "JID to SIP URI" => case.input.lines().for_each(|jid| seeds::keep("jid", jid.as_bytes())),
-        "MESSAGE to message" => {
+        "MESSAGE to message" | "undelivered MESSAGE to notification" => {
             let request = request(case.input);
+            if let Ok(wrapped) = cpim::Message::parse(&request.body) {
+                seeds::keep("cpim", &request.body);
+                seeds::keep("imdn", &wrapped.content.body);
+            }
             let optional = |value: Option<Vec<u8>>| value.unwrap_or_default();
             let fields = [
                 request.request_uri,
@@ -236,6 +273,7 @@ fn events(case: &Case<'_>) -> Vec<Event> {
             call_id: "1".into(),
             cseq: 7,
             state,
+            retry_after: None,
             presences,
             display_name: None,
         };
@@ -260,6 +298,38 @@ fn reply_to_message_error(case: &Case<'_>) -> String {
     let [from, to] = ["from", "to"].map(|name| case.argument(name).unwrap().to_owned());
     let origin = sip::Origin { from, to, id: case.argument("id").map(str::to_owned) };
     message::failed(&origin, &reply, &case.addresses(), "sip.example.com").unwrap_or("nothing".into())
+}
+
+/// `early`, `terminated rejected 486`.
+fn dialog_state(text: &str) -> DialogState {
+    let (name, end) = text.split_once(' ').unwrap_or((text, ""));
+    DialogState::from_name(name, dialog_end(end)).expect(text)
+}
+
+/// `1xx-tag`, `rejected 486`.
+fn dialog_event(text: &str) -> dialog_state::Event {
+    match text {
+        "1xx-notag" => dialog_state::Event::ProvisionalWithoutTag,
+        "1xx-tag" => dialog_state::Event::ProvisionalWithTag,
+        "2xx" => dialog_state::Event::Success,
+        end => dialog_state::Event::End(dialog_end(end)),
+    }
+}
+
+fn dialog_end(text: &str) -> dialog_state::End {
+    let words = || text.split_whitespace();
+    let code = words().find_map(|word| word.parse().ok());
+    let cause = words().find(|word| word.parse::<u16>().is_err());
+    dialog_state::End::new(cause.map(|name| dialog_state::Cause::from_name(name).expect(name)), code)
+}
+
+fn written(state: DialogState) -> String {
+    let mut words = vec![state.name().to_owned()];
+    if let DialogState::Terminated(end) = state {
+        words.extend(end.cause().map(|cause| cause.name().to_owned()));
+        words.extend(end.code().map(|code| code.to_string()));
+    }
+    words.join(" ")
 }
 
 fn uri_or_error(uri: Result<String, AddressError>) -> String {
@@ -291,10 +361,23 @@ fn pidf_to_presence(case: &Case<'_>) -> String {
 
 fn presence_to_pidf(case: &Case<'_>) -> String {
     let stanza = Element::parse(case.input).unwrap();
-    match presence::to_pidf(&stanza, &case.jid("from"), &case.addresses()) {
+    let from = case.jid("from");
+    let document = ResourcePresence::read(&stanza, &from)
+        .and_then(|resource| presence::to_pidf(&from, &[resource], &case.addresses()).map_err(PresenceError::From));
+    match document {
         Ok(document) => document,
         Err(error) => format!("refused: {error:?} {}", answer(failure::presence_error(error))),
     }
+}
+
+/// One stanza a line.
+fn resources(case: &Case<'_>) -> Vec<ResourcePresence> {
+    let stanzas = case.input.lines().map(|line| Element::parse(line).unwrap());
+    let resource = |stanza: Element| {
+        let from = Jid::new(stanza.attribute("from").unwrap()).unwrap();
+        ResourcePresence::read(&stanza, &from).unwrap()
+    };
+    stanzas.map(resource).collect()
 }
 
 fn presence_to_publication(case: &Case<'_>) -> String {
@@ -314,9 +397,48 @@ fn message_to_xmpp(case: &Case<'_>) -> String {
         _ => StanzaType::Chat,
     };
     match message::to_xmpp(&request(case.input), &case.addresses(), stanza_type) {
-        Ok(stanza) => stanza,
+        Ok(became) => became_text(became),
         Err(error) => format!("refused: {error:?} {}", failure::message_status(error)),
     }
+}
+
+fn became_text(became: ToXmpp) -> String {
+    match became {
+        ToXmpp::Stanza(stanza, _) => stanza,
+        ToXmpp::Nothing(Notification { message_id, disposition, .. }) => format!("nothing: {disposition:?} {message_id}"),
+    }
+}
+
+/// Of 1 May 2026, in UTC.
+const NOON: Duration = Duration::from_secs(1_777_636_800);
+
+/// What the sender is told a minute after noon of 1 May 2026 of a MESSAGE that came at noon.
+fn message_to_notification(case: &Case<'_>) -> String {
+    let addresses = case.addresses();
+    let wanted = match message::to_xmpp(&request(case.input), &addresses, StanzaType::Chat) {
+        Ok(ToXmpp::Stanza(_, Some(wanted))) => wanted,
+        Ok(ToXmpp::Stanza(_, None) | ToXmpp::Nothing(_)) => return "nothing".into(),
+        Err(error) => panic!("{error}"),
+    };
+    let [came, now] =
+        [0, 60].map(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds).saturating_add(NOON)).unwrap());
+    let times = Times { came, now };
+    let limit = case.argument("limit").map_or(message::DEFAULT_LIMIT, |limit| limit.parse().unwrap());
+    match disposition::failed(&wanted, times, &addresses, 0x2a, limit) {
+        Ok(sip) => {
+            assert_eq!((sip.call_id.as_ref(), sip.origin.as_ref()), (None, None), "nobody is notified of a notification");
+            sip_text(&sip)
+        }
+        Err(error) => format!("refused: {error:?}"),
+    }
+}
+
+fn sip_text(sip: &sip::Message) -> String {
+    let call_id = sip.call_id.as_ref().map_or(String::new(), |call_id| format!("Call-ID: {call_id}\n"));
+    let headers = sip.headers.replace("\r\n", "\n");
+    assert!(!headers.contains('\r'), "{headers:?}");
+    let body = String::from_utf8(sip.body.clone()).unwrap();
+    format!("MESSAGE {}\nFrom: <{}>\n{call_id}{headers}\n{}", sip.to, sip.from, body.replace("\r\n", "\n"))
 }
 
 fn message_to_sip(case: &Case<'_>) -> String {
@@ -324,13 +446,7 @@ fn message_to_sip(case: &Case<'_>) -> String {
     let limit = case.argument("limit").map_or(message::DEFAULT_LIMIT, |limit| limit.parse().unwrap());
     let addresses = case.addresses();
     match message::to_sip(&stanza, &case.jid("from"), &case.jid("to"), &addresses, 0x2a, limit) {
-        Ok(sip) => {
-            let call_id = sip.call_id.map_or(String::new(), |call_id| format!("Call-ID: {call_id}\n"));
-            let headers = sip.headers.replace("\r\n", "\n");
-            assert!(!headers.contains('\r'), "{headers:?}");
-            let body = String::from_utf8(sip.body).unwrap();
-            format!("MESSAGE {}\nFrom: <{}>\n{call_id}{headers}\n{body}", sip.to, sip.from)
-        }
+        Ok(sip) => sip_text(&sip),
         Err(error) => format!("refused: {error:?} {}", answer(failure::message_error(error))),
     }
 }

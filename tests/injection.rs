@@ -22,9 +22,12 @@ use xmpp_gateway::gateway::Gateway;
 use xmpp_gateway::gateway::action::Action;
 use xmpp_gateway::sip;
 use xmpp_gateway::sip::pidf;
+use xmpp_gateway::translate::disposition;
+use xmpp_gateway::translate::disposition::Times;
 use xmpp_gateway::translate::failure;
 use xmpp_gateway::translate::message;
 use xmpp_gateway::translate::message::StanzaType;
+use xmpp_gateway::translate::message::ToXmpp;
 use xmpp_gateway::translate::presence;
 use xmpp_gateway::xml::XmlWriter;
 use xmpp_gateway::xmpp::element::Element;
@@ -167,13 +170,46 @@ proptest! {
                 request_uri, from, body: body.clone(), call_id: call_id.clone(), branch: branch.clone(),
                 subject: Some(subject.clone()), content_language: Some(language.clone()), ..sip::Request::default()
             };
-            let Ok(stanza) = message::to_xmpp(&request, &addresses, StanzaType::Chat) else { continue };
+            let Ok(ToXmpp::Stanza(stanza, None)) = message::to_xmpp(&request, &addresses, StanzaType::Chat) else { continue };
             let element = Element::parse(&stanza).unwrap();
             let names: Vec<&str> = element.children().map(Element::name).collect();
             prop_assert!(matches!(names[..], ["subject", "body"] | ["subject", "body", "thread"]), "{}", stanza);
             prop_assert!(element.children().all(|child| child.children().next().is_none()), "{}", stanza);
             prop_assert!(xmpp_gateway::xml::is_legal(&stanza), "{stanza:?}");
         }
+    }
+
+    #[test]
+    fn no_field_of_a_wrapped_message_adds_a_line_to_its_notification(
+        id in bytes(), time in bytes(), to in bytes(), original in bytes(), route in bytes(), user in "[a-z%&'()]{1,8}",
+    ) {
+        let lines = [
+            b"NS: imdn <urn:ietf:params:imdn>\r\nimdn.Disposition-Notification: negative-delivery\r\nimdn.Message-ID: x".as_slice(), &id,
+            b"\r\nDateTime: ", &time, b"\r\nTo: <", &to, b">\r\nimdn.Original-To: <", &original,
+            b">\r\nimdn.IMDN-Record-Route: <", &route, b">\r\n\r\nContent-Type: text/plain\r\n\r\nHi",
+        ];
+        let request = sip::Request {
+            request_uri: format!("sip:{user}@a.example").into_bytes(), from: format!("sip:{user}@b.example").into_bytes(),
+            content_type: Some(b"message/cpim".to_vec()), branch: b"1".to_vec(), body: lines.concat(), ..sip::Request::default()
+        };
+        let addresses = Addresses::new(xmpp_gateway::address::Scheme::Transparent).unwrap();
+        let Ok(ToXmpp::Stanza(_, Some(wanted))) = message::to_xmpp(&request, &addresses, StanzaType::Chat) else { return Ok(()) };
+        let times = Times { came: SystemTime::UNIX_EPOCH, now: SystemTime::UNIX_EPOCH };
+        let Ok(message) = disposition::failed(&wanted, times, &addresses, 1, message::DEFAULT_LIMIT) else { return Ok(()) };
+        let body = String::from_utf8(message.body).unwrap();
+        let (head, rest) = body.split_once("\r\n\r\n").unwrap();
+        let names: Vec<&str> = head.split("\r\n").map(|line| line.split(':').next().unwrap()).collect();
+        let (known, routes) = names.split_at(5);
+        prop_assert_eq!(known, ["From", "To", "DateTime", "NS", "imdn.Message-ID"]);
+        prop_assert!(matches!(routes, [] | ["imdn.IMDN-Route"]), "{}", head);
+        let (head, document) = rest.split_once("\r\n\r\n").unwrap();
+        prop_assert_eq!(head.split("\r\n").count(), 3, "{}", head);
+        let document = document.split_once("?>").unwrap().1;
+        let names: Vec<String> = Element::parse(document).unwrap().children().map(|child| child.name().to_owned()).collect();
+        let fixed = |name: &String| matches!(name.as_str(), "message-id" | "datetime" | "delivery-notification");
+        let uri = |name: &String| matches!(name.as_str(), "recipient-uri" | "original-recipient-uri");
+        prop_assert_eq!(names.iter().filter(|name| fixed(name)).count(), 3);
+        prop_assert!(names.iter().all(|name| fixed(name) || uri(name)), "{}", document);
     }
 
     #[test]

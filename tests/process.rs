@@ -37,6 +37,8 @@ use xmpp_gateway::worker::Worker;
 
 #[path = "process/queue.rs"]
 mod queue;
+#[path = "process/undelivered.rs"]
+mod undelivered;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -167,6 +169,17 @@ impl Scene {
         ScriptResult::XmppDown
     }
 
+    /// Until there is room for it.
+    fn until_taken(&self, from: &str, body: &str) {
+        for _ in 0..2000 {
+            if self.send_as(from, "sip:romeo@example.net", body) == ScriptResult::Done {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("no room for \"{body}\" of {from}");
+    }
+
     fn call(&self) -> Call {
         self.calls.recv_timeout(PATIENCE).expect("a call of the host")
     }
@@ -183,6 +196,24 @@ fn request(from: &str, to: &str, body: &str) -> sip::Request {
         from: from.into(),
         to: to.into(),
         call_id: b"call".to_vec(),
+        body: body.into(),
+        ..sip::Request::default()
+    }
+}
+
+/// The NOTIFY (presence.winfo) that these SIP users want to see Romeo.
+fn waiting(watchers: &[&str]) -> sip::Request {
+    let watcher = |uri: &&str| format!("<watcher id='{uri}' event='subscribe' status='pending'>{uri}</watcher>");
+    let watchers: String = watchers.iter().map(watcher).collect();
+    let body = format!(
+        "<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' version='0' state='full'>\
+         <watcher-list resource='sip:romeo@example.net' package='presence'>{watchers}</watcher-list></watcherinfo>"
+    );
+    sip::Request {
+        from: b"sip:romeo@example.net".to_vec(),
+        to: b"sip:gateway@127.0.0.1".to_vec(),
+        event: Some(b"presence.winfo".to_vec()),
+        subscription_state: Some(b"active".to_vec()),
         body: body.into(),
         ..sip::Request::default()
     }
@@ -289,22 +320,31 @@ fn a_sip_user_speaks_for_the_gateways_domain_only() {
 fn a_watcher_of_another_domain_is_not_asked_for() {
     let scene = Scene::start();
     let mut peer = scene.accept();
-    let body = "<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' version='0' state='full'>\
-                <watcher-list resource='sip:romeo@example.net' package='presence'>\
-                <watcher id='1' event='subscribe' status='pending'>sip:mallory@evil.example</watcher>\
-                <watcher id='2' event='subscribe' status='pending'>sip:juliet@sip.example.com</watcher>\
-                </watcher-list></watcherinfo>";
-    let notify = sip::Request {
-        from: b"sip:romeo@example.net".to_vec(),
-        to: b"sip:gateway@127.0.0.1".to_vec(),
-        event: Some(b"presence.winfo".to_vec()),
-        subscription_state: Some(b"active".to_vec()),
-        body: body.into(),
-        ..sip::Request::default()
-    };
+    let notify = waiting(&["sip:mallory@evil.example", "sip:juliet@sip.example.com"]);
     assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
     assert_eq!(peer.hear(" to='romeo@example.net' type='subscribe' id='ask-1'/>"), "<presence from='juliet@sip.example.com'");
     scene.stop();
+}
+
+/// The presence server tells of a new watcher twice: when it subscribes, and all that wait, as `pua_xmpp_req_winfo()` asks for them.
+#[test]
+fn a_watcher_who_was_decided_on_meanwhile_is_not_asked_for_again() {
+    for (answer, decision) in [("subscribed", Authorization::Allowed), ("unsubscribed", Authorization::Refused)] {
+        let scene = Scene::start();
+        let mut peer = scene.accept();
+        let notify = waiting(&["sip:juliet@sip.example.com"]);
+        assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+        peer.hear("type='subscribe' id='ask-1'/>");
+        peer.say(&format!("<presence from='romeo@example.net' to='juliet@sip.example.com' type='{answer}'/>"));
+        peer.message("after it");
+        assert_eq!(scene.call(), Call::Message("after it".into()));
+        assert_eq!(scene.worker.judge(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Judgement::Decided(decision));
+        assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
+        assert_eq!(scene.send("after both"), ScriptResult::Done);
+        let heard = peer.hear("<body>after both</body>");
+        assert!(!heard.contains("type='subscribe'"), "{heard}");
+        scene.stop();
+    }
 }
 
 /// The table of decisions forgets nothing, and any XMPP user anywhere can say `subscribed`.
@@ -348,7 +388,7 @@ fn a_panic_costs_the_connection_and_not_the_process() {
 }
 
 #[test]
-fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
+fn for_a_server_that_does_not_read_nothing_more_is_taken_and_nothing_waits() {
     let scene = Scene::start();
     let mut peer = scene.accept();
     let body = "x".repeat(10_000);
@@ -357,7 +397,6 @@ fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
         sent += 1;
         assert!(sent < 100_000, "there is no bound");
     }
-    assert_eq!(scene.send(&body), ScriptResult::Busy);
     // All that was accepted arrives once the server reads.
     let mut buffer = vec![0; 1 << 20];
     let mut arrived = 0;
@@ -376,6 +415,45 @@ fn a_server_that_does_not_read_fills_the_link_and_nothing_waits() {
         tail.drain(..tail.len() - kept);
     }
     assert_eq!(arrived, sent);
+    scene.stop();
+}
+
+/// The server of one component stands still; those of the others know nothing of it.
+#[test]
+fn a_server_that_does_not_read_holds_up_its_own_component_only() {
+    let (scene, mut first, second) = two_components();
+    let mut second = Peer::of(&second);
+    second.log_in();
+    let mut others = 0;
+    // Back from the second server: the link was read to here.
+    let mut other_passes = || {
+        others += 1;
+        let body = format!("other {others}");
+        scene.until_taken("sip:nurse@sip.example.org", &body);
+        second.hear(&format!("<body>{body}</body>"));
+    };
+    let long = "x".repeat(10_000);
+    let mut sent = 0;
+    let mut send = || {
+        let result = scene.send(&format!("number {sent} {long}"));
+        sent += u32::from(result == ScriptResult::Done);
+        assert!(sent < 100_000, "there is no bound");
+        result
+    };
+    // A link that is full is full for a moment only.
+    while send() == ScriptResult::Done || {
+        other_passes();
+        send() == ScriptResult::Done
+    } {}
+    (0..100).for_each(|_| other_passes());
+    assert_eq!(send(), ScriptResult::Busy);
+    // Whoever reads gets all that was accepted, in its order.
+    for number in 0..sent {
+        let before = first.hear(&format!("<body>number {number} "));
+        assert!(!before.contains("<body>"), "{before}");
+    }
+    scene.until_taken("sip:juliet@sip.example.com", "it reads again");
+    first.hear("<body>it reads again</body>");
     scene.stop();
 }
 

@@ -1,10 +1,18 @@
-//! Whatever a MESSAGE holds, its stanza is one well-formed element. Fields are ended by 0xff, which no UTF-8 has.
+//! Whatever a MESSAGE holds, its stanza is one well-formed element, and the notification that it was not delivered a MESSAGE that can be
+//! read. Fields are ended by 0xff, which no UTF-8 has.
 #![no_main]
+
+use std::time::SystemTime;
 
 use libfuzzer_sys::fuzz_target;
 use xmpp_gateway::sip::Request;
+use xmpp_gateway::sip::cpim;
+use xmpp_gateway::sip::imdn;
+use xmpp_gateway::translate::disposition;
+use xmpp_gateway::translate::disposition::Times;
 use xmpp_gateway::translate::message;
 use xmpp_gateway::translate::message::StanzaType;
+use xmpp_gateway::translate::message::ToXmpp;
 
 fuzz_target!(|data: &[u8]| {
     let mut fields = data.splitn(9, |byte| *byte == 0xff).map(<[u8]>::to_vec);
@@ -23,8 +31,14 @@ fuzz_target!(|data: &[u8]| {
         ..Request::default()
     };
     for addresses in properties::schemes() {
-        if let Ok(stanza) = message::to_xmpp(&request, &addresses, StanzaType::Chat) {
-            properties::check_stanza(&stanza);
-        }
+        let Ok(ToXmpp::Stanza(stanza, wanted)) = message::to_xmpp(&request, &addresses, StanzaType::Chat) else { continue };
+        properties::check_stanza(&stanza);
+        let Some(wanted) = wanted else { continue };
+        let times = Times { came: SystemTime::UNIX_EPOCH, now: SystemTime::UNIX_EPOCH };
+        let Ok(notification) = disposition::failed(&wanted, times, &addresses, 7, message::DEFAULT_LIMIT) else { continue };
+        properties::check_message(&notification);
+        let wrapped = cpim::Message::parse(&notification.body).expect("a message of ours can be read");
+        assert_eq!(imdn::Request::of(&wrapped), None, "no notification is wanted of a notification");
+        imdn::Notification::parse(&wrapped.content.body).expect("a notification of ours can be read");
     }
 });

@@ -10,6 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use properties::HEADER;
 use xmpp_gateway::translate::message;
 use xmpp_gateway::translate::presence;
+use xmpp_gateway::translate::presence::ResourcePresence;
 use xmpp_gateway::xmpp::component::Component;
 use xmpp_gateway::xmpp::component::Event;
 use xmpp_gateway::xmpp::element::Element;
@@ -48,7 +49,8 @@ fn translate(stanza: &Element) {
     if let Ok(sip) = message::to_sip(stanza, &from, &to, &addresses, 1, usize::MAX) {
         properties::check_message(&sip);
     }
-    if let Ok(document) = presence::to_pidf(stanza, &from, &addresses) {
+    if let Ok(resource) = ResourcePresence::read(stanza, &from) {
+        let document = presence::to_pidf(&from, &[resource], &addresses).expect("an address");
         xmpp_gateway::sip::pidf::Document::parse(document.as_bytes()).expect("a PIDF of ours can be read");
     }
 }

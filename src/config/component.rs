@@ -230,6 +230,7 @@ fn ping(parameters: &Parameters) -> Result<Option<Ping>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn one() -> Parameters {
         Parameters { xmpp_domain: Some("sip.example.com".into()), xmpp_password: Some("s3cret".into()), ..Parameters::default() }
@@ -282,6 +283,7 @@ mod tests {
             "domain=a.example;secret=s3cret;port=http",
             "domain=a.example;secret=s3cret;port=0",
             "domain=a b;secret=s3cret",
+            "domain=a.1;secret=s3cret",
             "domain=a.example;secret=s3cret;tls=maybe",
             "domain=a.example;secret_file=/does/not/exist",
             "domain=a.example;secret_file=/dev/null",
@@ -289,6 +291,22 @@ mod tests {
             let refusal = refusal(&entries(&[line]));
             assert!(refusal.starts_with("parameter xmpp_component is \""), "{line}: {refusal}");
             assert!(!refusal.contains("cret=x") && !refusal.contains("s3"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_is_none_is_that_of_its_own_parameter() {
+        for wrong in ["a b", "a.1", "a..b", "1.2.3", &"a".repeat(64)] {
+            for (name, parameters) in [
+                ("xmpp_domain", Parameters { xmpp_domain: Some(wrong.into()), ..one() }),
+                ("sip_domain", Parameters { sip_domain: Some(wrong.into()), ..one() }),
+                ("xmpp_component", entries(&[&format!("domain={wrong};secret=1")])),
+            ] {
+                let parameters = Parameters { server_address: Some("sip:gw@sip.example.com".into()), ..parameters };
+                let refusal = Config::from_parameters(&parameters).unwrap_err().to_string();
+                let expected = format!("parameter {name} is \"{wrong}\"; it takes a domain name, as in \"sip.example.com\"");
+                assert_eq!(refusal, expected);
+            }
         }
     }
 

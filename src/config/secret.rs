@@ -5,6 +5,7 @@
 //! its end is not part of the secret. A file that others can read is used and warned about, not refused: in containers secrets are mounted
 //! like that, and nobody else is there. No error holds any of what stands in the file.
 
+use std::fmt;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -15,7 +16,34 @@ use std::path::Path;
 
 use super::Error;
 use super::Parameters;
-use super::Secret;
+
+/// A password that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps it.
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The password itself, for the digest.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(...)")
+    }
+}
 
 /// The longest secret: no XMPP server takes one by the page.
 const MAX_SECRET: u64 = 1024;
@@ -157,5 +185,12 @@ mod tests {
         assert!(said(&folder.join("none")).contains("there is none"));
         assert!(said(Path::new("relative")).contains("absolute"));
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn no_debug_output_shows_a_password() {
+        let parameters = Parameters { db_url: Some("mysql://us:s3cret@localhost/db".into()), ..minimal() };
+        let config = Config::from_parameters(&parameters).unwrap();
+        assert!(!format!("{config:?}{parameters:?}").contains("s3cret"));
     }
 }

@@ -23,6 +23,8 @@ pub enum Action {
         presentity_uri: sip::Uri,
         /// What was decided.
         decision: Authorization,
+        /// What led to it.
+        occasion: Occasion,
     },
 }
 
@@ -42,6 +44,16 @@ impl Action {
             Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Authorize { .. } => true,
         }
     }
+}
+
+/// Whether an XMPP user was asked about a SIP watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// It was, and this is the answer.
+    Asked,
+    /// No question is open: it changes its mind, it says so unasked, or who was asked has been forgotten since. Anybody can say this of any
+    /// number of invented watchers.
+    Unasked,
 }
 
 /// The decision of an XMPP user on one SIP watcher.

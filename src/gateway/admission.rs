@@ -6,11 +6,15 @@
 //! | whose `to` is not | dropped: an answer would be sent `from` a domain that is not ours, and end the stream (RFC 6120 §4.9.3.9) |
 //! | from a domain that is not allowed | `forbidden` |
 //! | of a user or domain that made too much SIP traffic | `policy-violation`, type `wait` (RFC 6120 §8.3.3.12) |
+//! | the same, and it says what a resource is doing | it waits: no server says it again, and what SIP users see would stay wrong |
+//! | the same, and it ends what there is | comes in: it was counted when it began |
 //!
 //! None of them ends the stream, as RFC 6120 would have it for the first two between servers: over this stream come the stanzas of all
 //! users, and a server that hosts several domains behind one component lets each of them write to any of these.
 
 use std::time::Instant;
+
+use jid::Jid;
 
 use crate::address::Addresses;
 use crate::config::RateLimit;
@@ -18,6 +22,7 @@ use crate::gateway::action::Action;
 use crate::gateway::rate::Account;
 use crate::gateway::rate::Empty;
 use crate::gateway::rate::Limiter;
+use crate::gateway::subscription::Subscriptions;
 use crate::gateway::tally::Tally;
 use crate::xmpp::element::Element;
 use crate::xmpp::stanza;
@@ -43,6 +48,8 @@ pub(super) struct Admission {
 pub(super) enum Verdict {
     /// It comes in; what it does is charged to this account.
     Admitted(Option<Account>),
+    /// It comes in, but nothing is sent for it before its sender has a token.
+    Delayed,
     /// It goes nowhere, and nobody is told.
     Dropped,
     /// Its sender is told.
@@ -60,9 +67,11 @@ impl Admission {
         &mut self,
         now: Instant,
         stanza: &Element,
-        stanza::Addresses { from, to }: &stanza::Addresses,
+        sent: &stanza::Addresses,
         addresses: &Addresses,
+        subscriptions: &Subscriptions,
     ) -> Verdict {
+        let stanza::Addresses { from, to } = sent;
         if addresses.is_sip_user(from) {
             if let Some(total) = self.own.count(now) {
                 log::warn!("a stanza from {from} to {to}, one of our own, is dropped; {total} so far");
@@ -79,7 +88,7 @@ impl Admission {
             }
             return Verdict::Refused(StanzaError::new(Condition::Forbidden).with_text("this domain is not allowed here"));
         }
-        let limiter = self.limiter.as_mut().filter(|_| makes_traffic(stanza));
+        let limiter = self.limiter.as_mut().filter(|_| makes_traffic(stanza, sent, subscriptions));
         match limiter.map(|limiter| limiter.account(now, from)).transpose() {
             Ok(account) => Verdict::Admitted(account),
             Err(empty) => {
@@ -87,8 +96,13 @@ impl Admission {
                     Empty::Jid => "rate_limit",
                     Empty::Domain => "rate_limit_domain",
                 };
+                let waits = Kind::of(stanza) == Some(Kind::Presence) && PresenceType::of(stanza) == Some(PresenceType::Available);
                 if let Some(total) = self.limited.count(now) {
-                    log::warn!("a stanza from {from} to {to} is refused: beyond {whose}; {total} so far");
+                    let what = if waits { "waits" } else { "is refused" };
+                    log::warn!("a stanza from {from} to {to} {what}: beyond {whose}; {total} so far");
+                }
+                if waits {
+                    return Verdict::Delayed;
                 }
                 let error = StanzaError::new(Condition::PolicyViolation).with_text("too much at once: try again later");
                 Verdict::Refused(StanzaError { error_type: ErrorType::Wait, ..error })
@@ -106,6 +120,12 @@ impl Admission {
         ours
     }
 
+    /// Takes a token for one request on behalf of this JID; false: there is none.
+    pub(super) fn take_token(&mut self, now: Instant, jid: &str) -> bool {
+        let (Some(limiter), Ok(jid)) = (&mut self.limiter, Jid::new(jid)) else { return true };
+        limiter.account(now, &jid).map(|account| limiter.take(account, 1)).is_ok()
+    }
+
     /// Takes what a stanza made of SIP traffic from its sender's account.
     pub(super) fn charge(&mut self, account: Option<Account>, made: &[Action]) {
         if let (Some(limiter), Some(account)) = (&mut self.limiter, account) {
@@ -121,15 +141,17 @@ impl Admission {
     }
 }
 
-/// Whether a stanza of this kind can make SIP traffic that nobody else has asked for. `unavailable` and `unsubscribed` only end what was
-/// counted when it began, and what they end must not stay; nothing becomes of errors and, yet, of IQs.
-fn makes_traffic(stanza: &Element) -> bool {
+/// Whether a stanza can make SIP traffic that nobody else has asked for. `unavailable` and `unsubscribed` only end what was counted when it
+/// began, and so does `unsubscribe` where there is a subscription: what they end must not stay; an error makes no more than what a SIP user
+/// has asked for, and nothing becomes, yet, of IQs.
+fn makes_traffic(stanza: &Element, sent: &stanza::Addresses, subscriptions: &Subscriptions) -> bool {
     match Kind::of(stanza) {
         Some(Kind::Message) => MessageType::of(stanza) != MessageType::Error,
-        Some(Kind::Presence) => !matches!(
-            PresenceType::of(stanza),
-            Some(PresenceType::Error | PresenceType::Unavailable | PresenceType::Unsubscribed) | None
-        ),
+        Some(Kind::Presence) => match PresenceType::of(stanza) {
+            Some(PresenceType::Available | PresenceType::Subscribe | PresenceType::Probe | PresenceType::Subscribed) => true,
+            Some(PresenceType::Unsubscribe) => !subscriptions.holds(&sent.bare_pair()),
+            Some(PresenceType::Error | PresenceType::Unavailable | PresenceType::Unsubscribed) | None => false,
+        },
         Some(Kind::Iq) | None => false,
     }
 }

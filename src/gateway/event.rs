@@ -1,6 +1,7 @@
 //! What a SIP worker tells the gateway.
 
 use crate::sip::SubscriptionState;
+use crate::translate::disposition::Wanted;
 use crate::translate::presence::TuplePresence;
 
 /// One event from the SIP side.
@@ -8,6 +9,8 @@ use crate::translate::presence::TuplePresence;
 pub enum Event {
     /// A finished stanza: to be written as it is.
     Stanza(String),
+    /// What to remember of the stanza that follows: its sender wants to know if it is not delivered.
+    Wanted(Wanted),
     /// A NOTIFY (presence) of a subscription that an XMPP user holds.
     Notify(Notify),
     /// A NOTIFY (presence.winfo): SIP users who want to see an XMPP user.
@@ -51,6 +54,8 @@ pub struct Notify {
     pub cseq: u32,
     /// What it says of the subscription.
     pub state: SubscriptionState,
+    /// How many seconds it wants no new SUBSCRIBE, where it says that the subscription is over.
+    pub retry_after: Option<u32>,
     /// What the presentity is called, if it says so.
     pub display_name: Option<String>,
     /// One finished `<presence/>` per tuple; empty where the NOTIFY had no body.

@@ -14,8 +14,10 @@ mod admission;
 pub(crate) mod entity;
 mod iq;
 mod rate;
+pub(crate) mod share;
 mod tally;
 mod undelivered;
+mod wanted;
 
 use std::time::Instant;
 use std::time::SystemTime;
@@ -28,12 +30,14 @@ use crate::config::Config;
 use crate::process::host::HostError;
 use crate::sip;
 use crate::translate;
+use crate::translate::disposition;
 use crate::translate::failure;
 use crate::translate::message;
 use crate::translate::presence;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::framer::Refused;
+use crate::xmpp::head::Head;
 use crate::xmpp::stanza;
 use crate::xmpp::stanza::AddressError;
 use crate::xmpp::stanza::Kind;
@@ -44,6 +48,7 @@ use crate::xmpp::stanza_error::StanzaError;
 use crate::xmpp::stream_error;
 use action::Action;
 use action::Authorization;
+use action::Occasion;
 use admission::Admission;
 use admission::Verdict;
 use event::Event;
@@ -51,10 +56,12 @@ use event::SubscribeReply;
 use iq::Answers;
 use own_presence::OwnPresence;
 use publication::Publications;
+use publication::When;
 use subscription::Pair;
 use subscription::Subscriptions;
 use subscription::Uris;
 use subscription::Wish;
+use undelivered::Failed;
 use undelivered::Undelivered;
 use watcher::Watchers;
 
@@ -89,11 +96,11 @@ impl Gateway {
             admission: Admission::new(config.rate_limit),
             answers: Answers::new(),
             own_presence: OwnPresence::new(),
-            subscriptions: Subscriptions::default(),
-            publications: Publications::default(),
-            watchers: Watchers::default(),
+            subscriptions: Subscriptions::new(),
+            publications: Publications::new(),
+            watchers: Watchers::new(),
             started: now,
-            undelivered: Undelivered::default(),
+            undelivered: Undelivered::new(config.queue.ttl),
             unique: seed,
             refused: 0,
         }
@@ -125,8 +132,10 @@ impl Gateway {
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.follow_the_map(now, actions);
         self.subscriptions.tick(now, actions);
-        self.publications.tick(now, actions);
+        let admission = &mut self.admission;
+        self.publications.tick(now, |jid| admission.take_token(now, jid), actions);
         self.watchers.tick(now, actions);
+        self.undelivered.tick(now);
     }
 
     /// A stanza from the XMPP server; `wall` is the time of day. An error is one of the server's making, which ends the stream.
@@ -139,13 +148,14 @@ impl Gateway {
     ) -> Result<(), stream_error::Condition> {
         self.follow_the_map(now, actions);
         let done = match stanza::Addresses::of(stanza) {
-            Ok(addresses) => match self.admission.check(now, stanza, &addresses, &self.addresses) {
+            Ok(addresses) => match self.admission.check(now, stanza, &addresses, &self.addresses, &self.subscriptions) {
                 Verdict::Admitted(account) => {
                     let before = actions.len();
                     let done = self.addressed(now, wall, stanza, &addresses, actions);
                     self.admission.charge(account, actions.get(before..).unwrap_or_default());
                     done
                 }
+                Verdict::Delayed => self.presence(now, stanza, &addresses, When::WithToken, actions),
                 Verdict::Dropped => return Ok(()),
                 Verdict::Refused(error) => Err(error),
             },
@@ -189,12 +199,13 @@ impl Gateway {
         self.follow_the_map(now, actions);
         match event {
             Event::Stanza(stanza) => actions.push(Action::Stanza(stanza)),
+            Event::Wanted(wanted) => self.undelivered.remember(now, wanted),
             Event::Notify(notify) => {
                 let addresses = &self.addresses;
                 let notify = self.subscriptions.under_its_names(notify);
                 self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
-            Event::Watchers { presentity, waiting } => self.watchers.waiting(&presentity, waiting, actions),
+            Event::Watchers { presentity, waiting } => self.watchers.waiting(now, &presentity, waiting, actions),
             Event::SubscribeReply(reply) => {
                 let (watcher, presentity) = self.subscriptions.names((reply.watcher, reply.presentity));
                 self.subscriptions.reply(now, SubscribeReply { watcher, presentity, ..reply }, actions);
@@ -202,9 +213,16 @@ impl Gateway {
         }
     }
 
-    /// The host did not take a MESSAGE: its sender is told.
+    /// A stanza from the SIP side waited for the stream and was dropped.
+    pub fn lost(&mut self, now: Instant, wall: SystemTime, head: &Head<'_>, actions: &mut Vec<Action>) {
+        if let Some(failed) = self.undelivered.lost(now, wall, head) {
+            self.tell(&failed, actions);
+        }
+    }
+
+    /// The host did not take a MESSAGE: its sender is told, if there is one.
     pub fn message_refused(&mut self, refused: &sip::Message, error: HostError, actions: &mut Vec<Action>) {
-        let sip::Origin { from, to, id } = &refused.origin;
+        let Some(sip::Origin { from, to, id }) = &refused.origin else { return };
         let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         actions.push(Action::Stanza(stanza::error_stanza(Kind::Message, to, from, id.as_deref(), &error)));
     }
@@ -239,8 +257,8 @@ impl Gateway {
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         match Kind::of(stanza) {
-            Some(Kind::Message) => self.message(stanza, addresses, actions),
-            Some(Kind::Presence) => self.presence(now, stanza, addresses, actions),
+            Some(Kind::Message) => self.message(now, wall, stanza, addresses, actions),
+            Some(Kind::Presence) => self.presence(now, stanza, addresses, When::Now, actions),
             Some(Kind::Iq) => self.iq(now, wall, stanza, addresses, actions),
             None => Ok(()),
         }
@@ -269,12 +287,16 @@ impl Gateway {
 
     fn message(
         &mut self,
+        now: Instant,
+        wall: SystemTime,
         stanza: &Element,
         stanza::Addresses { from, to }: &stanza::Addresses,
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         if MessageType::of(stanza) == MessageType::Error {
-            self.undelivered.message(stanza, from, to);
+            if let Some(failed) = self.undelivered.came_back(now, wall, stanza, from, to) {
+                self.tell(&failed, actions);
+            }
             return Ok(());
         }
         self.unique = self.unique.wrapping_add(1);
@@ -288,28 +310,38 @@ impl Gateway {
         Ok(())
     }
 
+    /// Tells the sender of a MESSAGE that it was not delivered.
+    fn tell(&mut self, Failed { wanted, times }: &Failed, actions: &mut Vec<Action>) {
+        self.unique = self.unique.wrapping_add(1);
+        match disposition::failed(wanted, *times, &self.addresses, self.unique, message::DEFAULT_LIMIT) {
+            Ok(message) => actions.push(Action::Message(message)),
+            Err(error) => log::debug!("{} is not told that {} has not got a message: {error}", wanted.from, wanted.to),
+        }
+    }
+
     fn presence(
         &mut self,
         now: Instant,
         stanza: &Element,
         stanza::Addresses { from, to }: &stanza::Addresses,
+        when: When,
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
+        if kind == PresenceType::Error {
+            self.presence_came_back(now, stanza, from, to, actions);
+            return Ok(());
+        }
         if to.node().is_none() {
             if self.addresses.is_sip_user(to) {
                 self.own_presence.received(from, to.domain().as_str(), kind, actions);
             }
             return Ok(());
         }
-        if kind == PresenceType::Error {
-            self.presence_came_back(now, stanza, from, to, actions);
-            return Ok(());
-        }
         let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
         let uris = self.uris(&pair, from, to, kind)?;
         match kind {
-            PresenceType::Available => self.available(now, stanza, from, pair.1, actions)?,
+            PresenceType::Available => self.available(now, stanza, from, (pair.1, when), actions)?,
             PresenceType::Unavailable => self.publications.unavailable(from.as_str(), &pair.1, actions),
             PresenceType::Subscribe => {
                 self.subscriptions.ask(now, pair, uris, (Wish::Subscribe, stanza.attribute("id")), actions)
@@ -328,11 +360,11 @@ impl Gateway {
         now: Instant,
         stanza: &Element,
         from: &Jid,
-        shown_to: String,
+        (shown_to, when): (String, When),
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
         match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
-            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, publish, actions),
+            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, (publish, when), actions),
             Err(error) => match failure::presence_error(error) {
                 Some(error) => return Err(error),
                 None => log::debug!("the presence of {from} is not for SIP: {error}"),
@@ -346,13 +378,19 @@ impl Gateway {
         let error = StanzaError::of(stanza).unwrap_or_else(|| Condition::UndefinedCondition.into());
         log::debug!("presence of {to} came back from {from}: {}", error.condition.name());
         if from.is_full() {
-            // All of ours goes to the user, and an error comes from where the stanza went (RFC 6120 §8.3.1).
+            // An error comes from where the stanza went (RFC 6120 §8.3.1), and what one device answers is not true of the user.
+            return;
+        }
+        if to.node().is_none() {
+            if failure::end_of_watching(&error).is_some() {
+                self.own_presence.came_back(from.as_str(), to.domain().as_str());
+            }
             return;
         }
         let (user, sip_user) = (from.as_str(), to.to_bare().into_inner());
-        let answers = self.watchers.came_back(&sip_user, user, stanza.attribute("id"));
+        let occasion = self.watchers.came_back(&sip_user, user, stanza.attribute("id"));
         let Some(reason) = failure::end_of_watching(&error) else { return };
-        if !answers {
+        if occasion == Occasion::Unasked {
             self.subscriptions.came_back(&(user.to_owned(), sip_user.clone()), actions);
             if !self.publications.is_shown(user, &sip_user) {
                 return;
@@ -360,7 +398,7 @@ impl Gateway {
             self.publications.unavailable(user, &sip_user, actions);
         }
         if let Ok(uri) = self.to_sip(from) {
-            self.watchers.end(now, (sip_user, user.to_owned()), uri, reason, actions);
+            self.watchers.end(now, (sip_user, user.to_owned()), uri, (reason, occasion), actions);
         }
     }
 

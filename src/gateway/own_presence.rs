@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 use jid::Jid;
 
 use crate::address::domain_of;
+use crate::config::MAX_COMPONENTS;
 use crate::gateway::action::Action;
 use crate::gateway::entity::Entity;
 use crate::gateway::presence_stanza;
+use crate::gateway::share::Shares;
 use crate::xml::XmlWriter;
 use crate::xmpp::stanza::PresenceType;
 
@@ -22,6 +24,8 @@ pub(super) struct OwnPresence {
     /// Its capabilities, as an element.
     caps: String,
     told: BTreeSet<Told>,
+    /// How many of them are of each domain.
+    shares: Shares,
 }
 
 /// One who was told.
@@ -36,7 +40,7 @@ struct Told {
 impl OwnPresence {
     /// Nobody knows of it yet.
     pub(super) fn new() -> Self {
-        Self { caps: Entity::Gateway.caps().to_xml(), told: BTreeSet::new() }
+        Self { caps: Entity::Gateway.caps().to_xml(), told: BTreeSet::new(), shares: Shares::new(MAX_COMPONENTS, MAX_TOLD) }
     }
 
     /// Somebody sent a presence stanza to this domain of ours.
@@ -53,14 +57,23 @@ impl OwnPresence {
                 self.remember(asker);
             }
             PresenceType::Unsubscribe => {
-                self.told.remove(&asker);
                 actions.push(presence_stanza(domain, &asker.user, "unavailable"));
                 actions.push(presence_stanza(domain, &asker.user, "unsubscribed"));
+                self.came_back(&asker.user, domain);
             }
-            // What was said did not arrive.
-            PresenceType::Error => drop(self.told.remove(&asker)),
             // The gateway watches nobody.
             PresenceType::Available | PresenceType::Unavailable | PresenceType::Subscribed | PresenceType::Unsubscribed => {}
+            // What ends by it, ends in `came_back`.
+            PresenceType::Error => {}
+        }
+    }
+
+    /// Presence of this domain of ours came back: this user, a bare JID, is not there to be told any more. Who is there again is told
+    /// when its server probes.
+    pub(super) fn came_back(&mut self, user: &str, domain: &str) {
+        let told = Told { user: user.to_owned(), domain: domain.to_owned() };
+        if self.told.remove(&told) {
+            self.shares.give_back(&told.user);
         }
     }
 
@@ -72,12 +85,14 @@ impl OwnPresence {
 
     /// The gateway stops.
     pub(super) fn stop(&mut self, actions: &mut Vec<Action>) {
-        let told = std::mem::take(&mut self.told);
-        actions.extend(told.iter().map(|told| presence_stanza(&told.domain, &told.user, "unavailable")));
+        for told in std::mem::take(&mut self.told) {
+            self.shares.give_back(&told.user);
+            actions.push(presence_stanza(&told.domain, &told.user, "unavailable"));
+        }
     }
 
     fn remember(&mut self, asker: Told) {
-        if self.told.len() < MAX_TOLD {
+        if !self.told.contains(&asker) && self.shares.take(&asker.user).is_ok() {
             self.told.insert(asker);
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! An XMPP server sends a user's presence once per contact; all of them make one PUBLISH, because only a change is published. The
 //! host's pua keeps the entity tag; here is what was published last, and when it has to be said again. It ends when the last of them
-//! is told `unavailable`: a server tells that to a contact who may see the user no more, too (RFC 6121 §3.2.1).
+//! is told `unavailable`: a server tells that to a contact who may see the user no more, too (RFC 6121 §3.2.1). Whoever else was shown it
+//! over a stream that is down just now cannot be told from one who is not: in that SIP user's name it is asked when the stream stands.
+//!
+//! A user over the limit of traffic is not told to say it again, as nobody would: the newest state of each resource waits for a token.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -12,10 +15,15 @@ use std::time::Instant;
 use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::presence_stanza;
+use crate::gateway::share::Shares;
+use crate::gateway::tally::Tally;
 use crate::sip;
 
 /// Resources published at the most. One that finds no place is dropped with a log line.
 pub const MAX_PUBLICATIONS: usize = 100_000;
+
+/// Those of one user.
+pub const MAX_PER_USER: usize = 100;
 
 /// SIP users who are remembered as shown a resource at the most. Of further ones it does not matter when they are shown it no more.
 const MAX_SHOWN_TO: usize = 1000;
@@ -33,18 +41,31 @@ pub const PER_TICK: usize = 500;
 /// After a broken stream, a resource that does not answer a probe within this time is gone.
 const CONFIRM: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether there is a token for a state that waits for one.
+const WAIT: Duration = Duration::from_secs(1);
+
 /// The published resources, by full JID.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Publications {
     known: BTreeMap<String, Publication>,
+    /// How many each user has.
+    shares: Shares,
+    /// Those that found no place.
+    refused: Tally,
     /// What to look at when, earliest first. An entry is valid as long as its publication still says the same time.
     due: BTreeMap<(Instant, String), ()>,
+    /// Domains of SIP users that have a stream.
+    up: BTreeSet<String>,
+    /// Who is not published any more, but may be there for a SIP user whose stream is down: domain of the SIP user and bare JID of the XMPP
+    /// user, and the SIP user.
+    unasked: BTreeMap<(String, String), String>,
 }
 
 #[derive(Debug)]
 struct Publication {
-    /// What was published last, and is said again before it runs out.
+    /// The newest state, which is said again before it runs out.
     publish: sip::Publish,
+    said: Said,
     /// The SIP users who are shown it over streams that stand, bare JIDs: in their names it can be probed. None: it is doubtful.
     shown_to: BTreeSet<String>,
     /// Those who were shown it over streams that broke since, or under another SIP URI of the same user. What they are shown now is not
@@ -55,37 +76,76 @@ struct Publication {
     due: Instant,
 }
 
+/// What the host has of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// Its newest state.
+    Newest,
+    /// One from before.
+    Older,
+    /// None.
+    Nothing,
+}
+
+/// When a state may be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// At once.
+    Now,
+    /// When its user has a token for it.
+    WithToken,
+}
+
 impl Publications {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            shares: Shares::new(MAX_PER_USER, MAX_PUBLICATIONS),
+            refused: Tally::default(),
+            due: BTreeMap::new(),
+            up: BTreeSet::new(),
+            unasked: BTreeMap::new(),
+        }
+    }
+
     /// A resource said what it is doing. `jid` is its full JID, `to` the SIP user it said it to, a bare JID.
-    pub(super) fn available(&mut self, now: Instant, jid: &str, to: String, publish: sip::Publish, actions: &mut Vec<Action>) {
-        let due = now.checked_add(REFRESH).unwrap_or(now);
-        let full = self.known.len() >= MAX_PUBLICATIONS;
+    pub(super) fn available(
+        &mut self,
+        now: Instant,
+        jid: &str,
+        to: String,
+        (publish, when): (sip::Publish, When),
+        actions: &mut Vec<Action>,
+    ) {
         match self.known.get_mut(jid) {
             Some(known) => {
                 known.show_to(to);
-                if known.publish == publish {
+                if known.publish == publish && (known.said == Said::Newest || when == When::WithToken) {
                     return;
                 }
                 if known.publish.presentity != publish.presentity {
                     // The map gave this user another SIP URI: the state under the old one would stay until it runs out.
-                    actions.push(take_away(known.publish.clone()));
+                    known.take_away(actions);
+                } else if known.said == Said::Newest {
+                    known.said = Said::Older;
                 }
-                self.due.remove(&(known.due, jid.to_owned()));
-                known.publish = publish.clone();
-                known.due = due;
-            }
-            None if full => {
-                log::warn!("no place for the presence of {jid}: {MAX_PUBLICATIONS} resources are published");
-                return;
+                known.publish = publish;
             }
             None => {
-                let (publish, shown_to) = (publish.clone(), BTreeSet::from([to]));
-                self.known
-                    .insert(jid.to_owned(), Publication { publish, shown_to, cut_off: BTreeSet::new(), probed: false, due });
+                if let Err(full) = self.shares.take(user_of(jid)) {
+                    if let Some(total) = self.refused.count(now) {
+                        log::warn!("no place for the presence of {jid}: {full}; {total} so far");
+                    }
+                    return;
+                }
+                self.known.insert(jid.to_owned(), Publication::new(publish, to, now.checked_add(REFRESH).unwrap_or(now)));
             }
         }
-        self.due.insert((due, jid.to_owned()), ());
-        actions.push(Action::Publish(publish));
+        match when {
+            When::Now => self.publish(now, jid, actions),
+            When::WithToken => self.look_again_at_last(jid, now.checked_add(WAIT)),
+        }
     }
 
     /// A resource, or all of a user's where the JID is bare, is not there any more for one SIP user, a bare JID.
@@ -108,6 +168,7 @@ impl Publications {
 
     /// The stream of a domain broke: what was said over it may have changed unheard.
     pub(super) fn stream_down(&mut self, domain: &str) {
+        self.up.remove(domain);
         for known in self.known.values_mut() {
             let (cut_off, shown_to) = std::mem::take(&mut known.shown_to).into_iter().partition(|to| domain_of(to) == domain);
             known.shown_to = shown_to;
@@ -121,10 +182,12 @@ impl Publications {
     /// else is shown some time to answer.
     pub(super) fn stream_up(&mut self, now: Instant, domain: &str, actions: &mut Vec<Action>) {
         let deadline = now.checked_add(CONFIRM).unwrap_or(now);
-        let mut asked: BTreeMap<&str, &str> = BTreeMap::new();
+        self.up.insert(domain.to_owned());
+        let (mut asked, kept) = std::mem::take(&mut self.unasked).into_iter().partition(|((of, _), _)| of == domain);
+        self.unasked = kept;
         for (jid, known) in &mut self.known {
             let Some(shown_to) = known.cut_off.iter().find(|to| domain_of(to) == domain) else { continue };
-            asked.insert(jid.split('/').next().unwrap_or(jid), shown_to);
+            asked.insert((domain.to_owned(), user_of(jid).to_owned()), shown_to.clone());
             if known.shown_to.is_empty() {
                 self.due.remove(&(known.due, jid.clone()));
                 known.probed = true;
@@ -132,7 +195,7 @@ impl Publications {
                 self.due.insert((deadline, jid.clone()), ());
             }
         }
-        actions.extend(asked.into_iter().map(|(user, shown_to)| presence_stanza(shown_to, user, "probe")));
+        actions.extend(asked.into_iter().map(|((_, user), shown_to)| presence_stanza(&shown_to, &user, "probe")));
     }
 
     /// The map of addresses changed. `today` gives the SIP URI of a full JID. Who has another one is asked for the presence to publish
@@ -145,7 +208,7 @@ impl Publications {
             if known.shown_to.is_empty() || today(jid).as_deref() == Some(&*known.publish.presentity) {
                 continue;
             }
-            let user = jid.split('/').next().unwrap_or(jid);
+            let user = user_of(jid);
             // Each domain has a stream of its own, and an answer over one tells nothing of the others.
             asked.extend(known.shown_to.iter().rev().map(|to| ((user.to_owned(), domain_of(to).into_owned()), to.clone())));
             known.cut_off.append(&mut known.shown_to);
@@ -157,19 +220,42 @@ impl Publications {
         actions.extend(asked.into_iter().map(|((user, _), shown_to)| presence_stanza(&shown_to, &user, "probe")));
     }
 
-    /// Refreshes what runs out, takes away what did not answer.
-    pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    /// Refreshes what runs out, takes away what did not answer, and publishes what waits if `has_token` finds, and takes, one for that JID.
+    pub(super) fn tick(&mut self, now: Instant, mut has_token: impl FnMut(&str) -> bool, actions: &mut Vec<Action>) {
         for _ in 0..PER_TICK {
             let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) else { return };
             let ((_, jid), ()) = entry.remove_entry();
             let Some(known) = self.known.get_mut(&jid) else { continue };
             if known.shown_to.is_empty() && known.probed {
                 self.remove(&jid, actions);
-                continue;
+            } else if known.said == Said::Newest || has_token(&jid) {
+                self.publish(now, &jid, actions);
+            } else {
+                self.look_again(&jid, now.checked_add(WAIT));
             }
-            known.due = now.checked_add(REFRESH).unwrap_or(now);
+        }
+    }
+
+    fn publish(&mut self, now: Instant, jid: &str, actions: &mut Vec<Action>) {
+        if let Some(known) = self.known.get_mut(jid) {
+            known.said = Said::Newest;
             actions.push(Action::Publish(known.publish.clone()));
-            self.due.insert((known.due, jid), ());
+        }
+        self.look_again(jid, now.checked_add(REFRESH));
+    }
+
+    /// Sets when a publication is looked at again, in place of what was set.
+    fn look_again(&mut self, jid: &str, at: Option<Instant>) {
+        let (Some(known), Some(at)) = (self.known.get_mut(jid), at) else { return };
+        self.due.remove(&(known.due, jid.to_owned()));
+        known.due = at;
+        self.due.insert((at, jid.to_owned()), ());
+    }
+
+    /// The same, unless it is looked at before.
+    fn look_again_at_last(&mut self, jid: &str, at: Option<Instant>) {
+        if self.known.get(jid).is_some_and(|known| at.is_some_and(|at| at < known.due)) {
+            self.look_again(jid, at);
         }
     }
 
@@ -183,9 +269,16 @@ impl Publications {
     }
 
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
-        let Some(known) = self.known.remove(jid) else { return };
+        let Some(mut known) = self.known.remove(jid) else { return };
+        self.shares.give_back(user_of(jid));
         self.due.remove(&(known.due, jid.to_owned()));
-        actions.push(take_away(known.publish));
+        known.take_away(actions);
+        for to in known.cut_off {
+            let domain = domain_of(&to).into_owned();
+            if !self.up.contains(&domain) && self.unasked.len() < MAX_PUBLICATIONS {
+                self.unasked.insert((domain, user_of(jid).to_owned()), to);
+            }
+        }
     }
 
     fn resources(&self, bare: &str) -> Vec<String> {
@@ -198,11 +291,20 @@ impl Publications {
     }
 }
 
-fn take_away(publish: sip::Publish) -> Action {
-    Action::Publish(sip::Publish { body: None, expires: 0, ..publish })
-}
-
 impl Publication {
+    fn new(publish: sip::Publish, to: String, due: Instant) -> Self {
+        let (shown_to, cut_off) = (BTreeSet::from([to]), BTreeSet::new());
+        Self { publish, said: Said::Nothing, shown_to, cut_off, probed: false, due }
+    }
+
+    /// The host is to have nothing of it any more.
+    fn take_away(&mut self, actions: &mut Vec<Action>) {
+        if self.said != Said::Nothing {
+            self.said = Said::Nothing;
+            actions.push(Action::Publish(sip::Publish { body: None, expires: 0, ..self.publish.clone() }));
+        }
+    }
+
     fn show_to(&mut self, to: String) {
         // Who else of this domain was told `unavailable` while its stream was down is not known: the server says it again.
         let domain = domain_of(&to);
@@ -211,4 +313,9 @@ impl Publication {
             self.shown_to.insert(to);
         }
     }
+}
+
+/// The user whose resource this is.
+fn user_of(jid: &str) -> &str {
+    jid.split('/').next().unwrap_or(jid)
 }

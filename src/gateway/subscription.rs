@@ -13,6 +13,7 @@
 //!
 //! A 2xx says nothing (RFC 8048 §5.2.1), nor does a NOTIFY pending: only the first NOTIFY active is `subscribed`.
 
+mod dialogs;
 mod renamed;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ use crate::gateway::action::Action;
 use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
 use crate::gateway::presence_stanza;
+use crate::gateway::share::Full;
+use crate::gateway::share::Shares;
+use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
@@ -36,9 +40,14 @@ use crate::xmpp::stanza::Kind;
 use crate::xmpp::stanza::error_stanza;
 use crate::xmpp::stanza_error::Condition;
 use crate::xmpp::stanza_error::StanzaError;
+use dialogs::Dialogs;
+use dialogs::Says;
 
 /// Subscriptions held at the most. One that finds no place is answered with `resource-constraint`.
 pub const MAX_SUBSCRIPTIONS: usize = 100_000;
+
+/// Those of one XMPP user.
+pub const MAX_PER_USER: usize = 1000;
 
 /// Lifetime asked for in a SUBSCRIBE, in seconds (RFC 3856 §6.4: 3600).
 pub const EXPIRES: u32 = 3600;
@@ -70,9 +79,13 @@ pub(super) struct Uris {
 }
 
 /// All subscriptions of XMPP users.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Subscriptions {
     known: HashMap<Pair, Subscription>,
+    /// How many each XMPP user has.
+    shares: Shares,
+    /// Those that found no place.
+    refused: Tally,
     /// When to look at which again, earliest first. An entry is valid as long as its subscription still says the same time.
     due: BTreeMap<(Instant, Pair), ()>,
     /// Domains of SIP users that have a stream. While one has none, states are kept and told afterwards.
@@ -91,8 +104,7 @@ struct Subscription {
     announce: Announce,
     /// Whom a failure is told to.
     asked: Asked,
-    /// Call-ID of the dialog and CSeq of its newest NOTIFY.
-    newest: Option<(String, u32)>,
+    dialogs: Dialogs,
     /// What the watcher was shown last, by resource: it answers probes, and tells which resource has vanished.
     shown: BTreeMap<String, TuplePresence>,
     /// What the presentity is called, as far as it told this watcher.
@@ -144,6 +156,19 @@ pub(super) enum Wish {
 }
 
 impl Subscriptions {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self {
+            known: HashMap::new(),
+            shares: Shares::new(MAX_PER_USER, MAX_SUBSCRIPTIONS),
+            refused: Tally::default(),
+            due: BTreeMap::new(),
+            up: BTreeSet::new(),
+            renamed: HashMap::new(),
+            farewells: Vec::new(),
+        }
+    }
+
     /// An XMPP user asks for a subscription, or for the state under one; `id` is that of the stanza.
     pub(super) fn ask(
         &mut self,
@@ -154,8 +179,7 @@ impl Subscriptions {
         actions: &mut Vec<Action>,
     ) {
         let Some(known) = self.known.get_mut(&pair) else {
-            if self.known.len() >= MAX_SUBSCRIPTIONS {
-                log::warn!("no place for the subscription of {} to {}: {MAX_SUBSCRIPTIONS} are held", pair.0, pair.1);
+            if self.place(now, &pair).is_err() {
                 actions.push(presence_error(&pair, id, &Condition::ResourceConstraint.into()));
                 return;
             }
@@ -202,13 +226,19 @@ impl Subscriptions {
 
     /// An XMPP user gives a subscription up.
     pub(super) fn unsubscribe(&mut self, now: Instant, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
-        if self.known.len() >= MAX_SUBSCRIPTIONS && !self.known.contains_key(&pair) {
+        if let Some(known) = self.known.get_mut(&pair) {
+            if known.phase == Phase::Ending {
+                // It is on its way: what comes of it answers this one too.
+                return;
+            }
+            known.phase = Phase::Ending;
+        } else if self.place(now, &pair).is_ok() {
+            // One that we do not know may still live in the host's pua, from before a restart.
+            self.known.insert(pair.clone(), Subscription::new(uris, Phase::Ending, Announce::Done));
+        } else {
             actions.push(presence_stanza(&pair.1, &pair.0, "unsubscribed"));
             return;
         }
-        // One that we do not know may still live in the host's pua, from before a restart.
-        let fresh = || Subscription::new(uris, Phase::Ending, Announce::Done);
-        self.known.entry(pair.clone()).or_insert_with(fresh).phase = Phase::Ending;
         self.subscribe(now, &pair, actions);
     }
 
@@ -242,11 +272,7 @@ impl Subscriptions {
     /// Presence came back: this XMPP user is not there to be told any more. The subscription ends on the SIP side, and nothing more is
     /// said to XMPP; should the user come back, its server sends a probe (RFC 6121 §4.3.1), with which it begins anew.
     pub(super) fn came_back(&mut self, pair: &Pair, actions: &mut Vec<Action>) {
-        if !self.known.contains_key(pair) {
-            return;
-        }
-        self.look_again(pair, None);
-        if let Some(known) = self.known.remove(pair) {
+        if let Some(known) = self.remove(pair) {
             log::info!("{} cannot be told of {} any more: the subscription ends", pair.0, pair.1);
             actions.push(known.end_in_sip());
         }
@@ -272,18 +298,25 @@ impl Subscriptions {
     ) {
         let pair = (notify.watcher, notify.presentity);
         if !self.known.contains_key(&pair) {
-            if self.known.len() >= MAX_SUBSCRIPTIONS || matches!(notify.state, SubscriptionState::Terminated(_)) {
+            if matches!(notify.state, SubscriptionState::Terminated(_)) {
                 return;
             }
             let Some(uris) = uris(&pair) else {
                 log::error!("a NOTIFY for {} from {} has an address without counterpart", pair.0, pair.1);
                 return;
             };
+            if self.place(now, &pair).is_err() {
+                return;
+            }
             // The host's pua kept the dialog over a restart of ours: XMPP knows of it already.
             self.known.insert(pair.clone(), Subscription::new(uris, Phase::Asked, Announce::Done));
         }
         let Some(known) = self.known.get_mut(&pair) else { return };
-        if !known.is_newest(notify.call_id, notify.cseq) {
+        let says = match notify.state {
+            SubscriptionState::Active | SubscriptionState::Pending => Says::GoesOn,
+            SubscriptionState::Terminated(_) => Says::Ends,
+        };
+        if !known.dialogs.is_newest(notify.call_id, notify.cseq, says) {
             log::debug!("a NOTIFY for {} from {} came late and is dropped", pair.0, pair.1);
             return;
         }
@@ -304,8 +337,13 @@ impl Subscriptions {
                     known.tell(&pair, actions);
                 }
             }
-            (_, SubscriptionState::Terminated(reason)) => self.terminated(now, &pair, reason, actions),
+            (_, SubscriptionState::Terminated(reason)) => self.terminated(now, &pair, (reason, notify.retry_after), actions),
         }
+    }
+
+    /// Whether there is a subscription of this pair.
+    pub(super) fn holds(&self, pair: &Pair) -> bool {
+        self.known.contains_key(pair)
     }
 
     /// What the presentity told this watcher to be called.
@@ -385,18 +423,19 @@ impl Subscriptions {
         }
     }
 
-    fn terminated(&mut self, now: Instant, pair: &Pair, reason: Reason, actions: &mut Vec<Action>) {
-        match reason {
+    fn terminated(&mut self, now: Instant, pair: &Pair, (reason, retry_after): (Reason, Option<u32>), actions: &mut Vec<Action>) {
+        let retry_after = match reason {
             // The SIP user is not there any more: there is nobody left who could answer a further try.
-            Reason::Rejected | Reason::Noresource => self.end(pair, actions),
-            Reason::Invariant => {}
-            Reason::Deactivated | Reason::Timeout | Reason::Unspecified | Reason::Probation | Reason::Giveup => {
-                let Some(known) = self.known.get_mut(pair) else { return };
-                known.phase = Phase::Asked;
-                known.newest = None;
-                self.pause(now, pair, 0, None);
-            }
-        }
+            Reason::Rejected | Reason::Noresource => return self.end(pair, actions),
+            Reason::Invariant => return,
+            // Here it means nothing (RFC 6665 §4.1.3).
+            Reason::Deactivated | Reason::Timeout => None,
+            Reason::Unspecified | Reason::Probation | Reason::Giveup => retry_after,
+        };
+        let Some(known) = self.known.get_mut(pair) else { return };
+        known.phase = Phase::Asked;
+        known.dialogs.end();
+        self.pause(now, pair, 0, retry_after);
     }
 
     /// The subscription is over, and XMPP is told: what was shown goes, then `unsubscribed`.
@@ -408,13 +447,28 @@ impl Subscriptions {
 
     /// Takes away the subscription and what was shown under it. False: there was none.
     fn forget(&mut self, pair: &Pair, actions: &mut Vec<Action>) -> bool {
-        self.look_again(pair, None);
-        let Some(known) = self.known.remove(pair) else { return false };
+        let Some(known) = self.remove(pair) else { return false };
         let (watcher, presentity) = pair;
         for resource in known.shown.keys() {
             self.farewell(presentity, presence_stanza(&with_resource(presentity, resource), watcher, "unavailable"), actions);
         }
         true
+    }
+
+    /// Takes a place for a subscription that is not known yet.
+    fn place(&mut self, now: Instant, pair: &Pair) -> Result<(), Full> {
+        self.shares.take(&pair.0).inspect_err(|full| {
+            if let Some(total) = self.refused.count(now) {
+                log::warn!("no place for the subscription of {} to {}: {full}; {total} so far", pair.0, pair.1);
+            }
+        })
+    }
+
+    fn remove(&mut self, pair: &Pair) -> Option<Subscription> {
+        self.look_again(pair, None);
+        let known = self.known.remove(pair)?;
+        self.shares.give_back(&pair.0);
+        Some(known)
     }
 
     /// Something of this SIP user ended: told now, or when the stream stands again.
@@ -442,7 +496,8 @@ impl Subscriptions {
 impl Subscription {
     fn new(uris: Uris, phase: Phase, announce: Announce) -> Self {
         let asked = Asked::ByNobody;
-        Self { phase, uris, announce, asked, newest: None, shown: BTreeMap::new(), display_name: None, failures: 0, due: None }
+        let (dialogs, shown) = (Dialogs::default(), BTreeMap::new());
+        Self { phase, uris, announce, asked, dialogs, shown, display_name: None, failures: 0, due: None }
     }
 
     /// Keeps the id of a stanza that waits for its answer. One that comes to an active subscription has it at once.
@@ -455,15 +510,6 @@ impl Subscription {
     fn end_in_sip(self) -> Action {
         let Uris { watcher, presentity } = self.uris;
         Action::Subscribe(sip::Subscribe { event: sip::Event::Presence, presentity, watcher, expires: 0 })
-    }
-
-    /// Keeps the CSeq; false for a NOTIFY that a newer one of the same dialog has overtaken.
-    fn is_newest(&mut self, call_id: String, cseq: u32) -> bool {
-        if self.newest.as_ref().is_some_and(|(known, newest)| *known == call_id && *newest >= cseq) {
-            return false;
-        }
-        self.newest = Some((call_id, cseq));
-        true
     }
 
     /// Takes the new state; what comes back are the resources that vanished.

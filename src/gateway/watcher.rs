@@ -2,7 +2,13 @@
 //!
 //! The presence server lets its watchers wait; presence.winfo tells us of them, and each becomes one `subscribe`. The answer of the
 //! XMPP user, or of a server that knows the answer already, goes back as an [`Authorization`]. So does an error: the watcher learns that
-//! there is nothing to wait for, and may ask again later. While the stream is down, who waits is remembered here, and asked about when it stands again.
+//! there is nothing to wait for, and may ask again later.
+//!
+//! A question stays open over a stream that breaks: it, or its answer, may have been lost, so it is asked again under the same id when the
+//! stream stands. Where both had arrived the user notices nothing of it: a server shows nobody a request that waits already, and answers
+//! by itself for who has agreed (RFC 6121 §3.1.3). If it still waits for the stream in our own queue, the new one takes its place there.
+
+mod questions;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -13,12 +19,19 @@ use std::time::Instant;
 use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
+use crate::gateway::action::Occasion;
+use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::Reason;
 use crate::xml::XmlWriter;
+use questions::Question;
+use questions::Questions;
 
-/// Questions that may wait for an answer; a further one is asked when the next NOTIFY (presence.winfo) names it again.
+/// Questions that may wait for an answer. For a further one the oldest goes; it is asked again when a NOTIFY (presence.winfo) names it.
 pub const MAX_QUESTIONS: usize = 100_000;
+
+/// Those in the name of one SIP user.
+pub const MAX_PER_WATCHER: usize = 1000;
 
 /// How long a watcher is told at once that there is no such user, after an error said so.
 pub const AGAIN: Duration = Duration::from_secs(10);
@@ -27,32 +40,44 @@ pub const AGAIN: Duration = Duration::from_secs(10);
 const PER_TICK: usize = 100;
 
 /// What was asked and not answered yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Watchers {
-    /// The number of the question for watcher and presentity.
-    asked: HashMap<(String, String), u64>,
-    questions: u64,
-    /// Who was let go, watcher and presentity, and when they may be asked for again.
-    ended: HashMap<(String, String), Instant>,
+    asked: Questions,
+    /// Questions that went unanswered, as there were too many.
+    dropped: Tally,
+    /// Who was let go, and when they may be asked for again.
+    ended: HashMap<Question, Instant>,
     /// The same in the order of time, with the URI of the presentity. An entry is valid as long as `ended` says the same time.
-    due: VecDeque<(Instant, (String, String), sip::Uri)>,
+    due: VecDeque<(Instant, Question, sip::Uri)>,
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
 }
 
 impl Watchers {
+    /// Nobody was asked yet.
+    pub(super) fn new() -> Self {
+        Self {
+            asked: Questions::new(MAX_PER_WATCHER, MAX_QUESTIONS),
+            dropped: Tally::default(),
+            ended: HashMap::new(),
+            due: VecDeque::new(),
+            up: BTreeSet::new(),
+        }
+    }
+
     /// These SIP users wait for a decision of this XMPP user.
-    pub(super) fn waiting(&mut self, presentity: &str, waiting: Vec<String>, actions: &mut Vec<Action>) {
+    pub(super) fn waiting(&mut self, now: Instant, presentity: &str, waiting: Vec<String>, actions: &mut Vec<Action>) {
         for watcher in waiting {
             let question = (watcher, presentity.to_owned());
-            if self.asked.len() >= MAX_QUESTIONS || self.asked.contains_key(&question) {
-                continue;
-            }
-            self.questions = self.questions.wrapping_add(1);
+            let Some(number) = self.asked.open(&question) else { continue };
             if self.up.contains(&*domain_of(&question.0)) {
-                actions.push(ask(&question, self.questions));
+                actions.push(ask(&question, number));
             }
-            self.asked.insert(question, self.questions);
+            if let Some((watcher, presentity)) = self.asked.surplus(&question.0)
+                && let Some(total) = self.dropped.count(now)
+            {
+                log::warn!("too many questions wait for an answer: that of {watcher} to {presentity} is dropped; {total} so far");
+            }
         }
     }
 
@@ -66,29 +91,38 @@ impl Watchers {
         actions: &mut Vec<Action>,
     ) {
         let question = (watcher, presentity);
-        self.asked.remove(&question);
+        let occasion = if self.asked.close(&question) { Occasion::Asked } else { Occasion::Unasked };
         self.ended.remove(&question);
-        actions.push(authorize(question, presentity_uri, decision));
+        actions.push(authorize(question, presentity_uri, decision, occasion));
     }
 
     /// An error of the XMPP user's server: whether it is the answer to a question, which is then open no more.
-    pub(super) fn came_back(&mut self, watcher: &str, presentity: &str, error_id: Option<&str>) -> bool {
+    pub(super) fn came_back(&mut self, watcher: &str, presentity: &str, error_id: Option<&str>) -> Occasion {
         let question = (watcher.to_owned(), presentity.to_owned());
         // RFC 6120 §8.3.1 has the id come back. Where it does not, a question is what is most often answered so.
-        let answers = self.asked.get(&question).is_some_and(|number| error_id.is_none_or(|error_id| error_id == id(*number)));
-        if answers {
-            self.asked.remove(&question);
+        match self.asked.number(&question) {
+            Some(number) if error_id.is_none_or(|error_id| error_id == id(number)) => {
+                self.asked.close(&question);
+                Occasion::Asked
+            }
+            Some(_) | None => Occasion::Unasked,
         }
-        answers
     }
 
     /// The SIP watcher sees the XMPP user no more, for this reason. It is no decision of the user: after [`AGAIN`] a new subscription is
     /// asked for anew. Not at once, as the presence server keeps the state for the next SUBSCRIBE, which may be on its way already.
-    pub(super) fn end(&mut self, now: Instant, pair: (String, String), uri: sip::Uri, reason: Reason, actions: &mut Vec<Action>) {
+    pub(super) fn end(
+        &mut self,
+        now: Instant,
+        pair: Question,
+        uri: sip::Uri,
+        (reason, occasion): (Reason, Occasion),
+        actions: &mut Vec<Action>,
+    ) {
         let decision = if reason == Reason::Rejected { Authorization::Refused } else { Authorization::NoResource };
-        actions.push(authorize(pair.clone(), uri.clone(), decision));
+        actions.push(authorize(pair.clone(), uri.clone(), decision, occasion));
         if self.due.len() >= MAX_QUESTIONS {
-            actions.push(authorize(pair, uri, Authorization::Pending));
+            actions.push(authorize(pair, uri, Authorization::Pending, occasion));
             return;
         }
         let again = now.checked_add(AGAIN).unwrap_or(now);
@@ -105,37 +139,36 @@ impl Watchers {
             let Some((again, pair, uri)) = self.due.pop_front() else { return };
             if self.ended.get(&pair) == Some(&again) {
                 self.ended.remove(&pair);
-                actions.push(authorize(pair, uri, Authorization::Pending));
+                actions.push(authorize(pair, uri, Authorization::Pending, Occasion::Unasked));
             }
         }
     }
 
-    /// The stream of a domain stands: asks for its users what came up while it did not.
+    /// The stream of a domain stands: asks for its users what came up while it did not, and what may be lost.
     pub(super) fn stream_up(&mut self, domain: &str, actions: &mut Vec<Action>) {
         self.up.insert(domain.to_owned());
-        let asked = self.asked.iter().filter(|((watcher, _), _)| domain_of(watcher) == domain);
-        actions.extend(asked.map(|(question, number)| ask(question, *number)));
+        let asked = self.asked.iter().filter(|(_, (watcher, _))| domain_of(watcher) == domain);
+        actions.extend(asked.map(|(number, question)| ask(question, number)));
     }
 
-    /// The stream of a domain broke: questions of its users may not have arrived, so they may be asked again.
+    /// The stream of a domain broke.
     pub(super) fn stream_down(&mut self, domain: &str) {
         self.up.remove(domain);
-        self.asked.retain(|(watcher, _), _| domain_of(watcher) != domain);
     }
 }
 
-fn authorize((watcher, presentity): (String, String), presentity_uri: sip::Uri, decision: Authorization) -> Action {
-    Action::Authorize { watcher, presentity, presentity_uri, decision }
+fn authorize((watcher, presentity): Question, presentity_uri: sip::Uri, decision: Authorization, occasion: Occasion) -> Action {
+    Action::Authorize { watcher, presentity, presentity_uri, decision, occasion }
 }
 
-/// By it an error is known to answer a question, and not a presence.
-fn ask((watcher, presentity): &(String, String), question: u64) -> Action {
+fn ask((watcher, presentity): &Question, number: u64) -> Action {
     let mut xml = XmlWriter::new();
     xml.open("presence").attribute("from", watcher).attribute("to", presentity).attribute("type", "subscribe");
-    xml.attribute("id", &id(question));
+    xml.attribute("id", &id(number));
     Action::Stanza(xml.finish())
 }
 
-fn id(question: u64) -> String {
-    format!("ask-{question:x}")
+/// By it an error is known to answer a question, and not a presence.
+fn id(number: u64) -> String {
+    format!("ask-{number:x}")
 }

@@ -3,9 +3,10 @@
 //! A connection is open only while the table is read, in whatever process does it. What is wrong with one row is logged and left
 //! out ([`crate::address::map::rows`]); what is wrong with the table as a whole is one sentence, and the map stays as it was.
 
+pub(crate) mod connection;
+
 use std::ffi::CStr;
 use std::ffi::CString;
-use std::ffi::c_int;
 use std::fmt;
 use std::io;
 
@@ -20,13 +21,10 @@ use crate::config::Config;
 use crate::link::memory;
 
 /// The version of the table that this module reads: what stands in the host's table `version`.
-pub(crate) const TABLE_VERSION: i64 = 1;
+const TABLE_VERSION: i64 = 1;
 
 /// Its columns, in the order in which they are asked for.
 pub(crate) const COLUMNS: [&CStr; 4] = [c"id", c"sip_uri", c"jid", c"flags"];
-
-/// Rows that a driver is asked for at once, where it can do so: they stand in the process's private memory.
-pub(crate) const FETCH: c_int = 1000;
 
 /// The answer to a command where there is nothing to load.
 pub(crate) const NO_DATABASE: &str = "there is no address map: db_url is not set";
@@ -128,6 +126,15 @@ impl<D: Driver> AddressTable<D> {
     }
 }
 
+/// Whether the table is of the version that this module reads; `found` is what the host's table of versions says.
+pub(crate) fn check_version(table: &CStr, found: Option<i64>) -> Result<(), DatabaseError> {
+    match found {
+        Some(TABLE_VERSION) => Ok(()),
+        Some(other) => Err(DatabaseError::Version(table.into(), other)),
+        None => Err(DatabaseError::NoVersion(table.into())),
+    }
+}
+
 /// The name of the module behind a database URL.
 pub(crate) fn driver_module(url: &str) -> String {
     ["db_", url.split(':').next().unwrap_or(url)].concat()
@@ -150,9 +157,7 @@ mod tests {
         }
 
         fn read(&self, _: &CStr, table: &CStr, rows: &mut Rows) -> Result<(), DatabaseError> {
-            if self.0.is_empty() {
-                return Err(DatabaseError::Version(table.into(), 7));
-            }
+            check_version(table, Some(if self.0.is_empty() { 7 } else { 1 }))?;
             rows.take(1, self.0.as_bytes(), b"romeo@im.example", 0);
             rows.take(2, b"", b"", 0);
             Ok(())

@@ -10,9 +10,11 @@
 //!                                                    still some   -> the next job, so that SIP has its turn
 //! ```
 //!
-//! No process waits for another. When a lane runs full, the XMPP process stops reading its stream ([`Lanes::have_room`]), and TCP tells
-//! the XMPP server to wait.
+//! No process waits for another. When a lane runs full, the XMPP process stops reading its streams ([`Lanes::have_room`]), and TCP tells
+//! the XMPP servers to wait. Where the host takes no job now, a worker lets go, and the XMPP process sends by itself what it finds
+//! when it offers again: it does so after each round of work, and at least once a second.
 
+pub(super) mod feed;
 mod record;
 
 use std::hash::BuildHasher;
@@ -26,6 +28,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::link::mapping;
+use crate::process::host::READ;
 use crate::sip::Message;
 
 /// How many workers may send at the same time.
@@ -34,8 +37,12 @@ const LANES: usize = 4;
 /// Bytes of a lane: some thousand MESSAGEs.
 const SIZE: usize = 1 << 20;
 
-/// What one read of the stream may become. JIDs grow when they become URIs and are kept as well, but no stanza grows eightfold.
-const ROOM: usize = 1 << 19;
+/// What one read of a stream may become, all of it in the same lane: half of it.
+///
+/// Measured (in the tests): a MESSAGE takes up to four times the bytes of its stanza here, as JIDs are kept beside the URIs that they
+/// become. It may be more where the operator gave short JIDs long URIs, by `gateway_domain`, `gwmap` or the address table; this leaves
+/// twice as much. A read that brings still more fills a lane, and the sender of what finds no room is told to try later ([`Full`]).
+const ROOM: usize = 8 * READ;
 
 /// MESSAGEs that a worker sends in one job: about a tenth of a millisecond.
 const JOB: usize = 16;
@@ -81,7 +88,7 @@ pub(super) struct Full;
 pub(super) trait Jobs {
     /// Sends a MESSAGE, now.
     fn send(&self, message: &Message);
-    /// Has some worker call [`Lanes::do_job`] with this number, soon and once. False: it cannot.
+    /// Has some worker call [`Lanes::do_job`] with this number, soon and once. False: not without waiting for a worker, or not at all.
     fn make(&self, lane: usize) -> bool;
 }
 
@@ -118,9 +125,15 @@ impl Lanes {
         self.lane(index).ok_or(Full)?.put(&record)
     }
 
-    /// Has a job made for each lane that has something in it and no holder.
+    /// Has a job made for each lane that has something in it and no holder, or sends what is in it. For the XMPP process only.
     pub(super) fn offer(&self, host: &impl Jobs) {
-        (0..LANES).filter(|index| self.hold(*index)).for_each(|index| self.make_job(index, host));
+        for index in (0..LANES).filter(|index| self.hold(*index)) {
+            if !host.make(index) {
+                // It comes to an end: nobody but us adds more.
+                // SAFETY: [H5] held, and no job is on its way.
+                while unsafe { self.drain(index, host) } == Left::More {}
+            }
+        }
     }
 
     /// Does a job: sends what is in the lane, up to [`JOB`].
@@ -129,22 +142,21 @@ impl Lanes {
     /// The job was made by [`Jobs::make`], and this is the only time that it is done: only then has its lane one holder.
     pub(super) unsafe fn do_job(&self, index: usize, host: &impl Jobs) {
         // SAFETY: [H5] a job is made for a lane that is held for it.
-        if unsafe { self.drain(index, host) } == Left::More {
-            self.make_job(index, host);
-        }
-    }
-
-    fn make_job(&self, index: usize, host: &impl Jobs) {
-        if !host.make(index) {
-            // Whoever is here has the lane, and does it all.
-            // SAFETY: [H5] held, and no job is on its way.
-            while unsafe { self.drain(index, host) } == Left::More {}
+        if unsafe { self.drain(index, host) } == Left::More && !host.make(index) {
+            // A worker has SIP to do: the XMPP process finds what is left.
+            self.let_go(index);
         }
     }
 
     /// Takes the lane, if there is something in it and nobody has it.
     fn hold(&self, index: usize) -> bool {
         self.lane(index).is_some_and(|lane| !lane.is_empty() && !lane.head.reader.held.swap(true, Ordering::SeqCst))
+    }
+
+    fn let_go(&self, index: usize) {
+        if let Some(lane) = self.lane(index) {
+            lane.head.reader.held.store(false, Ordering::SeqCst);
+        }
     }
 
     /// Sends what is there, up to [`JOB`].
@@ -277,203 +289,4 @@ fn split(count: u64, length: usize) -> (usize, usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::collections::HashMap;
-    use std::sync::Mutex;
-    use std::sync::mpsc;
-
-    use super::*;
-    use crate::sip::CallId;
-    use crate::sip::HeaderName;
-    use crate::sip::Headers;
-    use crate::sip::Origin;
-    use crate::sip::Uri;
-
-    /// Sends into a list, and keeps the jobs for later.
-    #[derive(Default)]
-    struct Later {
-        sent: RefCell<Vec<Message>>,
-        jobs: RefCell<Vec<usize>>,
-    }
-
-    impl Jobs for Later {
-        fn send(&self, message: &Message) {
-            self.sent.borrow_mut().push(message.clone());
-        }
-
-        fn make(&self, lane: usize) -> bool {
-            self.jobs.borrow_mut().push(lane);
-            true
-        }
-    }
-
-    impl Later {
-        fn do_all(&self, lanes: &Lanes) {
-            lanes.offer(self);
-            while let Some(job) = { self.jobs.borrow_mut().pop() } {
-                // SAFETY: made above, done once.
-                unsafe { lanes.do_job(job, self) };
-            }
-        }
-    }
-
-    fn message(conversation: u64, number: u64) -> Message {
-        let mut headers = Headers::default();
-        headers.push(HeaderName::ContentType, "text/plain");
-        Message {
-            to: Uri::new(format!("sip:juliet{conversation}@s")).unwrap(),
-            from: Uri::new("sip:romeo@x".to_owned()).unwrap(),
-            call_id: number.is_multiple_of(2).then(|| CallId::new(format!("call-{number}")).unwrap()),
-            unique: number,
-            headers,
-            body: vec![b'b'; usize::try_from(number % 1300).unwrap()],
-            origin: Origin {
-                from: "romeo@x/y".to_owned(),
-                to: "juliet@s".to_owned(),
-                id: number.is_multiple_of(3).then(String::new),
-            },
-        }
-    }
-
-    #[test]
-    fn what_goes_in_comes_out() {
-        let lanes = Lanes::new().unwrap();
-        // More bytes than a ring has: it goes round.
-        for number in 0..5_000 {
-            let host = Later::default();
-            lanes.push(&message(0, number)).unwrap();
-            host.do_all(&lanes);
-            assert_eq!(host.sent.take(), [message(0, number)]);
-        }
-    }
-
-    #[test]
-    fn a_lane_has_one_job_at_a_time() {
-        let (lanes, host) = (Lanes::new().unwrap(), Later::default());
-        lanes.push(&message(0, 1)).unwrap();
-        lanes.offer(&host);
-        lanes.push(&message(0, 2)).unwrap();
-        lanes.offer(&host);
-        assert_eq!(host.jobs.borrow().len(), 1);
-        host.do_all(&lanes);
-        assert_eq!(host.sent.take(), [message(0, 1), message(0, 2)]);
-        lanes.offer(&host);
-        assert!(host.jobs.take().is_empty(), "there is nothing to do");
-        lanes.push(&message(0, 3)).unwrap();
-        lanes.offer(&host);
-        assert_eq!(host.jobs.take().len(), 1);
-    }
-
-    #[test]
-    fn a_job_is_short() {
-        let (lanes, host) = (Lanes::new().unwrap(), Later::default());
-        (0..=JOB).for_each(|_| lanes.push(&message(0, 1)).unwrap());
-        lanes.offer(&host);
-        let job = host.jobs.borrow_mut().pop().unwrap();
-        // SAFETY: made above, done once.
-        unsafe { lanes.do_job(job, &host) };
-        assert_eq!((host.sent.borrow().len(), host.jobs.borrow().len()), (JOB, 1));
-        host.do_all(&lanes);
-        assert_eq!(host.sent.borrow().len(), JOB + 1);
-    }
-
-    #[test]
-    fn where_no_worker_can_be_had_it_is_done_at_once() {
-        struct Alone(RefCell<Vec<u64>>);
-        impl Jobs for Alone {
-            fn send(&self, message: &Message) {
-                self.0.borrow_mut().push(message.unique);
-            }
-            fn make(&self, _: usize) -> bool {
-                false
-            }
-        }
-        let (lanes, host) = (Lanes::new().unwrap(), Alone(RefCell::default()));
-        (0..100).for_each(|number| lanes.push(&message(0, number)).unwrap());
-        lanes.offer(&host);
-        assert!(host.0.take().into_iter().eq(0..100));
-    }
-
-    #[test]
-    fn a_bug_while_one_is_sent_costs_that_one() {
-        struct Buggy;
-        impl Jobs for Buggy {
-            fn send(&self, _: &Message) {
-                panic!("asked to");
-            }
-            fn make(&self, _: usize) -> bool {
-                false
-            }
-        }
-        let (lanes, host) = (Lanes::new().unwrap(), Later::default());
-        lanes.push(&message(0, 1)).unwrap();
-        lanes.push(&message(0, 2)).unwrap();
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lanes.offer(&Buggy))).is_err());
-        host.do_all(&lanes);
-        assert_eq!(host.sent.take(), [message(0, 2)]);
-    }
-
-    #[test]
-    fn a_full_lane_says_so_and_loses_nothing() {
-        let (lanes, host) = (Lanes::new().unwrap(), Later::default());
-        let (mut pushed, mut room) = (0, true);
-        while lanes.push(&message(0, pushed)).is_ok() {
-            pushed += 1;
-            room = lanes.have_room();
-        }
-        assert!(!room, "the stream is not read any more long before");
-        host.do_all(&lanes);
-        assert!(host.sent.take().into_iter().map(|message| message.unique).eq(0..pushed));
-        assert!(lanes.have_room());
-    }
-
-    /// Workers with a queue of jobs between them.
-    struct Workers {
-        sent: Mutex<HashMap<String, Vec<u64>>>,
-        job: mpsc::Sender<usize>,
-    }
-
-    impl Jobs for Workers {
-        fn send(&self, message: &Message) {
-            self.sent.lock().unwrap().entry(message.to.to_string()).or_default().push(message.unique);
-        }
-
-        fn make(&self, lane: usize) -> bool {
-            self.job.send(lane).is_ok()
-        }
-    }
-
-    #[test]
-    fn conversations_keep_their_order_whoever_sends_them() {
-        const MESSAGES: u64 = 20_000;
-        let lanes = Lanes::new().unwrap();
-        let (job, jobs) = mpsc::channel();
-        let (jobs, workers) = (Mutex::new(jobs), Workers { sent: Mutex::default(), job });
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while let Ok(index) = { jobs.lock().unwrap().recv() }
-                        && index < LANES
-                    {
-                        // SAFETY: the queue gives each job once.
-                        unsafe { lanes.do_job(index, &workers) };
-                    }
-                });
-            }
-            for number in 0..MESSAGES {
-                while lanes.push(&message(number % 7, number)).is_err() {
-                    std::thread::yield_now();
-                }
-                lanes.offer(&workers);
-            }
-            while (0..LANES).any(|index| lanes.lane(index).unwrap().head.reader.held.load(Ordering::SeqCst)) {
-                std::thread::yield_now();
-            }
-            (0..3).for_each(|_| workers.job.send(LANES).unwrap());
-        });
-        let sent = workers.sent.into_inner().unwrap();
-        assert_eq!(sent.values().map(Vec::len).sum::<usize>(), usize::try_from(MESSAGES).unwrap());
-        assert!(sent.values().all(|numbers| numbers.is_sorted()));
-    }
-}
+mod tests;

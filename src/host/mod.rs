@@ -15,9 +15,11 @@
 //! - **H6** No panic crosses the border: every entry point runs under [`guard`].
 
 pub(crate) mod database;
+mod descriptor;
 pub(crate) mod guard;
 mod lanes;
 mod origin;
+mod parameters;
 mod pending;
 mod publications;
 mod watched;

@@ -10,6 +10,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::mem::MaybeUninit;
 use std::mem::offset_of;
+use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::AtomicU32;
@@ -80,8 +81,15 @@ impl Origins {
         Ok(Self { list, slots, memory })
     }
 
-    /// Keeps an origin. `None`: the host has no shared memory left.
-    pub(super) fn keep(&self, origin: &Origin) -> Option<Kept<'_>> {
+    /// Keeps an origin for tm, until [`Self::take_back`]; NULL where nobody is to be told. `None`: the host has no shared memory left.
+    pub(super) fn leave(&self, origin: Option<&Origin>) -> Option<*mut c_void> {
+        match origin {
+            Some(origin) => self.keep(origin).map(Kept::leave),
+            None => Some(ptr::null_mut()),
+        }
+    }
+
+    fn keep(&self, origin: &Origin) -> Option<Kept<'_>> {
         let texts = [Some(origin.from.as_str()), Some(origin.to.as_str()), origin.id.as_deref()];
         let size = texts.iter().flatten().try_fold(HEAD, |size, text| size.checked_add(text.len()))?;
         let slot = if size <= SLOT { self.take_slot() } else { None };
@@ -102,7 +110,7 @@ impl Origins {
     /// Takes an origin back.
     ///
     /// # Safety
-    /// NULL, or what [`Kept::leave`] gave, which nobody has taken back yet.
+    /// NULL, or what [`Self::leave`] gave, which nobody has taken back yet.
     pub(super) unsafe fn take_back(&self, block: *mut c_void) -> Option<Kept<'_>> {
         NonNull::new(block).map(|block| Kept { origins: self, block })
     }
@@ -161,8 +169,8 @@ pub(super) struct Kept<'a> {
 const HEAD: usize = 4 * size_of::<u32>();
 
 impl Kept<'_> {
-    /// For tm, until [`Origins::take_back`].
-    pub(super) fn leave(self) -> *mut c_void {
+    /// What [`Origins::take_back`] takes.
+    fn leave(self) -> *mut c_void {
         ManuallyDrop::new(self).block.as_ptr()
     }
 
@@ -248,10 +256,18 @@ mod tests {
     fn what_tm_carries_comes_back_as_it_was() {
         let origins = Origins::new(MEMORY).unwrap();
         for origin in [origin(0), origin(1), Origin { id: Some(String::new()), ..origin(2) }] {
-            let block = origins.keep(&origin).unwrap().leave();
+            let block = origins.leave(Some(&origin)).unwrap();
             // SAFETY: just left, taken back once.
             assert_eq!(unsafe { origins.take_back(block) }.unwrap().origin(), Some(origin));
         }
+    }
+
+    #[test]
+    fn nobody_takes_no_room() {
+        let origins = Origins::new(MEMORY).unwrap();
+        let block = origins.leave(None).unwrap();
+        // SAFETY: just left, taken back once.
+        assert!(block.is_null() && unsafe { origins.take_back(block) }.is_none());
     }
 
     #[test]

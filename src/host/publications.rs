@@ -112,3 +112,64 @@ pub(super) fn user_and_host(publish: &Publish) -> (&str, &str) {
     let address = publish.presentity.strip_prefix("sip:").unwrap_or_default();
     address.split_once('@').unwrap_or(("", address))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Uri;
+
+    fn state(body: Option<&str>) -> Publish {
+        let presentity = Uri::new("sip:romeo@example.net".into()).unwrap();
+        let expires = if body.is_some() { publication::EXPIRES } else { 0 };
+        Publish { presentity, id: "ID-orchard".into(), body: body.map(|body| body.as_bytes().to_vec()), expires }
+    }
+
+    /// What the presence server is asked for, and whether it does it.
+    fn handed_over(publications: &mut Publications, body: Option<&str>, done: Result<(), HostError>) -> String {
+        let mut asked = String::new();
+        let answer = publications.hand_over(&state(body), |operation| {
+            asked = match operation {
+                Operation::Initial(_) => "initial",
+                Operation::Adopt(_) => "adopt",
+                Operation::Modify(_) => "modify",
+                Operation::Refresh(_) => "refresh",
+                Operation::Remove => "remove",
+            }
+            .to_owned();
+            done
+        });
+        assert_eq!(answer, done);
+        asked
+    }
+
+    #[test]
+    fn only_a_change_is_told() {
+        let mut publications = Publications::new();
+        let states = [Some("away"), Some("away"), Some("dnd"), Some("dnd"), None, Some("away")];
+        let asked = states.map(|body| handed_over(&mut publications, body, Ok(())));
+        assert_eq!(asked, ["adopt", "refresh", "modify", "refresh", "remove", "adopt"]);
+    }
+
+    #[test]
+    fn after_an_hour_nothing_is_left_from_before_a_restart() {
+        let started = Instant::now().checked_sub(INHERITED + Duration::from_secs(1)).unwrap();
+        let mut publications = Publications { started, ..Publications::new() };
+        assert_eq!(handed_over(&mut publications, Some("away"), Ok(())), "initial");
+    }
+
+    #[test]
+    fn what_failed_may_have_been_stored() {
+        let started = Instant::now().checked_sub(INHERITED + Duration::from_secs(1)).unwrap();
+        let mut publications = Publications { started, ..Publications::new() };
+        let failed = Err(HostError::Refused(-1));
+        let asked = [failed, failed, Ok(()), failed, Ok(())].map(|done| handed_over(&mut publications, Some("away"), done));
+        assert_eq!(asked, ["initial", "adopt", "adopt", "refresh", "adopt"]);
+    }
+
+    #[test]
+    fn an_entity_tag_fits_into_the_tables() {
+        let longest = Publish { id: "x".repeat(49), ..state(None) };
+        assert!(entity_tag(&longest).len() <= 64);
+        assert_eq!(user_and_host(&state(None)), ("romeo", "example.net"));
+    }
+}

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Counters {
-    /// MESSAGEs that a worker refused because the queue of their domain, or the whole queue, was full.
+    /// MESSAGEs that a worker refused because the queue of their domain, or the whole queue, was full, or because the XMPP server of their
+    /// component did not read.
     pub refused: Counter,
     /// Stanzas that waited until the stream stood again, and were sent.
     pub delayed: Counter,

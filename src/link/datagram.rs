@@ -9,6 +9,8 @@ use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
+use crate::sip::imdn;
+use crate::translate::disposition::Wanted;
 use crate::translate::presence::Availability;
 use crate::translate::presence::TuplePresence;
 
@@ -32,6 +34,7 @@ const RESERVED: u8 = b'+';
 const NOTIFY: u8 = 2;
 const WATCHERS: u8 = 3;
 const SUBSCRIBE_REPLY: u8 = 4;
+const WANTED: u8 = 5;
 
 /// Writes the event as one datagram into `out`, which is cleared first.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
@@ -45,6 +48,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_text(out, &notify.call_id);
             push_number(out, notify.cseq);
             push_number(out, state_number(notify.state));
+            push_number(out, notify.retry_after.unwrap_or_default());
             push_text(out, notify.display_name.as_deref().unwrap_or(""));
             push_number(out, count(notify.presences.len()));
             for presence in &notify.presences {
@@ -71,6 +75,21 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_text(out, address.as_deref().unwrap_or_default());
             push_number(out, retry_after.unwrap_or_default());
         }
+        Event::Wanted(Wanted { from, to, id, request }) => {
+            out.push(WANTED);
+            push_text(out, from);
+            push_text(out, to);
+            push_text(out, id);
+            push_text(out, &request.message_id);
+            // None of the three is ever present and empty.
+            push_text(out, request.date_time.as_deref().unwrap_or_default());
+            push_text(out, request.recipient.as_deref().unwrap_or_default());
+            push_text(out, request.original_recipient.as_deref().unwrap_or_default());
+            push_number(out, count(request.record_route.len()));
+            for uri in &request.record_route {
+                push_text(out, uri);
+            }
+        }
     }
 }
 
@@ -86,7 +105,8 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             call_id: fields.text()?,
             cseq: fields.number()?,
             state: state_from_number(fields.number()?)?,
-            display_name: Some(fields.text()?).filter(|name| !name.is_empty()),
+            retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
+            display_name: fields.optional()?,
             presences: fields.list(|fields| {
                 Ok(TuplePresence {
                     resource: fields.text()?,
@@ -100,9 +120,21 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             watcher: fields.text()?,
             presentity: fields.text()?,
             status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
-            text: Some(fields.text()?).filter(|text| !text.is_empty()),
-            address: Some(fields.text()?).filter(|address| !address.is_empty()),
+            text: fields.optional()?,
+            address: fields.optional()?,
             retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
+        }),
+        WANTED => Event::Wanted(Wanted {
+            from: fields.text()?,
+            to: fields.text()?,
+            id: fields.text()?,
+            request: imdn::Request {
+                message_id: fields.text()?,
+                date_time: fields.optional()?,
+                recipient: fields.optional()?,
+                original_recipient: fields.optional()?,
+                record_route: fields.list(Fields::text)?,
+            },
         }),
         _ => return Err(DecodeError::Tag),
     };
@@ -112,7 +144,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
 /// Whether a place in the queue was taken for a stanza ([`super::fill`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserved {
-    /// It was: the stream was down.
+    /// It was: the stream was down. Whoever reads the datagram has the place.
     Yes,
     /// It was not: the stream was up.
     No,
@@ -150,6 +182,11 @@ impl Fields<'_> {
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         text(bytes)
+    }
+
+    /// A text that is never empty where it is there.
+    fn optional(&mut self) -> Result<Option<String>, DecodeError> {
+        Ok(Some(self.text()?).filter(|text| !text.is_empty()))
     }
 
     /// A count and that many items. The memory it takes is bounded by the datagram: no item is empty on the wire.
@@ -222,12 +259,22 @@ mod tests {
         })
     }
 
+    fn wanted(recipient: Option<&str>, record_route: &[&str]) -> Event {
+        let [recipient, original_recipient] = [recipient, recipient].map(|uri| uri.map(str::to_owned));
+        let record_route = record_route.iter().map(|uri| (*uri).to_owned()).collect();
+        let date_time = recipient.as_ref().map(|_| "2006-04-04T12:16:49-05:00".to_owned());
+        let request = imdn::Request { message_id: "34jk324j".into(), date_time, recipient, original_recipient, record_route };
+        Event::Wanted(Wanted { from: "juliet@y".into(), to: "romeo@x".into(), id: "b1".into(), request })
+    }
+
     fn examples() -> Vec<Event> {
         let mut examples = vec![
             Event::Stanza("<presence/>".into()),
             Event::Watchers { presentity: "romeo@x".into(), waiting: vec!["a@b".into(), "c@d".into()] },
             subscribe_reply(603, None, None, None),
             subscribe_reply(302, Some("Moved"), Some("xmpp:j@z"), Some(5)),
+            wanted(None, &[]),
+            wanted(Some("im:romeo@x"), &["sip:a@y", "sip:b@y"]),
         ];
         examples.extend(STATES.iter().map(|state| {
             Event::Notify(Notify {
@@ -236,6 +283,7 @@ mod tests {
                 call_id: "1".into(),
                 cseq: 7,
                 state: *state,
+                retry_after: (*state == SubscriptionState::Terminated(Reason::Giveup)).then_some(30),
                 display_name: (*state == SubscriptionState::Active).then(|| "Juliet".into()),
                 presences: vec![TuplePresence {
                     resource: "r\u{e9}".into(),

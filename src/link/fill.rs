@@ -125,7 +125,7 @@ impl Level {
         })
     }
 
-    /// Never below nothing: after a panic of the XMPP process a place may come back that was lost with it.
+    /// Never below nothing: a place too many would otherwise make all that follow full.
     fn subtract(&self, bytes: u32) {
         self.update(|load| Some(Load { stanzas: load.stanzas.saturating_sub(1), bytes: load.bytes.saturating_sub(bytes) }));
     }

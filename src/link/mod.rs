@@ -25,6 +25,9 @@ use socket2::Domain;
 use socket2::Socket;
 use socket2::Type;
 
+use crate::xmpp::head::Head;
+use datagram::Reserved;
+use fill::Place;
 use shared::Shared;
 
 /// The largest datagram. Under the kernel's bound for the default send buffer (212 960 bytes), so that it never depends on what
@@ -108,8 +111,10 @@ impl Receiver {
     }
 
     /// Reads up to [`BATCH`] datagrams into `inbox`, without blocking. Fewer than that: nothing is left now.
-    pub fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
-        inbox.receive(self.socket.as_raw_fd())
+    pub fn receive<'a>(&'a self, inbox: &mut Inbox<'a>) -> io::Result<usize> {
+        inbox.receive(self.socket.as_raw_fd())?;
+        inbox.claim_places(&self.shared);
+        Ok(inbox.count)
     }
 }
 
@@ -120,33 +125,65 @@ impl AsFd for Receiver {
 }
 
 /// Room for one batch. Large, but only what datagrams have touched is resident.
-pub struct Inbox {
+///
+/// It owns the places in the queue that workers took for what is in it: whatever becomes of a datagram, its place is given back.
+pub struct Inbox<'a> {
     room: Vec<Vec<u8>>,
     lengths: [usize; BATCH],
+    /// Those of stanzas that nobody has taken yet.
+    places: [Option<Place<'a>>; BATCH],
     count: usize,
 }
 
-impl std::fmt::Debug for Inbox {
+/// What came as one datagram.
+#[derive(Debug)]
+pub enum Received<'i, 'a> {
+    /// A stanza that a worker has finished, and its place in the queue if it has one.
+    Stanza(&'i [u8], Option<Place<'a>>),
+    /// Any other event, for [`datagram::decode`].
+    Event(&'i [u8]),
+}
+
+impl std::fmt::Debug for Inbox<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inbox").field("count", &self.count).finish_non_exhaustive()
     }
 }
 
-impl Inbox {
+impl<'a> Inbox<'a> {
     /// An empty one. Make it once: it is several megabytes of untouched memory.
     #[allow(clippy::new_without_default, reason = "a default invites std::mem::take, which would make a new one each time")]
     pub fn new() -> Self {
         // Zeroed memory comes untouched from the kernel, page by page as it is used.
-        Self { room: (0..BATCH).map(|_| vec![0; MAX_DATAGRAM]).collect(), lengths: [0; BATCH], count: 0 }
+        let room = (0..BATCH).map(|_| vec![0; MAX_DATAGRAM]).collect();
+        Self { room, lengths: [0; BATCH], places: [const { None }; BATCH], count: 0 }
     }
 
-    /// The datagrams of the last batch.
-    pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
-        self.room.iter().zip(self.lengths).take(self.count).filter_map(|(room, length)| room.get(..length))
+    /// The last batch. A place that is not taken here goes with the next one.
+    pub fn drain(&mut self) -> impl Iterator<Item = Received<'_, 'a>> {
+        let batch = self.room.iter().zip(self.lengths).zip(&mut self.places).take(self.count);
+        batch.filter_map(|((room, length), place)| {
+            let bytes = room.get(..length)?;
+            Some(match datagram::stanza_of(bytes) {
+                Some((_, stanza)) => Received::Stanza(stanza, place.take()),
+                None => Received::Event(bytes),
+            })
+        })
     }
 
-    fn receive(&mut self, socket: RawFd) -> io::Result<usize> {
+    /// At once for the whole batch, so that none depends on what is done with another.
+    fn claim_places(&mut self, shared: &'a Shared) {
+        for ((room, length), place) in self.room.iter().zip(self.lengths).zip(&mut self.places).take(self.count) {
+            if let Some((Reserved::Yes, stanza)) = room.get(..length).and_then(datagram::stanza_of) {
+                let head = Head::of(stanza);
+                *place = Some(shared.place_taken(head.as_ref().map_or("", Head::peer), stanza.len()));
+            }
+        }
+    }
+
+    fn receive(&mut self, socket: RawFd) -> io::Result<()> {
         self.count = 0;
+        self.places.fill_with(|| None);
         let mut pieces: [libc::iovec; BATCH] = [const { libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 } }; BATCH];
         for (piece, room) in pieces.iter_mut().zip(&mut self.room) {
             *piece = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
@@ -168,7 +205,7 @@ impl Inbox {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
                 Some(libc::EINTR) => {}
-                Some(libc::EAGAIN) => return Ok(0),
+                Some(libc::EAGAIN) => return Ok(()),
                 _ => return Err(error),
             }
         };
@@ -176,7 +213,7 @@ impl Inbox {
             *length = usize::try_from(header.msg_len).unwrap_or(0);
         }
         self.count = got;
-        Ok(got)
+        Ok(())
     }
 }
 
@@ -202,14 +239,14 @@ mod tests {
     fn datagrams_arrive_whole_and_in_order() {
         let (sender, receiver) = pair().unwrap();
         let mut inbox = Inbox::new();
-        for number in 0..50u8 {
+        for number in 100..150u8 {
             sender.send(&[number; 300]).unwrap();
         }
         let mut seen = Vec::new();
         while receiver.receive(&mut inbox).unwrap() > 0 {
-            seen.extend(inbox.datagrams().map(<[u8]>::to_vec));
+            seen.extend(inbox.drain().map(|(Received::Stanza(bytes, _) | Received::Event(bytes))| bytes.to_vec()));
         }
-        let wanted: Vec<Vec<u8>> = (0..50u8).map(|number| vec![number; 300]).collect();
+        let wanted: Vec<Vec<u8>> = (100..150u8).map(|number| vec![number; 300]).collect();
         assert_eq!(seen, wanted);
     }
 
@@ -220,7 +257,7 @@ mod tests {
         assert_eq!(sender.send(&vec![7; MAX_DATAGRAM + 1]), Err(SendError::TooLarge));
         let mut inbox = Inbox::new();
         assert_eq!(receiver.receive(&mut inbox).unwrap(), 1);
-        assert_eq!(inbox.datagrams().next().map(<[u8]>::len), Some(MAX_DATAGRAM));
+        assert!(matches!(inbox.drain().next(), Some(Received::Event(bytes)) if bytes.len() == MAX_DATAGRAM));
     }
 
     #[test]
@@ -232,5 +269,52 @@ mod tests {
         assert_eq!(sender.send(&datagram), Err(SendError::Full));
         receiver.receive(&mut Inbox::new()).unwrap();
         assert_eq!(sender.send(&datagram), Ok(()));
+    }
+
+    /// As a worker does it while the stream is down.
+    fn send_reserved(sender: &Sender, number: u32) {
+        let stanza = format!("<message from='j@s' to='r@x'><body>{number}</body></message>");
+        let place = sender.shared().take_place("x", stanza.len(), 1000).unwrap();
+        let mut bytes = Vec::new();
+        datagram::encode_reserved(&stanza, &mut bytes);
+        sender.send(&bytes).unwrap();
+        place.keep();
+    }
+
+    #[test]
+    fn what_is_read_has_its_place_until_that_is_let_go() {
+        let (sender, receiver) = pair().unwrap();
+        (0..3).for_each(|number| send_reserved(&sender, number));
+        sender.send(b"<message from='j@s' to='r@x'/>").unwrap();
+        let mut inbox = Inbox::new();
+        receiver.receive(&mut inbox).unwrap();
+        assert_eq!(sender.shared().fill().stanzas(), 3);
+        let places: Vec<bool> = inbox.drain().map(|received| matches!(received, Received::Stanza(_, Some(_)))).collect();
+        assert_eq!((places, sender.shared().fill().stanzas()), (vec![true, true, true, false], 0));
+    }
+
+    #[test]
+    fn what_nobody_has_looked_at_gives_its_place_back_with_the_next_batch() {
+        let (sender, receiver) = pair().unwrap();
+        let mut inbox = Inbox::new();
+        (0..3).for_each(|number| send_reserved(&sender, number));
+        receiver.receive(&mut inbox).unwrap();
+        send_reserved(&sender, 3);
+        receiver.receive(&mut inbox).unwrap();
+        assert_eq!(sender.shared().fill().stanzas(), 1);
+    }
+
+    #[test]
+    fn a_panic_gives_back_the_places_of_the_whole_batch() {
+        let (sender, receiver) = pair().unwrap();
+        (0..5).for_each(|number| send_reserved(&sender, number));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut inbox = Inbox::new();
+            receiver.receive(&mut inbox).unwrap();
+            let _second = inbox.drain().nth(1);
+            panic!("asked to");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(sender.shared().fill().stanzas(), 0);
     }
 }

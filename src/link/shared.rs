@@ -38,6 +38,8 @@ pub struct Shared {
 struct Page {
     /// One bit a component, in the order of the configuration.
     streams_up: AtomicU64,
+    /// Likewise.
+    outputs_full: AtomicU64,
     counters: Counters,
     fill: Fill,
     authorizations: [AtomicU64; AUTHORIZATIONS],
@@ -74,9 +76,23 @@ impl Shared {
         };
     }
 
-    /// Said by the XMPP process only: none is up.
+    /// Said by the XMPP process only: none is up, and nothing waits to be written.
     pub fn set_all_streams_down(&self) {
         self.page().streams_up.store(0, Ordering::Release);
+        self.page().outputs_full.store(0, Ordering::Release);
+    }
+
+    /// Whether so much waits for the XMPP server of this component, which does not read, that no more is to be sent for it.
+    pub fn output_is_full(&self, component: usize) -> bool {
+        self.page().outputs_full.load(Ordering::Acquire) & bit(component) != 0
+    }
+
+    /// Said by the XMPP process only.
+    pub fn set_output(&self, component: usize, state: OutputState) {
+        match state {
+            OutputState::Full => self.page().outputs_full.fetch_or(bit(component), Ordering::AcqRel),
+            OutputState::Open => self.page().outputs_full.fetch_and(!bit(component), Ordering::AcqRel),
+        };
     }
 
     /// Takes a place for a stanza of this length in the queue of a peer domain, of which at most `stanzas` may be taken. `None`: that
@@ -112,17 +128,12 @@ impl Shared {
 
     /// The same; `None`: nothing was said since the start of the server.
     pub fn decision(&self, watcher: &str, presentity: &str) -> Option<Authorization> {
-        let digest = self.digest(watcher, presentity);
-        for place in self.places(digest) {
-            let entry = place.load(Ordering::Acquire);
-            if entry == EMPTY {
-                break;
-            }
-            if entry | STATE == digest | STATE {
-                return Some(decode(entry));
-            }
-        }
-        None
+        self.entry(watcher, presentity).map(decode)
+    }
+
+    /// Whether this pair has a place in the table.
+    pub fn knows(&self, watcher: &str, presentity: &str) -> bool {
+        self.entry(watcher, presentity).is_some()
     }
 
     /// Keeps a decision. False: the table is full around this pair.
@@ -154,6 +165,12 @@ impl Shared {
         self.authorization(NOBODY, presentity) == Authorization::Allowed
     }
 
+    fn entry(&self, watcher: &str, presentity: &str) -> Option<u64> {
+        let digest = self.digest(watcher, presentity);
+        let entries = self.places(digest).map(|place| place.load(Ordering::Acquire));
+        entries.take_while(|entry| *entry != EMPTY).find(|entry| entry | STATE == digest | STATE)
+    }
+
     fn places(&self, digest: u64) -> impl Iterator<Item = &AtomicU64> {
         let table = &self.page().authorizations;
         let start = usize::try_from(digest >> 24).unwrap_or(0);
@@ -181,6 +198,15 @@ pub enum StreamState {
     Up,
     /// Not connected, or not yet accepted.
     Down,
+}
+
+/// Whether more can be added to what waits to be written to an XMPP server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputState {
+    /// It can.
+    Open,
+    /// Not before the server has read some of it.
+    Full,
 }
 
 /// Stands for "anyone" in the watcher's place: no JID is empty.
@@ -227,6 +253,7 @@ mod tests {
         assert!(shared.authorize("j@s", "r@x", Authorization::Allowed));
         assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Allowed);
         assert_eq!(shared.authorization("r@x", "j@s"), Authorization::Pending);
+        assert!(shared.knows("j@s", "r@x") && !shared.knows("r@x", "j@s"));
         assert!(shared.authorize("j@s", "r@x", Authorization::Refused));
         assert_eq!(shared.authorization("j@s", "r@x"), Authorization::Refused);
         assert!(shared.authorize("j@s", "r@x", Authorization::NoResource));
@@ -237,13 +264,16 @@ mod tests {
     fn each_component_has_a_state_of_its_own() {
         let shared = Shared::new().unwrap();
         let up = || (0..80).filter(|component| shared.stream_is_up(*component)).collect::<Vec<_>>();
+        let full = || (0..80).filter(|component| shared.output_is_full(*component)).collect::<Vec<_>>();
         for component in [0, 63, 2] {
             shared.set_stream(component, StreamState::Up);
+            shared.set_output(component, OutputState::Full);
         }
         shared.set_stream(2, StreamState::Down);
-        assert_eq!(up(), [0, 63]);
+        shared.set_output(0, OutputState::Open);
+        assert_eq!((up(), full()), (vec![0, 63], vec![2, 63]));
         shared.set_all_streams_down();
-        assert_eq!(up(), [0usize; 0]);
+        assert_eq!((up(), full()), (vec![], vec![]));
     }
 
     #[test]

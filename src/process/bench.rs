@@ -30,7 +30,7 @@ pub(super) fn answer(host: &mut impl Host, stanza: &Element) -> Option<String> {
         unique: 0,
         headers,
         body: BODY.into(),
-        origin: sip::Origin { from: String::new(), to: String::new(), id: None },
+        origin: None,
     };
     let start = Instant::now();
     let failed = (0..count).filter(|_| host.bare_request(&message).is_err()).count();

@@ -5,6 +5,9 @@ use std::os::fd::BorrowedFd;
 use crate::sip;
 use crate::xmpp::stanza_error::Condition;
 
+/// The most bytes that one read of a stream brings.
+pub const READ: usize = 64 * 1024;
+
 /// The SIP server, seen from the XMPP process.
 ///
 /// None of these waits for the network: the host queues, and tells the outcome later through its callbacks.
@@ -12,7 +15,7 @@ pub trait Host {
     /// Sends a MESSAGE through tm, maybe a little later, those of a conversation in their order. A failure that comes later reaches
     /// `worker::message_reply` or `worker::message_refused`.
     fn message(&mut self, message: &sip::Message) -> Result<(), HostError>;
-    /// Whether it takes all MESSAGEs that one read of a stream can bring. If not, no stream is read for a moment.
+    /// Whether it takes all MESSAGEs that one read of a stream, of [`READ`] bytes, can bring. If not, no stream is read for a moment.
     fn is_ready(&self) -> bool;
     /// Publishes, refreshes or takes away through pua.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;

@@ -10,6 +10,8 @@ pub(crate) mod backoff;
 mod bench;
 mod broken;
 mod connection;
+mod decisions;
+mod liveness;
 mod outgoing;
 mod output;
 mod pace;

@@ -6,10 +6,11 @@
 
 use std::collections::VecDeque;
 
-/// Bytes after which no more are accepted from the workers: they see a full link then.
+/// Bytes after which the workers are asked to send no more. What they have sent by then is taken: the link holds twice as much at
+/// the most.
 pub(super) const ENOUGH: usize = 4 * 1024 * 1024;
 
-/// Bytes after which even the gateway's own stanzas are dropped.
+/// Bytes after which stanzas are dropped: the gateway's own, which nobody can be asked to hold back.
 pub(super) const TOO_MUCH: usize = 64 * 1024 * 1024;
 
 /// The buffer.

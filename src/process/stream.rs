@@ -13,26 +13,22 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::config;
-use crate::link::datagram::Reserved;
+use crate::link::fill::Place;
 use crate::net::transport::Writing;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
-use crate::process::broken::LOGIN_TIMEOUT;
-use crate::process::broken::WRITE_TIMEOUT;
 use crate::process::connection::Change;
 use crate::process::connection::Connection;
+use crate::process::liveness::Keepalive;
+use crate::process::liveness::Liveness;
+use crate::process::liveness::Phase;
 use crate::process::outgoing::Outgoing;
 use crate::process::reconnect::Reconnect;
 use crate::xmpp::component::Component;
 use crate::xmpp::component::Event;
+use crate::xmpp::head::Head;
 use crate::xmpp::ping;
 use crate::xmpp::stream_error::Condition;
-
-/// After so long without a byte from us a space is sent (RFC 6120 §4.6.1): a dead peer shows by an error or by WRITE_TIMEOUT.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// How often [`ComponentStream::tick`] is called.
-const TICK: Duration = Duration::from_secs(1);
 
 /// The stream of one component, or what is done about having none.
 pub(super) struct ComponentStream<'a> {
@@ -49,24 +45,9 @@ struct Session {
     /// Bytes of the login, or of the close: they go before any stanza.
     ahead: Vec<u8>,
     was: Was,
-    opened: Instant,
-    /// When the server last took something, or had nothing to take.
-    wrote: Instant,
-    /// When something last came.
-    heard: Instant,
-    ping: Ping,
+    liveness: Liveness,
+    /// Sent so far.
     pings: u64,
-}
-
-/// Whether a silent server was asked for a sign of life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ping {
-    /// It was not.
-    None,
-    /// It is to be.
-    Due,
-    /// It was, then.
-    Sent(Instant),
 }
 
 /// What is left for the main loop after a change of the connection.
@@ -100,8 +81,8 @@ impl<'a> ComponentStream<'a> {
     }
 
     /// Takes a stanza to be written; it waits for the stream if there is none.
-    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
-        self.outgoing.push(now, stanza, reserved);
+    pub(super) fn push(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
+        self.outgoing.push(now, stanza, place);
     }
 
     /// The server has accepted us: what waited goes out, but for what these stanzas, which follow it, make untrue.
@@ -109,10 +90,9 @@ impl<'a> ComponentStream<'a> {
         self.outgoing.stream_up(following);
     }
 
-    /// Whether so much waits that no more should be taken from the workers. A component without a stream has none of them send: what
-    /// it holds must not keep the others waiting.
-    pub(super) fn has_enough(&self) -> bool {
-        self.outgoing.has_enough() && self.session.as_ref().is_some_and(|session| session.login.is_ready())
+    /// The next message that will never be written, and that nobody has been told of.
+    pub(super) fn take_lost(&mut self) -> Option<Head<'static>> {
+        self.outgoing.take_lost()
     }
 
     /// The next change of the connection.
@@ -153,8 +133,7 @@ impl<'a> ComponentStream<'a> {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Broken> {
         let count = self.connection.read(buffer).map_err(Broken::Io)?;
         if let (Some(1..), Some(session)) = (count, &mut self.session) {
-            session.heard = Instant::now();
-            session.ping = Ping::None;
+            session.liveness.heard(Instant::now());
         }
         if count == Some(0) { Err(Broken::Closed) } else { Ok(count.unwrap_or(0)) }
     }
@@ -166,7 +145,7 @@ impl<'a> ComponentStream<'a> {
         loop {
             match session.login.next(input)? {
                 // Whatever was heard was a sign of life already.
-                Event::Stanza(stanza) if session.pings > 0 && ping::is_back(&stanza, domain, session.pings) => {}
+                Event::Stanza(stanza) if ping::is_back(&stanza, domain, session.pings) => {}
                 Event::Ready => {
                     session.was = Was::Up;
                     let server = self.reconnect.server().map(ToString::to_string).unwrap_or_default();
@@ -202,7 +181,7 @@ impl<'a> ComponentStream<'a> {
         while !session.ahead.is_empty() {
             let Some(count) = self.connection.write(&session.ahead).map_err(Broken::Io)? else { return Ok(()) };
             session.ahead.drain(..count.min(session.ahead.len()));
-            session.wrote = Instant::now();
+            session.liveness.wrote(Instant::now());
         }
         Ok(())
     }
@@ -212,7 +191,7 @@ impl<'a> ComponentStream<'a> {
         while session.ahead.is_empty() && session.login.is_ready() && self.outgoing.has_output() {
             let Some(count) = self.connection.write(self.outgoing.unwritten()).map_err(Broken::Io)? else { return Ok(()) };
             self.outgoing.advance(count);
-            session.wrote = Instant::now();
+            session.liveness.wrote(Instant::now());
         }
         Ok(())
     }
@@ -220,44 +199,41 @@ impl<'a> ComponentStream<'a> {
     /// A ping that is due goes where no stanza is cut in two by it: after all that waits.
     fn write_ping(&mut self) -> Result<(), Broken> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        if session.ping == Ping::Due && session.login.is_ready() && session.ahead.is_empty() && !self.outgoing.has_output() {
+        if session.liveness.is_ping_due() && session.login.is_ready() && session.ahead.is_empty() && !self.outgoing.has_output() {
             session.pings = session.pings.wrapping_add(1);
             session.ahead.extend_from_slice(ping::request(&self.component.domain, session.pings).as_bytes());
-            session.ping = Ping::Sent(Instant::now());
+            session.liveness.pinged(Instant::now());
             self.write_ahead()?;
         }
         Ok(())
     }
 
-    /// Time has passed: a stream that hangs is broken, and what waited too long for one is dropped.
-    pub(super) fn tick(&mut self, now: Instant) -> Result<(), Broken> {
+    /// Time has passed: what has waited too long for a stream is dropped.
+    pub(super) fn tick(&mut self, now: Instant) {
         self.outgoing.tick(now);
+    }
+
+    /// Time has passed in which the stream was read: one that hangs is broken.
+    pub(super) fn check(&mut self, now: Instant) -> Result<(), Broken> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        if !session.login.is_ready() {
-            let waited = now.saturating_duration_since(session.opened);
-            return if waited >= LOGIN_TIMEOUT { Err(Broken::LoginTimeout) } else { Ok(()) };
-        }
-        let silent = now.saturating_duration_since(session.wrote);
-        let limit =
-            self.component.ping.map_or(WRITE_TIMEOUT, |ping| WRITE_TIMEOUT.min(ping.interval.saturating_add(ping.timeout)));
-        if self.outgoing.has_output() || !session.ahead.is_empty() {
-            if silent >= limit {
-                return Err(Broken::WriteTimeout(limit));
-            }
-        } else if silent >= KEEPALIVE {
+        let phase = if !session.login.is_ready() {
+            Phase::Login
+        } else if self.outgoing.has_output() || !session.ahead.is_empty() {
+            Phase::Writing
+        } else {
+            Phase::Idle
+        };
+        if session.liveness.check(now, phase)? == Keepalive::Due {
             session.ahead.push(b' ');
         }
-        match (session.ping, self.component.ping) {
-            (Ping::Sent(at), Some(ping)) if now.saturating_duration_since(at) >= ping.timeout => {
-                return Err(Broken::PingTimeout(ping.timeout));
-            }
-            // A tick early rather than one late: interval and timeout together are a promise.
-            (Ping::None, Some(ping)) if now.saturating_duration_since(session.heard).saturating_add(TICK) > ping.interval => {
-                session.ping = Ping::Due;
-            }
-            (Ping::None | Ping::Due | Ping::Sent(_), _) => {}
-        }
         Ok(())
+    }
+
+    /// For so long the stream was not read: that is not to its server's debit.
+    pub(super) fn stood_still(&mut self, now: Instant, time: Duration) {
+        if let Some(session) = &mut self.session {
+            session.liveness.stood_still(now, time);
+        }
     }
 
     /// The stream is over, or did not come about: one line, a pause, and from the start. How far it had come is what there was to lose.
@@ -324,10 +300,9 @@ impl<'a> ComponentStream<'a> {
     }
 
     fn opened(&mut self) {
-        let now = Instant::now();
+        let liveness = Liveness::new(Instant::now(), self.component.ping);
         let mut login = Component::new(&self.component.domain, self.component.secret.expose());
         let ahead = login.start().into_bytes();
-        self.session =
-            Some(Session { login, ahead, was: Was::Login, opened: now, wrote: now, heard: now, ping: Ping::None, pings: 0 });
+        self.session = Some(Session { login, ahead, was: Was::Login, liveness, pings: 0 });
     }
 }

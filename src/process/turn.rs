@@ -20,18 +20,22 @@ use crate::config::Backend;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gateway::action::Action;
+use crate::gateway::event;
 use crate::link::BATCH;
 use crate::link::Inbox;
+use crate::link::Received;
 use crate::link::Receiver;
 use crate::link::datagram;
-use crate::link::datagram::Reserved;
-use crate::link::shared::StreamState;
+use crate::link::fill::Place;
 use crate::link::watch;
 use crate::process::backoff::dice;
 use crate::process::broken::Broken;
 use crate::process::connection::Change;
+use crate::process::decisions::Decisions;
+use crate::process::decisions::Kept;
 use crate::process::host::Flow;
 use crate::process::host::Host;
+use crate::process::host::READ;
 use crate::process::outgoing::Outgoing;
 use crate::process::pace::Pace;
 use crate::process::stream::ComponentStream;
@@ -47,24 +51,27 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
 /// How long no stream is read while the host is not ready.
 const HOST_PAUSE: Duration = Duration::from_millis(1);
 
-/// Bytes read from the socket at once.
-const READ_BUFFER: usize = 64 * 1024;
-
 /// Batches taken from the link before the others have their turn.
 const LINK_BATCHES: usize = 8;
 
 /// Batches taken from the link when the host stops: more than the link holds, unless workers go on.
 const LAST_BATCHES: usize = 1024;
 
+/// Messages that were dropped, told to the gateway a second: each may become a MESSAGE, and thousands expire at once.
+const LOST_A_TICK: usize = 256;
+
 pub(super) struct Turn<'a, H> {
     host: &'a mut H,
     receiver: &'a Receiver,
     gateway: Gateway,
+    decisions: Decisions<'a>,
     addresses: &'a Addresses,
     /// In the order of the configuration.
     streams: Vec<ComponentStream<'a>>,
     /// Which of them is asked first for a change: each has its turn.
     first: usize,
+    /// Since when none is read, as the host is not ready.
+    suspended: Option<Instant>,
     pace: Pace,
     actions: Vec<Action>,
     buffer: Vec<u8>,
@@ -77,15 +84,20 @@ impl<'a, H: Host> Turn<'a, H> {
             host,
             receiver,
             gateway: Gateway::new(config, Instant::now(), dice()),
+            decisions: Decisions::new(receiver.shared()),
             addresses: &config.addresses,
             streams: components
                 .iter()
-                .map(|component| ComponentStream::new(component, Outgoing::new(receiver.shared(), config.queue.ttl), pause))
+                .enumerate()
+                .map(|(index, component)| {
+                    ComponentStream::new(component, Outgoing::new(receiver.shared(), index, config.queue.ttl), pause)
+                })
                 .collect(),
             first: 0,
+            suspended: None,
             pace: Pace::new(Instant::now()),
             actions: Vec::new(),
-            buffer: vec![0; READ_BUFFER],
+            buffer: vec![0; READ],
         }
     }
 
@@ -97,6 +109,7 @@ impl<'a, H: Host> Turn<'a, H> {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let reads = self.reads(Instant::now());
             tokio::select! {
                 ready = wake.readable() => {
                     ready?.clear_ready();
@@ -104,15 +117,15 @@ impl<'a, H: Host> Turn<'a, H> {
                         break;
                     }
                 }
-                ready = link.readable(), if !has_enough(&self.streams) => {
+                ready = link.readable() => {
                     // A short batch emptied the link; a full last one did not, and comes up again.
                     if self.take_from_link(&mut inbox)? < BATCH {
                         ready?.clear_ready();
                     }
                 }
-                (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if self.host.is_ready() => self.changed(stream, change),
-                () = sleep(HOST_PAUSE), if !self.host.is_ready() => {}
-                _ = ticks.tick() => self.tick(),
+                (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if reads => self.changed(stream, change),
+                () = sleep(HOST_PAUSE), if !reads => {}
+                _ = ticks.tick() => self.tick(Instant::now()),
             }
             self.write();
             self.host.tick();
@@ -124,22 +137,39 @@ impl<'a, H: Host> Turn<'a, H> {
         Ok(())
     }
 
+    /// Whether the streams are read now: they are not while the host has no room for what they bring. That is not to their servers' debit.
+    fn reads(&mut self, now: Instant) -> bool {
+        match (self.host.is_ready(), self.suspended) {
+            (true, None) => true,
+            (true, Some(since)) => {
+                self.suspended = None;
+                let time = now.saturating_duration_since(since);
+                self.streams.iter_mut().for_each(|stream| stream.stood_still(now, time));
+                true
+            }
+            (false, since) => {
+                self.suspended = since.or(Some(now));
+                false
+            }
+        }
+    }
+
     /// Takes what the workers sent; how many datagrams the last batch had.
-    fn take_from_link(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
+    fn take_from_link(&mut self, inbox: &mut Inbox<'a>) -> io::Result<usize> {
         self.pace.gather();
         let mut taken = 0;
         for _ in 0..LINK_BATCHES {
             taken = self.receiver.receive(inbox)?;
             let now = Instant::now();
             self.pace.took(taken);
-            for bytes in inbox.datagrams() {
-                match datagram::stanza_of(bytes) {
+            for received in inbox.drain() {
+                match received {
                     // Finished by the worker: the path of every MESSAGE.
-                    Some((reserved, stanza)) => self.push(now, stanza, reserved),
-                    None => self.event(bytes),
+                    Received::Stanza(stanza, place) => self.push(now, stanza, place),
+                    Received::Event(bytes) => self.event(bytes),
                 }
             }
-            if taken < BATCH || has_enough(&self.streams) {
+            if taken < BATCH {
                 break;
             }
         }
@@ -147,12 +177,15 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     /// The host stops: what workers have been promised is sent, or counted as lost, before the stream is closed.
-    fn take_last_stanzas(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+    fn take_last_stanzas(&mut self, inbox: &mut Inbox<'a>) -> io::Result<()> {
         let now = Instant::now();
         for _ in 0..LAST_BATCHES {
             let taken = self.receiver.receive(inbox)?;
-            for (reserved, stanza) in inbox.datagrams().filter_map(datagram::stanza_of) {
-                self.push(now, stanza, reserved);
+            for received in inbox.drain() {
+                // An event is a state: the next start of the server begins with new ones.
+                if let Received::Stanza(stanza, place) = received {
+                    self.push(now, stanza, place);
+                }
             }
             if taken < BATCH {
                 break;
@@ -163,7 +196,10 @@ impl<'a, H: Host> Turn<'a, H> {
 
     fn event(&mut self, bytes: &[u8]) {
         match datagram::decode(bytes) {
-            Ok(event) => {
+            Ok(mut event) => {
+                if let event::Event::Watchers { presentity, waiting } = &mut event {
+                    waiting.retain(|watcher| self.decisions.is_open(watcher, presentity));
+                }
                 self.gateway.event(Instant::now(), event, &mut self.actions);
                 self.act();
             }
@@ -207,7 +243,7 @@ impl<'a, H: Host> Turn<'a, H> {
         if let Event::Stanza(stanza) = &event
             && let Some(answer) = super::bench::answer(self.host, stanza)
         {
-            stream.push(Instant::now(), answer.as_bytes(), Reserved::No);
+            stream.push(Instant::now(), answer.as_bytes(), None);
             return Ok(());
         }
         let now = Instant::now();
@@ -215,7 +251,6 @@ impl<'a, H: Host> Turn<'a, H> {
             Event::Ready => {
                 self.gateway.stream_up(now, stream.domain(), &mut self.actions);
                 stream.release(self.actions.iter().filter_map(Action::stanza));
-                self.receiver.shared().set_stream(index, StreamState::Up);
                 Ok(())
             }
             Event::Stanza(stanza) => {
@@ -260,7 +295,7 @@ impl<'a, H: Host> Turn<'a, H> {
 
     fn act_on(&mut self, action: Action) {
         match action {
-            Action::Stanza(stanza) => self.push(Instant::now(), stanza.as_bytes(), Reserved::No),
+            Action::Stanza(stanza) => self.push(Instant::now(), stanza.as_bytes(), None),
             Action::Message(message) => {
                 if let Err(error) = self.host.message(&message) {
                     log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
@@ -278,15 +313,10 @@ impl<'a, H: Host> Turn<'a, H> {
                     self.gateway.subscribe_refused(Instant::now(), &subscribe, &mut self.actions);
                 }
             }
-            Action::Authorize { watcher, presentity, presentity_uri, decision } => {
-                if !self.receiver.shared().answers_for(&presentity) {
-                    // The table forgets nothing: strangers are not to fill it.
-                    log::debug!("nobody asked who may see {presentity}: a decision on {watcher} is dropped");
-                } else if self.receiver.shared().authorization(&watcher, &presentity) == decision {
-                    log::debug!("{presentity} decided on {watcher} as before");
-                } else if !self.receiver.shared().authorize(&watcher, &presentity, decision) {
-                    log::error!("no place to keep what {presentity} decided on {watcher}");
-                } else if let Err(error) = self.host.watchers_changed(&presentity_uri) {
+            Action::Authorize { watcher, presentity, presentity_uri, decision, occasion } => {
+                if self.decisions.keep(&watcher, &presentity, decision, occasion) == Kept::Changed
+                    && let Err(error) = self.host.watchers_changed(&presentity_uri)
+                {
                     log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
                 }
             }
@@ -294,13 +324,13 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     /// To the stream of the component that speaks for the sender.
-    fn push(&mut self, now: Instant, stanza: &[u8], reserved: Reserved) {
+    fn push(&mut self, now: Instant, stanza: &[u8], place: Option<Place<'a>>) {
         let index = match self.streams.len() {
             1 => Some(0),
             _ => sender(stanza).and_then(|from| self.addresses.component_of(&domain_of(from))),
         };
         match index.and_then(|index| self.streams.get_mut(index)) {
-            Some(stream) => stream.push(now, stanza, reserved),
+            Some(stream) => stream.push(now, stanza, place),
             None => log::error!("a stanza of {} bytes has a sender that no component speaks for; it is dropped", stanza.len()),
         }
     }
@@ -314,23 +344,40 @@ impl<'a, H: Host> Turn<'a, H> {
         }
     }
 
-    fn tick(&mut self) {
-        let now = Instant::now();
+    fn tick(&mut self, now: Instant) {
         self.gateway.tick(now, &mut self.actions);
         self.act();
         // What this made has not been tried yet: a stream that had nothing to write is not one that takes nothing.
         self.write();
+        self.streams.iter_mut().for_each(|stream| stream.tick(now));
+        if self.suspended.is_none() {
+            self.check(now);
+        }
+    }
+
+    /// Whether a stream hangs.
+    fn check(&mut self, now: Instant) {
         for index in 0..self.streams.len() {
-            if let Some(Err(broken)) = self.streams.get_mut(index).map(|stream| stream.tick(now)) {
+            if let Some(Err(broken)) = self.streams.get_mut(index).map(|stream| stream.check(now)) {
                 self.broken(index, &broken);
             }
         }
+        self.tell_lost(now);
+    }
+
+    /// Tells the gateway which messages will never be written.
+    fn tell_lost(&mut self, now: Instant) {
+        let wall = SystemTime::now();
+        let lost = self.streams.iter_mut().flat_map(|stream| std::iter::from_fn(|| stream.take_lost()));
+        for head in lost.take(LOST_A_TICK) {
+            self.gateway.lost(now, wall, &head, &mut self.actions);
+        }
+        self.act();
     }
 
     /// A stream is over: the workers and the gateway are told, and a new one is on its way.
     fn broken(&mut self, index: usize, why: &Broken) {
         let Some(stream) = self.streams.get_mut(index) else { return };
-        self.receiver.shared().set_stream(index, StreamState::Down);
         if stream.broken(why) == Was::Up {
             self.gateway.stream_down(stream.domain());
         }
@@ -364,6 +411,5 @@ fn poll_change(streams: &mut [ComponentStream<'_>], first: usize, context: &mut 
     Poll::Pending
 }
 
-fn has_enough(streams: &[ComponentStream<'_>]) -> bool {
-    streams.iter().any(ComponentStream::has_enough)
-}
+#[cfg(test)]
+mod tests;

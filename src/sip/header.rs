@@ -18,6 +18,14 @@ pub fn subscription_state(value: &[u8]) -> Option<SubscriptionState> {
     }
 }
 
+/// `retry-after` of a Subscription-State (RFC 6665 §4.1.3), in seconds: the notifier wants no new SUBSCRIBE before.
+pub fn retry_after(subscription_state: &[u8]) -> Option<u32> {
+    let value = parameter(first(subscription_state).1, b"retry-after")?;
+    // A number that is too large for us is a long time all the same.
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    digits.then(|| std::str::from_utf8(value).ok().and_then(|value| value.parse().ok()).unwrap_or(u32::MAX))
+}
+
 /// URI and tag of a From in the form that nearly all have: `[name without quotes] <uri> [;parameters]`, RFC 3261 §20.20.
 ///
 /// `None` for any other form, also for a correct one: then the host's own parser has to look at it, which costs more.
@@ -169,6 +177,22 @@ mod tests {
         }
         for value in ["", ";", "activeX", "act", "terminated reason=timeout", "\u{e9}"] {
             assert_eq!(subscription_state(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_whatever_its_spacing() {
+        for (value, seconds) in [
+            ("terminated;reason=probation;retry-after=30", Some(30)),
+            ("terminated ; Retry-After = 5 ; reason=giveup", Some(5)),
+            ("terminated;retry-after=99999999999", Some(u32::MAX)),
+            ("terminated;retry-after=soon", None),
+            ("terminated;retry-after=-1", None),
+            ("terminated;retry-after=", None),
+            ("terminated;reason=probation", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(value.as_bytes()), seconds, "{value}");
         }
     }
 

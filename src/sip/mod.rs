@@ -1,10 +1,14 @@
-//! SIP as the gateway sees it: owned types without any host in them, and the bodies of presence documents.
+//! SIP as the gateway sees it: owned types without any host in them, and the bodies that have an inside.
 //!
 //! A worker copies what it needs of a request into [`Request`] (host/*/msg.rs); what the gateway wants sent it says as
 //! [`Message`], [`Publish`] or [`Subscribe`], which the host's tm and pua carry out. No parsing of SIP itself happens here: that
 //! is the host's work.
 
+pub mod cpim;
+pub mod dialog_info;
+pub mod dialog_state;
 pub mod header;
+pub mod imdn;
 pub mod pidf;
 pub mod winfo;
 
@@ -72,8 +76,8 @@ pub struct Message {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
-    /// Whom to tell when it fails.
-    pub origin: Origin,
+    /// Whom to tell when it fails; `None` for a notification, of which nobody is notified (RFC 5438).
+    pub origin: Option<Origin>,
 }
 
 /// Where a MESSAGE came from on the XMPP side: what a stanza error needs (RFC 6120 §8.3.1).

@@ -1,5 +1,5 @@
-//! Presence documents: PIDF (RFC 3863) with the person of RFC 4479, the activities of RPID (RFC 4480) and
-//! the name of CIPID (RFC 4482).
+//! Presence documents: PIDF (RFC 3863) with the person and devices of RFC 4479, the activities and the user input of RPID (RFC 4480)
+//! and the name of CIPID (RFC 4482).
 //!
 //! Read: what the peers send, drafts included. Written: what the schema of RFC 3863 allows, in its order. No mapping is made here;
 //! that is `translate::presence`.
@@ -8,6 +8,8 @@ mod activity;
 mod parse;
 mod write;
 
+use jiff::Timestamp;
+
 pub use self::activity::Activity;
 
 /// The most tuples that one document may have.
@@ -15,6 +17,9 @@ pub const MAX_TUPLES: usize = 32;
 
 /// The most notes that are kept of one tuple, person or document; further ones are passed over.
 pub const MAX_NOTES: usize = 8;
+
+/// The longest note, in octets. A longer one is passed over.
+pub const MAX_NOTE: usize = 4096;
 
 /// The longest name of a person, in octets. A longer one is passed over.
 pub const MAX_NAME: usize = 256;
@@ -30,6 +35,8 @@ pub struct Document {
     pub display_name: Option<String>,
     /// What the person does.
     pub activities: Vec<Activity>,
+    /// Whether the person uses any device.
+    pub user_input: Option<UserInput>,
     /// Notes on the whole, then those on the person.
     pub notes: Vec<Note>,
 }
@@ -47,14 +54,16 @@ pub struct Tuple {
     pub extended: Option<Extended>,
     /// Activities in the tuple or its status, as drafts of RPID had them.
     pub activities: Vec<Activity>,
+    /// Whether somebody uses it: what it says itself, else its device.
+    pub user_input: Option<UserInput>,
     /// Where it can be reached.
     pub contact: Option<Contact>,
     /// What the person is called who uses it.
     pub display_name: Option<String>,
     /// Notes on it.
     pub notes: Vec<Note>,
-    /// When its state changed (RFC 3339), as written.
-    pub timestamp: Option<String>,
+    /// When its state changed. It is written to the second.
+    pub timestamp: Option<Timestamp>,
 }
 
 /// Whether a tuple can be reached (RFC 3863 §4.1.4).
@@ -111,6 +120,18 @@ pub enum Extended {
     Offline,
 }
 
+/// Whether somebody uses a device or service (RFC 4480 §3.14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserInput {
+    /// Somebody does.
+    Active,
+    /// Nobody does.
+    Idle {
+        /// When somebody did last. It is written to the second.
+        since: Option<Timestamp>,
+    },
+}
+
 /// Text for humans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -127,6 +148,13 @@ pub struct Contact {
     pub uri: String,
     /// Its priority in thousandths, 0 to 1000 (RFC 3863 §4.1.5).
     pub priority: Option<u16>,
+}
+
+/// Reads a date and time (RFC 3339, which XEP-0082 is a profile of), spaces around it allowed. `None` for one that has no offset from
+/// UTC, or could not be written as one of our era.
+pub(crate) fn date_time(text: &str) -> Option<Timestamp> {
+    let time: Timestamp = text.trim().parse().ok()?;
+    time.to_string().starts_with(|c: char| c.is_ascii_digit()).then_some(time)
 }
 
 #[cfg(test)]

@@ -47,6 +47,10 @@ pub enum BodyError {
     Root,
     /// A required attribute is missing or has no valid value.
     Attribute,
+    /// A required element is missing or has no valid value.
+    Element,
+    /// Two items have the same id.
+    Duplicate,
 }
 
 impl std::fmt::Display for BodyError {
@@ -61,6 +65,8 @@ impl std::fmt::Display for BodyError {
             Self::Truncated => "the body ends too early",
             Self::Root => "the body is a document of another kind",
             Self::Attribute => "the body lacks a required attribute",
+            Self::Element => "the body lacks a required element",
+            Self::Duplicate => "the body has an id twice",
         })
     }
 }
@@ -84,6 +90,10 @@ pub(super) enum Ns {
     AgProjects,
     /// Watcher information (RFC 3858).
     Watcherinfo,
+    /// Dialog information (RFC 4235).
+    DialogInfo,
+    /// Disposition notifications (RFC 5438).
+    Imdn,
     /// Any other, or none.
     Other,
 }
@@ -103,6 +113,8 @@ impl Ns {
             "jabber:client" => Self::Client,
             "urn:ag-projects:xml:ns:pidf" => Self::AgProjects,
             "urn:ietf:params:xml:ns:watcherinfo" => Self::Watcherinfo,
+            "urn:ietf:params:xml:ns:dialog-info" => Self::DialogInfo,
+            super::imdn::NS => Self::Imdn,
             _ => Self::Other,
         }
     }
@@ -133,7 +145,7 @@ impl Piece<'_> {
         match self {
             Self::Text(text) => Ok(text.xml10_content()),
             Self::Section(section) => Ok(section.xml10_content()),
-            Self::Reference(reference) => resolve(reference),
+            Self::Reference(reference) => resolve(reference).and_then(legal),
         }
     }
 }
@@ -160,7 +172,7 @@ impl Start<'_> {
             let attribute = attribute.map_err(|_| BodyError::Malformed)?;
             if attribute.key.into_inner() == name {
                 let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|_| BodyError::Malformed)?;
-                return Ok(Some(value.into_owned()));
+                return legal(value).map(|value| Some(value.into_owned()));
             }
         }
         Ok(None)
@@ -328,6 +340,12 @@ impl<'a> XmlBody<'a> {
         self.depth = self.depth.saturating_add(1);
         if self.depth > MAX_DEPTH { Err(BodyError::TooDeep) } else { Ok(()) }
     }
+}
+
+/// What a reference brought in may be no more than what can stand there itself (XML 1.0 §4.1, Legal Character).
+fn legal(value: Cow<'_, str>) -> Result<Cow<'_, str>, BodyError> {
+    // What is borrowed stands in the body as it is, and was looked at with it.
+    if matches!(&value, Cow::Owned(resolved) if !is_legal(resolved)) { Err(BodyError::Malformed) } else { Ok(value) }
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, BodyError> {

@@ -11,6 +11,7 @@ use crate::address::Addresses;
 use crate::sip::BodyError;
 use crate::sip::Reason;
 use crate::sip::Reply;
+use crate::sip::cpim::CpimError;
 use crate::sip::one_line;
 use crate::xmpp::stanza_error::Condition;
 use crate::xmpp::stanza_error::ErrorType;
@@ -160,7 +161,7 @@ pub struct Refusal {
 }
 
 /// What MESSAGE may carry (RFC 3261 §21.4.13).
-const ACCEPT_TEXT: &str = "Accept: text/plain\r\n";
+const ACCEPT_TEXT: &str = "Accept: text/plain, message/cpim\r\n";
 
 /// What NOTIFY (presence) may carry.
 const ACCEPT_PIDF: &str = "Accept: application/pidf+xml\r\n";
@@ -200,9 +201,14 @@ impl Refusal {
             ToXmppError::To(error) => Self::plain(status, address_reason(error)),
             ToXmppError::From(AddressError::Foreign) => Self::plain(status, "Sender Not In Our Domain"),
             ToXmppError::From(_) => Self::plain(status, "From Cannot Be Translated"),
-            ToXmppError::UnsupportedType => Self { status, reason: "Unsupported Media Type", header: ACCEPT_TEXT },
-            ToXmppError::Encoding => Self::plain(status, "Not UTF-8"),
+            ToXmppError::UnsupportedType | ToXmppError::Cpim(CpimError::Required) => {
+                Self { status, reason: "Unsupported Media Type", header: ACCEPT_TEXT }
+            }
+            ToXmppError::Encoding | ToXmppError::Cpim(CpimError::Encoding) => Self::plain(status, "Not UTF-8"),
             ToXmppError::NoBody => Self::plain(status, "No Body"),
+            ToXmppError::Cpim(CpimError::TooLong | CpimError::TooMany) => Self::TOO_LARGE,
+            ToXmppError::Cpim(CpimError::Malformed | CpimError::Truncated) => Self::plain(status, "Body Cannot Be Read"),
+            ToXmppError::Notification(error) => Self::of_body(error, Named::AsSuch, ACCEPT_TEXT),
         }
     }
 
@@ -264,6 +270,12 @@ pub fn message_status(error: ToXmppError) -> u16 {
         ToXmppError::From(AddressError::TemporaryGruu) => 433,
         ToXmppError::From(_) | ToXmppError::Encoding | ToXmppError::NoBody => 400,
         ToXmppError::UnsupportedType => 415,
+        ToXmppError::Cpim(error) => match error {
+            CpimError::TooLong | CpimError::TooMany => 413,
+            CpimError::Encoding | CpimError::Malformed | CpimError::Truncated => 400,
+            CpimError::Required => 415,
+        },
+        ToXmppError::Notification(error) => body_status(error),
     }
 }
 
@@ -297,7 +309,9 @@ pub fn body_status(error: BodyError) -> u16 {
         | BodyError::Malformed
         | BodyError::Truncated
         | BodyError::Root
-        | BodyError::Attribute => 400,
+        | BodyError::Attribute
+        | BodyError::Element
+        | BodyError::Duplicate => 400,
     }
 }
 

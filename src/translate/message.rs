@@ -3,10 +3,12 @@
 use jid::Jid;
 
 use super::call_id;
+use super::disposition::Wanted;
 use super::failure;
 use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
+use crate::sip::BodyError;
 use crate::sip::HeaderName;
 use crate::sip::Headers;
 use crate::sip::Message;
@@ -14,7 +16,12 @@ use crate::sip::Origin;
 use crate::sip::Reply;
 use crate::sip::ReplySource;
 use crate::sip::Request;
+use crate::sip::cpim;
+use crate::sip::cpim::CpimError;
+use crate::sip::cpim::Namespace;
 use crate::sip::header;
+use crate::sip::imdn;
+use crate::sip::imdn::Notification;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
@@ -22,7 +29,7 @@ use crate::xmpp::stanza;
 use crate::xmpp::stanza::Kind;
 use crate::xmpp::stanza::MessageType;
 
-/// What a MESSAGE becomes.
+/// The type of the stanza that a MESSAGE becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StanzaType {
     /// `type='chat'`: our default, because clients show it in the conversation.
@@ -35,9 +42,25 @@ pub enum StanzaType {
 /// The size that a MESSAGE may have over any transport (RFC 3428 §8). What the host adds (Via, CSeq, tags) is not counted.
 pub const DEFAULT_LIMIT: usize = 1300;
 
-/// The stanza for a MESSAGE (RFC 7572 §5).
-pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType) -> Result<String, ToXmppError> {
-    let body = text(request)?;
+/// What a MESSAGE becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToXmpp {
+    /// A stanza; and what there is to remember of it, where its sender wants to know if it is not delivered.
+    Stanza(String, Option<Wanted>),
+    /// Nothing: it is a notification (RFC 5438), and none of what comes from XMPP asks for one.
+    Nothing(Notification),
+}
+
+/// The stanza for a MESSAGE (RFC 7572 §5), whose text may be wrapped (RFC 3862).
+pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType) -> Result<ToXmpp, ToXmppError> {
+    let wrapped = wrapped(request)?;
+    if let Some(notification) = wrapped.as_ref().and_then(notification) {
+        return Ok(ToXmpp::Nothing(notification.map_err(ToXmppError::Notification)?));
+    }
+    let body = match &wrapped {
+        Some(message) => wrapped_text(&message.content)?,
+        None => text(request.content_type.as_deref(), &request.body)?,
+    };
     let to = addresses.xmpp_user_to_jid(&request.request_uri).map_err(ToXmppError::To)?;
     let from = sender(request, addresses)?;
     let mut xml = XmlWriter::new();
@@ -46,16 +69,21 @@ pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType
         xml.attribute("type", "chat");
     }
     let branch = request.branch.strip_prefix(MAGIC_COOKIE).unwrap_or(&request.branch);
-    xml.attribute_if("id", std::str::from_utf8(branch).ok().filter(|id| !id.is_empty()));
-    xml.attribute_if("xml:lang", request.content_language.as_deref().and_then(header::content_language));
-    if let Some(subject) = &request.subject {
-        xml.open("subject").text(std::str::from_utf8(subject).map_err(|_| ToXmppError::Encoding)?.trim()).close();
-    }
+    let id = std::str::from_utf8(branch).ok().filter(|id| !id.is_empty());
+    xml.attribute_if("id", id);
+    let language = wrapped.as_ref().and_then(|message| message.content.language.as_deref()).map(str::as_bytes);
+    xml.attribute_if("xml:lang", language.or(request.content_language.as_deref()).and_then(header::content_language));
+    write_subjects(&mut xml, request, wrapped.as_ref())?;
     xml.open("body").text(body).close();
     if let Some(thread) = call_id::to_thread(&request.call_id) {
         xml.open("thread").text(&thread).close();
     }
-    Ok(xml.finish())
+    let request = wrapped.as_ref().and_then(imdn::Request::of);
+    let wanted = request.zip(id.filter(|id| id.len() <= LONGEST_REPORTED_ID)).map(|(request, id)| {
+        let [from, to, id] = [from.as_str(), to.as_str(), id].map(str::to_owned);
+        Wanted { from, to, id, request }
+    });
+    Ok(ToXmpp::Stanza(xml.finish(), wanted))
 }
 
 /// The MESSAGE for a stanza (RFC 7572 §4). `unique` is a number never used before, here or elsewhere: it keeps MESSAGEs apart.
@@ -73,6 +101,9 @@ pub fn to_sip(
         MessageType::Error => return Err(ToSipError::IsError),
         MessageType::Groupchat => return Err(ToSipError::Groupchat),
         MessageType::Headline => return Err(ToSipError::Headline),
+    }
+    if message.attribute("id").is_some_and(|id| id.len() > LONGEST_ID) {
+        return Err(ToSipError::TooLong);
     }
     let body = choose(message, "body").ok_or(ToSipError::NoBody)?;
     let text = body.text();
@@ -92,11 +123,11 @@ pub fn to_sip(
         unique,
         headers,
         body: text.into_owned().into_bytes(),
-        origin: Origin {
+        origin: Some(Origin {
             from: from.as_str().to_owned(),
             to: to.as_str().to_owned(),
             id: message.attribute("id").map(str::to_owned),
-        },
+        }),
     };
     if size(&sip) > limit { Err(ToSipError::TooLong) } else { Ok(sip) }
 }
@@ -126,6 +157,10 @@ pub enum ToXmppError {
     Encoding,
     /// There is no body.
     NoBody,
+    /// The body says that it is CPIM, and is none.
+    Cpim(CpimError),
+    /// The notification in it is none.
+    Notification(BodyError),
 }
 
 impl std::fmt::Display for ToXmppError {
@@ -136,6 +171,8 @@ impl std::fmt::Display for ToXmppError {
             Self::UnsupportedType => f.write_str("the body is of a type or charset that is not translated"),
             Self::Encoding => f.write_str("the body or Subject is not UTF-8"),
             Self::NoBody => f.write_str("the MESSAGE has no body"),
+            Self::Cpim(error) => write!(f, "{error}"),
+            Self::Notification(error) => write!(f, "the notification: {error}"),
         }
     }
 }
@@ -177,19 +214,62 @@ impl std::fmt::Display for ToSipError {
 
 impl std::error::Error for ToSipError {}
 
+/// The longest id of a stanza: the host's memory holds it as long as the MESSAGE is under way. A part of a JID has no more either.
+const LONGEST_ID: usize = 1023;
+
 /// What a branch begins with since RFC 3261 §8.1.1.7: no part of the transaction's own name.
 const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 
-/// The body, if it is text; a MESSAGE without Content-Type is taken for text, as its senders mean it.
-fn text(request: &Request) -> Result<&str, ToXmppError> {
-    if let Some(content_type) = &request.content_type {
+/// The longest `id` of a stanza whose failure is reported.
+const LONGEST_REPORTED_ID: usize = 256;
+
+/// The body as a message with headers of its own, if that is what it says it is.
+fn wrapped(request: &Request) -> Result<Option<cpim::Message<'_>>, ToXmppError> {
+    let is_wrapped = request.content_type.as_deref().is_some_and(|value| header::is_media_type(value, cpim::MEDIA_TYPE));
+    is_wrapped.then(|| cpim::Message::parse(&request.body).map_err(ToXmppError::Cpim)).transpose()
+}
+
+/// What is in a message, if it is a notification.
+fn notification(message: &cpim::Message<'_>) -> Option<Result<Notification, BodyError>> {
+    let content_type = message.content.content_type.as_deref()?.as_bytes();
+    let is_notification = [imdn::MEDIA_TYPE, imdn::OTHER_MEDIA_TYPE].iter().any(|name| header::is_media_type(content_type, name));
+    is_notification.then(|| Notification::parse(&message.content.body))
+}
+
+/// The text in a message; what is encoded for mail is not text here.
+fn wrapped_text<'a>(content: &'a cpim::Content<'_>) -> Result<&'a str, ToXmppError> {
+    let as_it_is = |encoding: &str| ["7bit", "8bit", "binary"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
+    if !content.transfer_encoding.as_deref().is_none_or(as_it_is) {
+        return Err(ToXmppError::UnsupportedType);
+    }
+    text(content.content_type.as_deref().map(str::as_bytes), &content.body)
+}
+
+/// The subjects of the wrapped message, one a language; without one, that of the MESSAGE.
+fn write_subjects(xml: &mut XmlWriter, request: &Request, wrapped: Option<&cpim::Message<'_>>) -> Result<(), ToXmppError> {
+    let mut languages = Vec::new();
+    for header in wrapped.iter().flat_map(|message| message.all(Namespace::Cpim, "Subject")) {
+        if !languages.contains(&&header.language) {
+            languages.push(&header.language);
+            xml.open("subject").attribute_if("xml:lang", header.language.as_deref()).text(&header.value).close();
+        }
+    }
+    if let Some(subject) = request.subject.as_deref().filter(|_| languages.is_empty()) {
+        xml.open("subject").text(std::str::from_utf8(subject).map_err(|_| ToXmppError::Encoding)?.trim()).close();
+    }
+    Ok(())
+}
+
+/// A body, if it is text; one without Content-Type is taken for text, as its senders mean it.
+fn text<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Result<&'a str, ToXmppError> {
+    if let Some(content_type) = content_type {
         let charset = header::charset(content_type).unwrap_or(b"utf-8");
         let known = charset.eq_ignore_ascii_case(b"utf-8") || charset.eq_ignore_ascii_case(b"us-ascii");
         if !known || !header::is_media_type(content_type, "text/plain") {
             return Err(ToXmppError::UnsupportedType);
         }
     }
-    match std::str::from_utf8(&request.body) {
+    match std::str::from_utf8(body) {
         Ok("") => Err(ToXmppError::NoBody),
         Ok(text) => Ok(text),
         Err(_) => Err(ToXmppError::Encoding),
@@ -217,7 +297,8 @@ fn choose<'a>(message: &'a Element, name: &str) -> Option<&'a Element> {
     all().find(|child| child.attribute("xml:lang").is_none()).or_else(|| all().next())
 }
 
-fn size(message: &Message) -> usize {
+/// What counts for the limit.
+pub(super) fn size(message: &Message) -> usize {
     let call_id = message.call_id.as_ref().map_or(0, |call_id| call_id.len());
     // The recipient stands in the request line and in To.
     [message.to.len(), message.to.len(), message.from.len(), call_id, message.headers.len(), message.body.len()]
@@ -272,7 +353,7 @@ mod tests {
                 ..Request::default()
             };
             let addresses = Addresses::new(Scheme::Transparent).unwrap();
-            let stanza = to_xmpp(&request, &addresses, StanzaType::Chat).unwrap();
+            let Ok(ToXmpp::Stanza(stanza, None)) = to_xmpp(&request, &addresses, StanzaType::Chat) else { panic!("no stanza") };
             let stanza = Element::parse(&stanza).unwrap();
             let forbidden = |c: char| (c < ' ' && !"\r\n\t".contains(c)) || matches!(c, '\u{fffe}' | '\u{ffff}');
             let legal = body.replace(forbidden, "\u{fffd}");

@@ -2,6 +2,11 @@
 //!
 //! Who may see whom, and when something is sent, is not decided here.
 
+mod activity;
+mod composition;
+mod priority;
+mod resource;
+
 use std::borrow::Cow;
 
 use jid::Jid;
@@ -12,19 +17,20 @@ use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::sip::Publish;
-use crate::sip::pidf::Activity;
 use crate::sip::pidf::Basic;
-use crate::sip::pidf::Contact;
 use crate::sip::pidf::Document;
 use crate::sip::pidf::Extended;
-use crate::sip::pidf::MAX_NOTES;
+use crate::sip::pidf::MAX_TUPLES;
 use crate::sip::pidf::Note;
 use crate::sip::pidf::Show;
 use crate::sip::pidf::Tuple;
+use crate::sip::pidf::UserInput;
 use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
-use crate::xmpp::stanza::PresenceType;
+
+pub use self::composition::most_available;
+pub use self::resource::ResourcePresence;
 
 /// The presence of one tuple.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,42 +71,33 @@ pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>
 
 /// The publication for a `<presence/>` without type; one of type `unavailable` takes it away. `from` is the sender's JID.
 pub fn to_sip(presence: &Element, from: &Jid, addresses: &Addresses, expires: u32) -> Result<Publish, PresenceError> {
-    let availability = availability_of(presence)?;
-    let id = tuple_id::tuple_id(resource_text(from));
+    let mut resource = ResourcePresence::read(presence, from)?;
+    // The answer to a probe says when the state began, and the same stanza before did not: that is no change to be published.
+    resource.changed = None;
+    let id = resource.tuple_id();
     let presentity = uri(addresses.jid_to_sip(from)).map_err(PresenceError::From)?;
-    Ok(match availability {
+    Ok(match resource.availability {
         Availability::Available => {
-            Publish { presentity, id, body: Some(to_pidf(presence, from, addresses)?.into_bytes()), expires }
+            let body = to_pidf(from, &[resource], addresses).map_err(PresenceError::From)?;
+            Publish { presentity, id, body: Some(body.into_bytes()), expires }
         }
         Availability::Unavailable => Publish { presentity, id, body: None, expires: 0 },
     })
 }
 
-/// The PIDF, of one tuple, for a `<presence/>` without type or of type `unavailable` (RFC 8048 §6.2).
-pub fn to_pidf(presence: &Element, from: &Jid, addresses: &Addresses) -> Result<String, PresenceError> {
-    let availability = availability_of(presence)?;
-    let show = presence.child("show", ns::CLIENT).and_then(|show| Show::from_name(&show.text()));
-    let show = show.filter(|_| availability == Availability::Available);
-    let tuple = Tuple {
-        id: tuple_id::tuple_id(resource_text(from)),
-        basic: Some(match availability {
-            Availability::Available => Basic::Open,
-            Availability::Unavailable => Basic::Closed,
-        }),
-        show,
-        contact: Some(Contact {
-            uri: addresses.jid_to_gruu(from).map_err(PresenceError::From)?,
-            priority: presence.child("priority", ns::CLIENT).and_then(|priority| thousandths(&priority.text())),
-        }),
-        notes: notes(presence),
-        ..Tuple::default()
-    };
+/// The PIDF of an XMPP user, with a tuple for each resource (RFC 8048 §6.2): the most available first, and of too many the least
+/// available left out. The person does what the first one says. No two are of the same resource.
+pub fn to_pidf(user: &Jid, resources: &[ResourcePresence], addresses: &Addresses) -> Result<String, AddressError> {
+    let mut resources: Vec<&ResourcePresence> = resources.iter().collect();
+    resources.sort_by(|one, other| composition::by_availability(one, other));
+    resources.truncate(MAX_TUPLES);
+    let show = resources.first().and_then(|resource| resource.show);
+    let tuples: Result<Vec<Tuple>, AddressError> = resources.into_iter().map(|resource| resource.to_tuple(addresses)).collect();
     let document = Document {
-        entity: addresses.jid_to_sip(from).map_err(PresenceError::From)?,
-        tuples: vec![tuple],
-        display_name: None,
-        activities: show.and_then(activity).into_iter().collect(),
-        notes: Vec::new(),
+        entity: addresses.jid_to_sip(user)?,
+        tuples: tuples?,
+        activities: show.and_then(activity::of_show).into_iter().collect(),
+        ..Document::default()
     };
     Ok(document.to_xml())
 }
@@ -174,9 +171,14 @@ fn stanza(document: &Document, tuple: &Tuple, availability: Availability, frame:
         xml.open("show").text(show.name()).close();
     }
     write_statuses(if tuple.notes.is_empty() { &document.notes } else { &tuple.notes }, &mut xml);
-    let priority = tuple.contact.as_ref().and_then(|contact| contact.priority).map_or(0, priority);
+    let priority = tuple.contact.as_ref().and_then(|contact| contact.priority).map_or(0, priority::of_thousandths);
     if priority > 0 && availability == Availability::Available {
         xml.open("priority").text(&priority.to_string()).close();
+    }
+    if let Some(UserInput::Idle { since: Some(since) }) = tuple.user_input.or(document.user_input)
+        && availability == Availability::Available
+    {
+        xml.open("idle").attribute("xmlns", ns::IDLE).attribute("since", &format!("{since:.0}")).close();
     }
     if let Some(caps) = frame.caps.filter(|_| availability == Availability::Available) {
         xml.element(caps);
@@ -228,107 +230,40 @@ fn show(document: &Document, tuple: &Tuple) -> Option<Show> {
         Some(Extended::Away) => Some(Show::Away),
         Some(Extended::ExtendedAway) => Some(Show::Xa),
         Some(Extended::Busy) => Some(Show::Dnd),
-        None => show_of_activities(&tuple.activities).or_else(|| show_of_activities(&document.activities)),
+        None => activity::to_show(&tuple.activities).or_else(|| activity::to_show(&document.activities)),
     }
-}
-
-/// Of several activities the one that most forbids a call counts.
-fn show_of_activities(activities: &[Activity]) -> Option<Show> {
-    let shows = || activities.iter().filter_map(|activity| show_of_activity(*activity));
-    [Show::Dnd, Show::Xa, Show::Away].into_iter().find(|wanted| shows().any(|show| show == *wanted))
-}
-
-fn show_of_activity(activity: Activity) -> Option<Show> {
-    match activity {
-        Activity::Appointment | Activity::Busy | Activity::Meeting | Activity::OnThePhone | Activity::Presentation => {
-            Some(Show::Dnd)
-        }
-        Activity::Holiday | Activity::PermanentAbsence | Activity::Sleeping | Activity::Vacation => Some(Show::Xa),
-        Activity::Away => Some(Show::Away),
-        Activity::Breakfast
-        | Activity::Dinner
-        | Activity::InTransit
-        | Activity::LookingForWork
-        | Activity::Meal
-        | Activity::Other
-        | Activity::Performance
-        | Activity::Playing
-        | Activity::Shopping
-        | Activity::Spectator
-        | Activity::Steering
-        | Activity::Travel
-        | Activity::Tv
-        | Activity::Unknown
-        | Activity::Working
-        | Activity::Worship => None,
-    }
-}
-
-/// RPID knows one kind of away, and none of wanting to chat.
-fn activity(show: Show) -> Option<Activity> {
-    match show {
-        Show::Away | Show::Xa => Some(Activity::Away),
-        Show::Dnd => Some(Activity::Busy),
-        Show::Chat => None,
-    }
-}
-
-fn availability_of(presence: &Element) -> Result<Availability, PresenceError> {
-    match PresenceType::of(presence) {
-        Some(PresenceType::Available) => Ok(Availability::Available),
-        Some(PresenceType::Unavailable) => Ok(Availability::Unavailable),
-        Some(
-            PresenceType::Error
-            | PresenceType::Probe
-            | PresenceType::Subscribe
-            | PresenceType::Subscribed
-            | PresenceType::Unsubscribe
-            | PresenceType::Unsubscribed,
-        )
-        | None => Err(PresenceError::NotState),
-    }
-}
-
-fn resource_text(jid: &Jid) -> &str {
-    jid.resource().map_or("", |resource| resource.as_str())
-}
-
-fn notes(presence: &Element) -> Vec<Note> {
-    let statuses = presence.children().filter(|child| child.is("status", ns::CLIENT) && !child.text().is_empty());
-    let note = |status: &Element| Note {
-        language: status.attribute("xml:lang").or_else(|| presence.attribute("xml:lang")).map(str::to_owned),
-        text: status.text().into_owned(),
-    };
-    statuses.take(MAX_NOTES).map(note).collect()
-}
-
-/// The priority of a contact for that of a resource: p/127, the digits after the third cut off (RFC 8048 §6.2). A negative
-/// priority must not be mapped.
-fn thousandths(priority: &str) -> Option<u16> {
-    let priority: i8 = priority.trim().parse().ok()?;
-    let scaled = u32::try_from(priority).ok()?.checked_mul(1000)?.checked_div(127)?;
-    u16::try_from(scaled).ok()
-}
-
-/// The inverse of [`thousandths`]: rounded, it gives each of the 128 priorities back.
-fn priority(thousandths: u16) -> u16 {
-    let scaled = u32::from(thousandths.min(1000)).saturating_mul(127).saturating_add(500);
-    u16::try_from(scaled.checked_div(1000).unwrap_or(0)).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Scheme;
+
+    fn addresses() -> Addresses {
+        Addresses::new(Scheme::Transparent).unwrap()
+    }
 
     #[test]
-    fn each_priority_comes_back() {
-        for value in 0..=127u16 {
-            assert_eq!(thousandths(&value.to_string()).map(priority), Some(value));
-        }
-        for (written, mapped) in
-            [("1", Some(7)), ("2", Some(15)), ("126", Some(992)), ("127", Some(1000)), ("-1", None), ("128", None)]
-        {
-            assert_eq!(thousandths(written), mapped);
-        }
+    fn the_answer_to_a_probe_is_no_change() {
+        let from = Jid::new("romeo@example.net/orchard").unwrap();
+        let publish = |delay: &str| {
+            let stanza = Element::parse(&format!("<presence><status>here</status>{delay}</presence>")).unwrap();
+            to_sip(&stanza, &from, &addresses(), 3600)
+        };
+        assert_eq!(publish("<delay xmlns='urn:xmpp:delay' stamp='2026-11-21T03:00:00Z'/>"), publish(""));
+    }
+
+    #[test]
+    fn the_least_available_of_too_many_resources_are_left_out() {
+        let resource = |number: usize| {
+            let jid = Jid::new(&format!("romeo@example.net/{number:03}")).unwrap();
+            let stanza = Element::parse(&format!("<presence><priority>{number}</priority></presence>")).unwrap();
+            ResourcePresence::read(&stanza, &jid).unwrap()
+        };
+        let resources: Vec<_> = (0..=MAX_TUPLES).map(resource).collect();
+        let user = Jid::new("romeo@example.net").unwrap();
+        let document = Document::parse(to_pidf(&user, &resources, &addresses()).unwrap().as_bytes()).unwrap();
+        let ids: Vec<_> = document.tuples.iter().map(|tuple| tuple.id.clone()).collect();
+        assert_eq!(ids, (1..=MAX_TUPLES).rev().map(|number| format!("ID-{number:03}")).collect::<Vec<_>>());
     }
 }

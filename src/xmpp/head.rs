@@ -17,6 +17,8 @@ pub struct Head<'a> {
     pub kind: Kind,
     /// The attribute `type`.
     pub stanza_type: Option<Cow<'a, str>>,
+    /// The attribute `id`.
+    pub id: Option<Cow<'a, str>>,
     /// The sender's JID; empty if there is none.
     pub from: Cow<'a, str>,
     /// The recipient's JID; empty if there is none: the server itself.
@@ -30,7 +32,7 @@ impl<'a> Head<'a> {
         let token = std::str::from_utf8(stanza.get(..=end)?).ok()?;
         let Ok(Tag::Start(tag)) = Tag::parse(token) else { return None };
         let kind = [Kind::Message, Kind::Presence, Kind::Iq].into_iter().find(|kind| kind.name() == tag.written)?;
-        let mut head = Self { kind, stanza_type: None, from: Cow::default(), to: Cow::default() };
+        let mut head = Self { kind, stanza_type: None, id: None, from: Cow::default(), to: Cow::default() };
         for attribute in tag.attributes {
             let (name, written) = attribute.ok()?;
             let value = tag::attribute_value(written).ok()?;
@@ -38,10 +40,23 @@ impl<'a> Head<'a> {
                 ("", "from") => head.from = value,
                 ("", "to") => head.to = value,
                 ("", "type") => head.stanza_type = Some(value),
+                ("", "id") => head.id = Some(value),
                 (_, _) => {}
             }
         }
         Some(head)
+    }
+
+    /// The same, without the stanza.
+    pub fn into_owned(self) -> Head<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Head {
+            kind: self.kind,
+            stanza_type: self.stanza_type.map(owned),
+            id: self.id.map(owned),
+            from: owned(self.from),
+            to: owned(self.to),
+        }
     }
 
     /// The domain that the recipient is in: the peer.
@@ -79,8 +94,8 @@ mod tests {
 
     #[test]
     fn kind_type_and_addresses_are_read() {
-        let head = Head::of(b"<presence from='a@b/c&amp;d' to='e@f' type='subscribed'/>").unwrap();
-        assert_eq!((head.from.as_ref(), head.to.as_ref()), ("a@b/c&d", "e@f"));
+        let head = Head::of(b"<presence from='a@b/c&amp;d' to='e@f' type='subscribed' id='&lt;1'/>").unwrap();
+        assert_eq!((head.from.as_ref(), head.to.as_ref(), head.id.as_deref()), ("a@b/c&d", "e@f", Some("<1")));
         assert_eq!(head.presence_type(), Some(PresenceType::Subscribed));
         let head = Head::of(b"<presence from='a@b'><show>away</show></presence>").unwrap();
         assert_eq!(head.presence_type(), Some(PresenceType::Available));

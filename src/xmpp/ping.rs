@@ -15,18 +15,24 @@ pub fn request(domain: &str, number: u64) -> String {
     xml.finish()
 }
 
-/// Whether this is that ping come back, or what a server has made of it. It has done its work by coming.
-pub fn is_back(stanza: &Element, domain: &str, number: u64) -> bool {
-    let is = |name, value| stanza.attribute(name) == Some(value);
+/// Whether this is one of the first `sent` pings come back, or what a server has made of it. It has done its work by coming, be it
+/// long after the next one was sent.
+pub fn is_back(stanza: &Element, domain: &str, sent: u64) -> bool {
     stanza.name() == "iq"
-        && is("to", domain)
-        && is("id", &id(number))
+        && stanza.attribute("to") == Some(domain)
         && stanza.attribute("from").is_none_or(|from| from == domain)
+        && stanza.attribute("id").and_then(number).is_some_and(|number| (1..=sent).contains(&number))
 }
 
 fn id(number: u64) -> String {
-    format!("ping-{number}")
+    format!("{ID}{number}")
 }
+
+fn number(id: &str) -> Option<u64> {
+    id.strip_prefix(ID)?.parse().ok()
+}
+
+const ID: &str = "ping-";
 
 #[cfg(test)]
 mod tests {
@@ -46,7 +52,16 @@ mod tests {
         assert!(back(&request("sip.example.com", 7)));
         assert!(back("<iq type='error' from='sip.example.com' to='sip.example.com' id='ping-7'/>"));
         assert!(!back("<iq type='get' from='romeo@example.net/o' to='sip.example.com' id='ping-7'/>"));
-        assert!(!back("<iq type='get' from='sip.example.com' to='sip.example.com' id='ping-6'/>"));
+        assert!(!back("<iq type='get' from='sip.example.com' to='sip.example.com' id='ping-8'/>"), "not sent yet");
+        assert!(!back("<iq type='get' from='sip.example.com' to='sip.example.com' id='ping-0'/>"));
+        assert!(!back("<iq type='get' from='sip.example.com' to='sip.example.com' id='ping-'/>"));
         assert!(!back("<message from='sip.example.com' to='sip.example.com' id='ping-7'/>"));
+    }
+
+    #[test]
+    fn a_ping_that_comes_back_after_the_next_was_sent_is_still_ours() {
+        for late in [1, 6] {
+            assert!(is_back(&Element::parse(&request("sip.example.com", late)).unwrap(), "sip.example.com", 7), "{late}");
+        }
     }
 }

@@ -231,10 +231,14 @@ fn reply(stanza: &Element, reply_type: &str) -> Option<XmlWriter> {
     Some(xml)
 }
 
+/// A JID that was checked before, without its resource.
+pub(crate) fn bare(jid: &str) -> &str {
+    jid.split('/').next().unwrap_or_default()
+}
+
 /// The domain of a JID that was checked before.
 pub(crate) fn domain_of(jid: &str) -> &str {
-    let bare = jid.split('/').next().unwrap_or_default();
-    bare.rsplit('@').next().unwrap_or_default()
+    bare(jid).rsplit('@').next().unwrap_or_default()
 }
 
 #[cfg(test)]

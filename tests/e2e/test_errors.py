@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+import time
 
 import pytest
 from support import example
@@ -29,8 +30,17 @@ ROMEO = f"romeo@{DOMAIN}"
 def quick_timers(text):
     """With a transaction that gives up after 2 s, on either host."""
     timer = 'modparam("tm", "fr_timer", 2000)' if text.startswith("#!KAMAILIO") else 'modparam("tm", "fr_timeout", 2)'
+    return before_the_gateway(text, timer)
+
+
+def before_the_gateway(text, parameter):
     backend = 'modparam("xmpp_gateway", "backend"'
-    return text.replace(backend, f"{timer}\n{backend}", 1)
+    return text.replace(backend, f"{parameter}\n{backend}", 1)
+
+
+def all_replies(text):
+    """tm tells its callers provisional replies too."""
+    return before_the_gateway(text, 'modparam("tm", "pass_provisional_replies", 1)')
 
 
 class Stage:
@@ -38,7 +48,7 @@ class Stage:
 
     def __init__(self, pair, folder):
         self.phone = Notifier()
-        self.gateway = Gateway(pair, folder, edit=lambda text: quick_timers(self.phone.as_presence_server(text)),
+        self.gateway = Gateway(pair, folder, edit=lambda text: all_replies(quick_timers(self.phone.as_presence_server(text))),
                                before_start=beside_the_gateway(DOMAIN, "peer"))
         self.peer = XmppComponent(DOMAIN, "peer", self.gateway.component_port)
 
@@ -48,10 +58,28 @@ class Stage:
             self.phone.respond(request, status, reason, extra, contact)
         self.phone.answers[method] = respond if status else None
 
+    def answer_slowly(self, method, status, reason="Answer"):
+        """The phone rings before it answers."""
+        def respond(request):
+            self.phone.proxy = request.source
+            for provisional in (100, 180, 183):
+                self.phone.respond(request, provisional, "Ringing")
+            # Any SIP worker may take any of them: the last one is to come last.
+            time.sleep(0.2)
+            self.phone.respond(request, status, reason)
+        self.phone.answers[method] = respond
+
+    def errors(self, number):
+        """The errors that came back of this message."""
+        return self.peer.stanzas("message", f"{ROMEO}/garden", lambda m: m.get("id") == f"m{number}")
+
     def message(self, number, text="hello?"):
         """Romeo writes to a SIP user; the error that comes back."""
-        self.peer.raw(f"<message from='{ROMEO}/garden' to='juliet{number}@{SIP_DOMAIN}' id='m{number}' type='chat'><body>{text}</body></message>")
+        self.write(number, text)
         return self.peer.expect("message", f"{ROMEO}/garden", f"with id m{number}", lambda m: m.get("id") == f"m{number}")
+
+    def write(self, number, text="hello?"):
+        self.peer.raw(f"<message from='{ROMEO}/garden' to='juliet{number}@{SIP_DOMAIN}' id='m{number}' type='chat'><body>{text}</body></message>")
 
     def close(self):
         self.peer.close()
@@ -112,6 +140,25 @@ def test_a_new_address_is_told(stage, status, contact, condition, address):
     stage.answer("MESSAGE", status, "Moved", contact=contact)
     error = stage.message(f"{status}-{len(contact)}")
     assert error_of(error)[1:] == (condition, "Moved", address, None)
+
+
+@pytest.mark.parametrize("status, kind, condition", [(404, "cancel", "item-not-found"), (486, "wait", "recipient-unavailable"),
+                                                     (603, "wait", "recipient-unavailable")])
+def test_a_provisional_reply_is_no_answer(stage, status, kind, condition):
+    stage.answer_slowly("MESSAGE", status, "At last")
+    assert error_of(stage.message(f"slow-{status}")) == (kind, condition, "At last", None, None)
+    stage.answer("MESSAGE", 404)
+    stage.message(f"after-{status}")
+    assert len(stage.errors(f"slow-{status}")) == 1
+
+
+def test_after_provisional_replies_a_success_is_one(stage):
+    stage.answer_slowly("MESSAGE", 200)
+    stage.write("slow-200")
+    stage.phone.expect("MESSAGE", "to slow-200", lambda m: "julietslow-200@" in m.uri)
+    stage.answer("MESSAGE", 404)
+    stage.message("after-200")
+    assert stage.errors("slow-200") == []
 
 
 def test_nobody_answers_a_message(stage):
@@ -207,8 +254,10 @@ def test_a_watcher_of_nobody_is_let_go_and_may_ask_again(others, kind, condition
     del peer.errors["presence", "subscribe"]
     wait_until("the watcher to be unknown again", lambda: stored_state(gateway, alice, ghost) == PENDING, 60)
     alice.subscribe(f"sip:{ghost}").wait_notify("an active subscription", is_active, timeout=30)
-    # Once more if the presence server told of the new watcher twice before the answer was there.
-    assert len(peer.stanzas("presence", ghost, lambda p: p.get("type") == "subscribe")) >= 2
+    # The presence server tells of the new watcher twice, before and after the answer: that is one question.
+    alice.message(f"sip:{ghost}", "now?")
+    peer.expect("message", ghost, "from alice")
+    assert len(peer.stanzas("presence", ghost, lambda p: p.get("type") == "subscribe")) == 2
 
 
 def test_an_error_that_may_pass_leaves_the_watcher_waiting(others):

@@ -73,53 +73,61 @@ def without_attributes():
     return "".join(written)
 
 
-# Stanzas, and the error that they are answered with; None where there is nothing to say of it.
+# Stanzas, and the errors that they are answered with: one for all, or which for which. None where what is answered is not the matter.
+NO_ERROR = {}
+# They go nowhere: neither an answer nor a MESSAGE comes of them.
+DROPPED = "dropped"
+# Too long for a MESSAGE with its headers (RFC 3428 section 8). Presence has no such limit, and users answer no such question.
+TOO_LONG = {"message": "policy-violation", "iq": "service-unavailable"}
+# All is done but what only the gateway itself answers.
+DONE = {"iq": "service-unavailable"}
 TAKEN = {
     "the longest sender": (kinds(LONGEST, ROMEO), "jid-malformed"),
     # Of no domain of ours: nobody is answered in its name.
-    "the longest recipient": (kinds(JULIET, LONGEST), None),
+    "the longest recipient": (kinds(JULIET, LONGEST), DROPPED),
     "a sender longer than the longest": (kinds(f"a{LONGEST}", ROMEO), "jid-malformed"),
-    "a recipient longer than the longest": (kinds(JULIET, f"{LONGEST}a"), None),
-    "a long sender of a real domain": (kinds(f"{LONG}@example.net/{LONG}", ROMEO), None),
-    "a long recipient of a real domain": (kinds(JULIET, f"{LONG}@sip.example.com/{LONG}"), None),
-    "a sender that is longer in SIP": (kinds(f"{WIDE}@example.net/{WIDE}", ROMEO), None),
-    "a recipient that is longer in SIP": (kinds(JULIET, f"{WIDE}@sip.example.com/{WIDE}"), None),
+    "a recipient longer than the longest": (kinds(JULIET, f"{LONGEST}a"), DROPPED),
+    "a long sender of a real domain": (kinds(f"{LONG}@example.net/{LONG}", ROMEO), TOO_LONG),
+    "a long recipient of a real domain": (kinds(JULIET, f"{LONG}@sip.example.com/{LONG}"), TOO_LONG),
+    "a sender that is longer in SIP": (kinds(f"{WIDE}@example.net/{WIDE}", ROMEO), TOO_LONG),
+    "a recipient that is longer in SIP": (kinds(JULIET, f"{WIDE}@sip.example.com/{WIDE}"), TOO_LONG),
     "line ends in the resource of the sender": (kinds(f"{JULIET}{EVIL}", ROMEO), "jid-malformed"),
     "line ends in the local part of the sender": (kinds(f"juliet{EVIL}@example.net", ROMEO), "jid-malformed"),
     "line ends in the domain of the sender": (kinds(f"juliet@example.net{EVIL}", ROMEO), "jid-malformed"),
     "line ends in the resource of the recipient": (kinds(JULIET, f"{ROMEO}/urn:{EVIL}"), "jid-malformed"),
-    "line ends in the local part of the recipient": (kinds(JULIET, f"romeo{EVIL}@sip.example.com"), None),
-    "line ends in the domain of the recipient": (kinds(JULIET, f"romeo@sip.example.com{EVIL}"), None),
-    "line ends written as they are": (kinds(JULIET + "\r\nX-Evil: 1", ROMEO + "/urn:\r\nX-Evil: 1"), None),
-    "encoded line ends": (kinds(f"juliet%0d%0aX-Evil:1{JULIET[6:]}%0d%0aX-Evil: 1", f"{ROMEO}/urn:%0d%0aX-Evil: 1"), None),
-    "escapes that are none": (kinds("juliet\\0d\\0a\\00\\3e@example.net", "romeo\\0d\\0a\\3e\\5c3e@sip.example.com"), None),
-    "brackets and tags": (kinds("juliet@example.net/a&gt;;tag=1, &lt;sip:evil@evil.example", f"{ROMEO}/urn:&gt;;tag=1&lt;"), None),
-    "characters that become brackets": (kinds("juliet\uff1e\uff1b\uff20@example.net/\uff1e\uff1ctag", f"{ROMEO}/urn:\uff1e\uff1c"), None),
-    "line ends of Unicode": (kinds("juliet@example.net/a\u2028\u2029\u0085X-Evil: 1", f"{ROMEO}/urn:\u2028\u0085"), None),
-    "quotes and commas": (kinds("o\\27,;?&amp;=+$!@example.net/&quot;',;?&amp;=+$!", f"o\\27,;?&amp;=+$!{ROMEO[5:]}/urn:&quot;',;?&amp;"), None),
-    "no names": ("".join(kinds(sender, recipient) for sender in ("@", "a@", "/", "a@b@c", " ") for recipient in ("@", ROMEO, "")), None),
+    # The first @ ends the local part (RFC 7622 section 3.1): the domain is evil.example.
+    "line ends in the local part of the recipient": (kinds(JULIET, f"romeo{EVIL}@sip.example.com"), DROPPED),
+    "line ends in the domain of the recipient": (kinds(JULIET, f"romeo@sip.example.com{EVIL}"), DROPPED),
+    "line ends written as they are": (kinds(JULIET + "\r\nX-Evil: 1", ROMEO + "/urn:\r\nX-Evil: 1"), DONE),
+    "encoded line ends": (kinds(f"juliet%0d%0aX-Evil:1{JULIET[6:]}%0d%0aX-Evil: 1", f"{ROMEO}/urn:%0d%0aX-Evil: 1"), "jid-malformed"),
+    "escapes that are none": (kinds("juliet\\0d\\0a\\00\\3e@example.net", "romeo\\0d\\0a\\3e\\5c3e@sip.example.com"), DONE),
+    "brackets and tags": (kinds("juliet@example.net/a&gt;;tag=1, &lt;sip:evil@evil.example", f"{ROMEO}/urn:&gt;;tag=1&lt;"), DONE),
+    "characters that become brackets": (kinds("juliet\uff1e\uff1b\uff20@example.net/\uff1e\uff1ctag", f"{ROMEO}/urn:\uff1e\uff1c"), "jid-malformed"),
+    "line ends of Unicode": (kinds("juliet@example.net/a\u2028\u2029\u0085X-Evil: 1", f"{ROMEO}/urn:\u2028\u0085"), "jid-malformed"),
+    "quotes and commas": (kinds("o\\27,;?&amp;=+$!@example.net/&quot;',;?&amp;=+$!", f"o\\27,;?&amp;=+$!{ROMEO[5:]}/urn:&quot;',;?&amp;"), "jid-malformed"),
+    "no names": ("".join(kinds(sender, recipient) for sender in ("@", "a@", "/", "a@b@c", " ") for recipient in ("@", ROMEO, "")), "jid-malformed"),
     "line ends in all that is text": (message(
-        f"<subject>a{EVIL}</subject><thread>a{EVIL}</thread><body>hostile</body>", f' xml:lang="en{EVIL}"'), None),
-    "line ends in id and type": (f'<message from="{JULIET}" to="{ROMEO}" id="a{EVIL}" type="a{EVIL}"><body>hostile</body></message>', None),
+        f"<subject>a{EVIL}</subject><thread>a{EVIL}</thread><body>hostile</body>", f' xml:lang="en{EVIL}"'), NO_ERROR),
+    "line ends in id and type": (f'<message from="{JULIET}" to="{ROMEO}" id="a{EVIL}" type="a{EVIL}"><body>hostile</body></message>', NO_ERROR),
     "line ends in presence": (f'<presence from="{JULIET}" to="{ROMEO}" id="case" xml:lang="a{EVIL}"><show>away{EVIL}</show><status '
-                              f'xml:lang="en{EVIL}">a{EVIL}</status><priority>1{EVIL}</priority></presence>', None),
+                              f'xml:lang="en{EVIL}">a{EVIL}</status><priority>1{EVIL}</priority></presence>', NO_ERROR),
     "a body of a mebibyte": (message(f"<body>{'b' * 2**20}</body>"), "policy-violation"),
     "a section of a mebibyte": (message(f"<body><![CDATA[{'b' * 2**20}]]></body>"), "policy-violation"),
     "a mebibyte of references": (message(f"<body>{'&amp;' * (2**20 // 5)}</body>"), "policy-violation"),
     "an attribute of a mebibyte": (message(f"<body>hostile</body><x a=\"{'b' * 2**20}\"/>"), "policy-violation"),
     "a mebibyte of elements": (message("<body>hostile</body>" + "<x/>" * 2**18), "policy-violation"),
-    "a start tag of a mebibyte": (message("<body>hostile</body>", f" a=\"{'b' * 2**20}\""), None),
+    "a start tag of a mebibyte": (message("<body>hostile</body>", f" a=\"{'b' * 2**20}\""), DROPPED),
     "ten thousand levels": (message("<body>hostile</body>" + "<x>" * 10000 + "</x>" * 10000), "policy-violation"),
     "ten thousand levels of presence": (f'<presence from="{JULIET}" to="{ROMEO}" id="case">{"<x>" * 10000}{"</x>" * 10000}</presence>',
                                         "policy-violation"),
     "a hundred attributes": (message("<body>hostile</body>", "".join(f' a{n}=""' for n in range(100))), "policy-violation"),
     "missing attributes": (without_attributes(), None),
     "errors of errors": (f'<message from="{JULIET}" to="{ROMEO}" type="error"/><presence from="{JULIET}" to="{ROMEO}" type="error"/>'
-                         f'<iq from="{JULIET}" to="{ROMEO}" type="error"/><iq from="{JULIET}" to="{ROMEO}" type="result"/>', None),
-    "what is no stanza": ('<features xmlns="urn:x"/><stream:features/><message xmlns="urn:x"/><handshake/><body/>', None),
-    "a sender of our own": (kinds(ROMEO, "juliet@sip.example.com"), None),
-    "to ourselves": (kinds(JULIET, "sip.example.com") + kinds("example.net", "sip.example.com"), None),
-    "format directives": (kinds("%s%n%5$x@example.net/%s%n", "%s%n%d%p@sip.example.com") + message("<body>%s%n%n%p</body>"), None),
+                         f'<iq from="{JULIET}" to="{ROMEO}" type="error"/><iq from="{JULIET}" to="{ROMEO}" type="result"/>', DROPPED),
+    "what is no stanza": ('<features xmlns="urn:x"/><stream:features/><message xmlns="urn:x"/><handshake/><body/>', DROPPED),
+    "a sender of our own": (kinds(ROMEO, "juliet@sip.example.com"), DROPPED),
+    "to ourselves": (kinds(JULIET, "sip.example.com") + kinds("example.net", "sip.example.com"), {"message": "item-not-found"}),
+    "format directives": (kinds("%s%n%5$x@example.net/%s%n", "%s%n%d%p@sip.example.com") + message("<body>%s%n%n%p</body>"), DONE),
 }
 
 
@@ -152,10 +160,11 @@ def nothing_broke(gateway):
 
 
 def goes_on(gateway, peer, connection):
-    """A stanza that is sound arrives, on the same stream."""
+    """A stanza that is sound arrives, on the same stream, and what came before it has been answered."""
     text = f"sound {next(NUMBERS)}"
-    connection.send(message(f"<body>{text}</body>"))
+    connection.send(message(f"<body>{text}</body>") + f'<iq from="example.net" to="sip.example.com" type="get" id="{text}"><ping xmlns="urn:xmpp:ping"/></iq>')
     wait_until(f"{text!r} at the SIP peer", lambda: any(m.body == text.encode() for m in peer.requests_seen("MESSAGE")))
+    gateway.server.expect(connection, f"the answer to {text!r}", lambda e: e.get("id") == text)
     assert not connection.closed.is_set()
     assert connection.fault is None
     assert connection.stream_error() is None
@@ -163,17 +172,22 @@ def goes_on(gateway, peer, connection):
 
 @pytest.mark.parametrize("case", TAKEN)
 def test_a_stanza_harms_nobody_else(gateway, peer, case):
-    stanzas, condition = TAKEN[case]
+    stanzas, expected = TAKEN[case]
     connection = gateway.server.connection()
-    before = len(connection.stanzas)
+    before, sent = len(connection.stanzas), len(peer.requests_seen("MESSAGE"))
     connection.send(stanzas)
     goes_on(gateway, peer, connection)
     sip_is_served(gateway)
     peer.check()
     nothing_broke(gateway)
-    if condition:
-        answers = [e for e in connection.stanzas[before:] if e.get("id") == "case"]
-        assert answers and all(error_condition(answer) == condition for answer in answers), [ElementTree.tostring(a) for a in answers]
+    errors = {(e.tag.rpartition("}")[2], error_condition(e)) for e in connection.stanzas[before:] if e.get("type") == "error"}
+    if expected == DROPPED:
+        assert not errors and not [e for e in connection.stanzas[before:] if e.get("id") == "case"]
+        assert not [m for m in peer.requests_seen("MESSAGE")[sent:] if m.body == b"hostile"]
+    elif isinstance(expected, str):
+        assert {condition for _, condition in errors} == {expected}
+    elif expected is not None:
+        assert errors == set(expected.items())
 
 
 def test_line_ends_in_a_body_stay_in_it(gateway, peer):

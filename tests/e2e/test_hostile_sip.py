@@ -114,6 +114,13 @@ def content_type(value):
     return {"headers": (b"Content-Type: " + value,)}
 
 
+def wrapped(head, body=b"hostile", type=b"text/plain"):
+    """A message in CPIM whose sender wants to know if it fails."""
+    wish = b"NS: imdn <urn:ietf:params:imdn>\r\nimdn.Disposition-Notification: negative-delivery\r\n"
+    body = wish + head + b"\r\n\r\nContent-Type: " + type + b"\r\n\r\n" + body
+    return {"headers": (b"Content-Type: message/cpim",), "body": body}
+
+
 PERCENT = [b"%", b"%0", b"%zz", b"%00", b"%0d%0a", b"%ff", b"%c3", b"%20a", b"%3cx%3e", b"%5c40", b"%40", b"%2f"]
 USERS = {
     "percent": b"%", "cut percent": b"%4", "no percent": b"%zz", "nul": b"%00", "line ends": b"a%0d%0aX-Evil:1", "no utf-8": b"%ff%fe",
@@ -151,26 +158,72 @@ MESSAGES = {
     "unclosed from": {"sender": b"<sip:a@sip.example.com;tag=1"}, "unclosed name": {"sender": b'"a <sip:a@sip.example.com>;tag=1'},
     "brackets in from": {"sender": b"<<sip:a@sip.example.com>>;tag=1"}, "odd name": {"sender": b'"\\"<sip:evil@x>\xff" <sip:a@sip.example.com>;tag=1'},
     "long tag": {"sender": b"<sip:a@sip.example.com>;tag=" + LONG}, "no scheme": {"sender": b"<a@sip.example.com>;tag=1"},
+    "wrapped id of markup": wrapped(b"imdn.Message-ID: " + EVIL), "wrapped id of line ends": wrapped(b"imdn.Message-ID: a\\r\\nX-Evil: 1\\u0000"),
+    "long wrapped id": wrapped(b"imdn.Message-ID: " + LONG), "wrapped id of no utf-8": wrapped(b"imdn.Message-ID: \xff\xfe"),
+    "wrapped route of markup": wrapped(b"imdn.Message-ID: 1\r\nimdn.IMDN-Record-Route: <im:" + EVIL + b">"),
+    "wrapped subject of markup": wrapped(b"Subject:;lang=x'/><evil> " + EVIL), "many wrapped headers": wrapped(b"\r\n".join([b"Subject: x"] * 4000)),
+    "wrapped in control characters": wrapped(CONTROLS), "wrapped controls": wrapped(b"imdn.Message-ID: 1", CONTROLS),
+    "wrapped notification of markup": wrapped(b"imdn.Message-ID: 1", EVIL, b"message/imdn+xml"), "half a wrapping": {**wrapped(b"")} | {"length": b"70"},
+    "nothing wrapped": {"headers": (b"Content-Type: message/cpim",), "body": b""}, "deep notification": wrapped(b"imdn.Message-ID: 1", b"<a>" * 9000, b"message/imdn+xml"),
     "many headers": {"headers": (b"Content-Type: text/plain", *(b"X-%d: y" % n for n in range(1000)))},
     "headers twice": {"headers": (b"Content-Type: text/plain", b"Content-Type: \xff", b"Subject: a", b"Subject: b", b"Content-Language: en")},
 }
 
 
+def each(parts, users):
+    return [f"{part} {user}" for part in parts for user in users]
+
+
+# What each is answered with, since who hears nothing sends again: 202, where nothing else stands here. On both hosts the same, as all
+# but what their parsers refuse is for the gateway to judge.
+ANSWERS = {
+    # RFC 3261 section 25.1: behind a percent sign stand two hexadecimal digits.
+    **dict.fromkeys(each(("from", "to", "gr"), ("percent", "cut percent", "no percent")), 400),
+    # They stand for UTF-8 (RFC 3261 section 19.1.2, RFC 7247 section 6), and for no control character, which no JID has (RFC 7622 sections
+    # 3.3 and 3.4). U+2028 is one of these in XMPP.
+    **dict.fromkeys(each(("from", "to", "gr"), ("nul", "line ends", "no utf-8", "raw bytes", "raw nul", "raw utf-8")), 400),
+    # A localpart does not begin with a space (XEP-0106), and wide letters become the signs that it may not have; a resource takes both.
+    **dict.fromkeys(each(("from", "to"), ("space", "compatibility")), 400),
+    # Longer than 1023 octets (RFC 7622 section 3.1). RFC 3261 section 21.4.12 speaks of the Request-URI alone.
+    **dict.fromkeys(each(("from",), ("long", "long in XMPP")), 400),
+    **dict.fromkeys(each(("to", "gr"), ("long", "long in XMPP")), 414),
+    # RFC 3261 section 25.1: a password has no colon. The hosts cannot read the Request-URI, and so the script finds no domain in it: this is
+    # how each of the examples goes on without one. The gateway never sees it.
+    "to password": {"kamailio": 480, "opensips": 403},
+    # No `sip:` URI with a user; 416 is for the Request-URI (RFC 3261 section 21.4.14).
+    **dict.fromkeys(["no user", "sips", "telephone", "no scheme", "two ats"], 400),
+    # The hosts' parsers find no URI in From, and the gateway none to speak for.
+    **dict.fromkeys(["unclosed from", "unclosed name", "brackets in from"], 400),
+    # RFC 3261 section 21.4.1 and section 7.3.1: text is UTF-8. A MESSAGE without a body says nothing.
+    **dict.fromkeys(["no utf-8", "subject of no utf-8", "empty"], 400),
+    # RFC 3428 section 9 and RFC 3261 section 21.4.13. What is no type is not the one that we take.
+    **dict.fromkeys(["other charset", "charset of no utf-8", "half a charset", "odd type", "type of control characters"], 415),
+    # RFC 3862 section 2: headers are UTF-8, each on a line of its own, and content follows. RFC 5438 section 6: XML, and not too deep.
+    **dict.fromkeys(["wrapped id of no utf-8", "wrapped in control characters", "nothing wrapped", "half a wrapping"], 400),
+    **dict.fromkeys(["wrapped notification of markup", "deep notification"], 400),
+    "many wrapped headers": 413,
+    # Five times as long in XML: more than crosses to the XMPP process.
+    "longest in XML": 413,
+    # RFC 3261 section 18.3 wants 400; the parsers of both hosts take the datagram for none of SIP, and drop it.
+    **dict.fromkeys(["negative length", "enormous length", "length of no number"], None),
+}
+
+
+def answer_to(gateway, case):
+    answer = ANSWERS.get(case, 202)
+    return answer[gateway.host.name.split("-")[0]] if isinstance(answer, dict) else answer
+
+
 @pytest.mark.parametrize("case", MESSAGES)
-def test_a_hostile_message(mallory, case):
+def test_a_hostile_message(gateway, honest, mallory, case):
     mallory.send_raw(request(mallory, **MESSAGES[case]))
-
-
-# Who hears nothing sends again; these are refused at once.
-REFUSED = ["no utf-8", "subject of no utf-8", "from nul", "from line ends", "to nul", "to line ends", "other charset", "empty"]
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_has_no_stanza_is_refused(mallory, case):
-    branch = b"z9hG4bKrefused%d" % next(NUMBERS)
-    mallory.send_raw(request(mallory, branch=branch, **MESSAGES[case]))
-    answer = wait_until("an answer", lambda: next((r for r in mallory.responses(branch.decode()) if r.status >= 200), None))
-    assert answer.status in (400, 415)
+    finals = lambda: [r for r in list(mallory.received) if r.is_response and r.status >= 200]  # noqa: E731
+    answer = answer_to(gateway, case)
+    if answer is None:
+        sound(honest, gateway.server.connection())
+        assert not finals()
+    else:
+        assert wait_until("an answer", finals)[0].status == answer
 
 
 def test_no_request_at_all(mallory):
@@ -203,6 +256,7 @@ def document(content):
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 SOUND = document('<tuple id="t"><status><basic>open</basic></status><note>NOTE</note></tuple>')
+# 400, where nothing else stands below: XML that is not well-formed or not UTF-8, with a DTD, or none of a PIDF.
 DOCUMENTS = {
     "billion laughs": f'<!DOCTYPE p [<!ENTITY l0 "lol">{LAUGHS}]>'.encode() + document("<note>&l9;</note>"),
     "external entity": b'<!DOCTYPE p [<!ENTITY x SYSTEM "file:///etc/passwd">]>' + document("<note>&x;</note>"),
@@ -221,6 +275,18 @@ DOCUMENTS = {
     "comments": b"<!-- - -->" * 3000 + SOUND, "instructions": b"<?a b?>" * 3000 + SOUND, "an open comment": SOUND[:-11] + b"<!--",
     "an open section": SOUND[:-11] + b"<![CDATA[", "longest": b"a" * 60000, "brackets": b"<" * 60000, "markup of the stream": b"</stream:stream>",
 }
+
+
+DOCUMENTS_TAKEN = [
+    # Text is text, and what is too long to be a resource or too many to be shown is not shown.
+    "markup in a note", "markup in an id", "long id", "long note", "many notes", "many attributes", "a byte order mark", "comments",
+    "instructions",
+    # The reader ends with the element that it began with, and takes the first attribute of a name: nothing else is looked at.
+    "two attributes of a name", "two roots", "an end too many",
+]
+# More than the gateway reads (RFC 3261 section 21.4.11).
+DOCUMENTS_TOO_LARGE = ["many tuples", "many namespaces"]
+DOCUMENT_ANSWERS = {**dict.fromkeys(DOCUMENTS, 400), **dict.fromkeys(DOCUMENTS_TAKEN, 200), **dict.fromkeys(DOCUMENTS_TOO_LARGE, 413)}
 
 
 def is_taken(gateway, peer, connection, subscribe, presentity, **parts):
@@ -243,25 +309,30 @@ def watched(gateway, peer):
 def test_a_hostile_presence_document(gateway, peer, watched, case):
     connection, subscribe, presentity = watched
     before = len(connection.stanzas)
-    assert peer.notify(subscribe, DOCUMENTS[case], cseq=next(NUMBERS) + 10).status in (200, 400, 413)
+    assert peer.notify(subscribe, DOCUMENTS[case], cseq=next(NUMBERS) + 10).status == DOCUMENT_ANSWERS[case]
     is_taken(gateway, peer, connection, subscribe, presentity)
     for presence in connection.stanzas[before:]:
         assert presence.get("from").split("/")[0] in (presentity, f"sound@{gateway.sip_domain}"), presence.attrib
         assert "root:" not in "".join(presence.itertext())
 
 
+# With what each is answered. RFC 6665 section 4.1.3: 489 for an event package that is none of ours, and a reason that is none is none given.
 STATES = {
-    "none": {"state": ""}, "unknown": {"state": "evil"}, "long": {"state": "active;expires=" + "9" * 5000}, "many": {"state": "active" + ";a=b" * 5000},
-    "control characters": {"state": "\x01\x02"}, "no utf-8": {"state": "act\udcff"}, "half a reason": {"state": 'terminated;reason="'},
-    "unknown event": {"event": "dialog"}, "event of control characters": {"event": "presence\x01"}, "long event": {"event": "presence;id=" + "x" * 5000},
-    "long type": {"content_type": "application/pidf+xml;" + "x" * 5000}, "another type": {"content_type": "text/plain"},
+    "none": ({"state": ""}, 400), "unknown": ({"state": "evil"}, 400), "control characters": ({"state": "\x01\x02"}, 400),
+    "no utf-8": ({"state": "act\udcff"}, 400), "half a reason": ({"state": 'terminated;reason="'}, 200),
+    "long": ({"state": "active;expires=" + "9" * 5000}, 200), "many": ({"state": "active" + ";a=b" * 5000}, 200),
+    "unknown event": ({"event": "dialog"}, 489), "event of control characters": ({"event": "presence\x01"}, 489),
+    "long event": ({"event": "presence;id=" + "x" * 5000}, 200), "long type": ({"content_type": "application/pidf+xml;" + "x" * 5000}, 200),
+    # A PIDF is told by what it is: there are notifiers that name it wrongly.
+    "another type": ({"content_type": "text/plain"}, 200),
 }
 
 
 @pytest.mark.parametrize("case", STATES)
 def test_a_notify_with_hostile_headers(gateway, peer, watched, case):
     connection, subscribe, presentity = watched
-    peer.send_notify(subscribe, SOUND, cseq=next(NUMBERS) + 10, **STATES[case])
+    headers, answer = STATES[case]
+    assert peer.notify(subscribe, SOUND, cseq=next(NUMBERS) + 10, **headers).status == answer
     if not case.startswith("half"):
         is_taken(gateway, peer, connection, subscribe, presentity)
 
@@ -278,6 +349,7 @@ def watcher_list(content, resource="sip:nurse@example.net"):
     return watchers(f'<watcher-list resource="{resource}" package="presence">{content}</watcher-list>')
 
 
+# 400, where nothing else stands below.
 WATCHERS = {
     "billion laughs": f'<!DOCTYPE p [<!ENTITY l0 "lol">{LAUGHS}]>'.encode() + watcher_list(watcher("&l9;")),
     "deep": watcher_list(deep("watcher", 3000)), "no uri": watcher_list(watcher("")), "no scheme": watcher_list(watcher("evil")),
@@ -291,6 +363,11 @@ WATCHERS = {
 }
 
 
+# Who is none, or not of ours, is not asked for.
+WATCHERS_TAKEN = ["no uri", "no scheme", "hostile users", "foreign users", "another resource", "many watchers", "markup"]
+WATCHER_ANSWERS = {**dict.fromkeys(WATCHERS, 400), **dict.fromkeys(WATCHERS_TAKEN, 200)}
+
+
 @pytest.fixture(scope="module")
 def winfo(servers, peer):
     """A SIP user watches nurse, whom no other test names: the gateway's subscription to who waits."""
@@ -302,7 +379,7 @@ def winfo(servers, peer):
 def test_a_hostile_watcher_document(gateway, peer, winfo, case):
     connection = gateway.server.connection()
     parts = {"event": "presence.winfo", "content_type": "application/watcherinfo+xml"}
-    assert peer.notify(winfo, WATCHERS[case], cseq=next(NUMBERS) + 10, **parts).status in (200, 400, 413)
+    assert peer.notify(winfo, WATCHERS[case], cseq=next(NUMBERS) + 10, **parts).status == WATCHER_ANSWERS[case]
     name = f"waiting{next(NUMBERS)}@{gateway.sip_domain}"
     assert peer.notify(winfo, watcher_list(watcher(f"sip:{name}")), cseq=next(NUMBERS) + 10, **parts).status == 200
     gateway.server.expect(connection, "a prompt", lambda p: p.get("type") == "subscribe" and p.get("from") == name)

@@ -42,6 +42,18 @@ def shows(notify):
     return list(ElementTree.fromstring(notify.text).iter("{jabber:client}show")) if notify.body else []
 
 
+def test_an_idle_client_is_told_with_its_time(gateway):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    juliet.raw('<presence><show>away</show><idle xmlns="urn:xmpp:idle:1" since="2026-01-02T04:04:05+01:00"/></presence>')
+    idle = [("idle", "2026-01-02T03:04:05Z")]
+    subscription.wait_notify("user input", lambda n: [(e.text, e.get("last-input")) for e in inputs(n)] == idle)
+
+
+def inputs(notify):
+    return list(ElementTree.fromstring(notify.text).iter("{urn:ietf:params:xml:ns:pidf:rpid}user-input")) if notify.body else []
+
+
 @pytest.mark.parametrize("text", ["In a meeting", "<away> & 'busy' \"x\" ]]>", "\U0001F600 \u4f60\u597d", "two\nlines"])
 def test_status_is_a_note(gateway, text):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()

@@ -29,6 +29,15 @@ def test_an_activity_is_a_show(gateway, activity, show):
     juliet.expect_presence(jid(alice), condition=lambda p: child(p, "show") == show)
 
 
+def test_a_phone_that_nobody_uses_is_idle(gateway):
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    gateway.xmpp_watches(juliet, alice)
+    alice.publish(pidf(alice.uri, last_input="2026-01-02T03:04:05Z"))
+    idle = "{urn:xmpp:idle:1}idle"
+    presence = juliet.expect_presence(jid(alice), condition=lambda p: p.find(idle) is not None)
+    assert presence.find(idle).get("since") == "2026-01-02T03:04:05Z"
+
+
 @pytest.mark.parametrize("note", ["busy", "away", "On the phone", "\U0001F600 &lt;b&gt; &amp; c ]]&gt;"])
 def test_a_note_is_status_and_no_show(gateway, note):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()

@@ -10,10 +10,13 @@ PAIRS = [p for p in pairs() if p.server.__name__ == "Prosody"] + [lua_pair()]
 
 # what is wrong: Content-Type, body, status, reason, header
 REFUSED = {
-    "another type": ("image/png", b"\x89PNG", 415, "Unsupported Media Type", ("Accept", "text/plain")),
-    "another charset": ("text/plain;charset=iso-8859-1", b"caf\xe9", 415, "Unsupported Media Type", ("Accept", "text/plain")),
+    "another type": ("image/png", b"\x89PNG", 415, "Unsupported Media Type", ("Accept", "text/plain, message/cpim")),
+    "another charset": ("text/plain;charset=iso-8859-1", b"caf\xe9", 415, "Unsupported Media Type", ("Accept", "text/plain, message/cpim")),
     "no UTF-8": ("text/plain", b"caf\xe9", 400, "Not UTF-8", None),
     "no body": ("text/plain", b"", 400, "No Body", None),
+    "another type, wrapped": ("message/cpim", b"From: <sip:a@b>\r\n\r\nContent-Type: image/png\r\n\r\n\x89PNG", 415, "Unsupported Media Type",
+                              ("Accept", "text/plain, message/cpim")),
+    "no wrapping": ("message/cpim", b"hello", 400, "Body Cannot Be Read", None),
 }
 
 

@@ -70,6 +70,19 @@ def test_one_user_cannot_flood_sip_and_no_other_is_held_up(start):
                15, 0.5)
 
 
+def test_presence_beyond_the_limit_arrives_later(start):
+    gateway = start(("rate_limit", 1))
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    for n in range(20):
+        juliet.message(jid(alice), f"flood {n}", id=f"f{n}")
+    juliet.presence(show="away")
+    juliet.presence(show="dnd")
+    gateway.host.process.wait_for_log("beyond rate_limit;")
+    subscription.wait_notify("the newest presence", lambda n: b">dnd</" in n.body, timeout=30)
+    assert not juliet.stanzas("presence", lambda p: p.get("type") == "error")
+
+
 def test_with_a_denied_domain_there_is_no_traffic_either_way(start):
     gateway = start(("deny_domain", '"*.example.org; example.net"'), connected=False)
     gateway.host.process.wait_for_log("accepted sip.example.com as its component", 15)

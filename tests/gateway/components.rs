@@ -42,6 +42,22 @@ fn presence_that_no_stream_confirms_goes() {
     assert_eq!(scene.stream_up_of(OTHER), ["<presence from='nurse@sip.example.org' to='romeo@example.net' type='probe'/>"]);
     assert_eq!(scene.pass(Duration::from_secs(59)), NOTHING);
     assert_eq!(scene.pass(Duration::from_secs(2)), ["PUBLISH sip:romeo@example.net ends"]);
+    // Nobody could be asked over the other one.
+    assert_eq!(scene.stream_up(), ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"]);
+    assert_eq!(shown_to(&mut scene, "juliet@sip.example.com"), ["PUBLISH sip:romeo@example.net for 3600"]);
+}
+
+/// He may have taken the permission from one contact alone.
+#[test]
+fn who_leaves_while_another_stream_is_down_is_asked_for_when_it_stands() {
+    let mut scene = seen_by_both();
+    scene.gateway.stream_down(OTHER);
+    let gone = scene.stanza("<presence from='romeo@example.net/orchard' to='juliet@sip.example.com' type='unavailable'/>");
+    assert_eq!(gone, ["PUBLISH sip:romeo@example.net ends"]);
+    assert_eq!(scene.stream_up_of(OTHER), ["<presence from='nurse@sip.example.org' to='romeo@example.net' type='probe'/>"]);
+    assert_eq!(shown_to(&mut scene, "nurse@sip.example.org"), ["PUBLISH sip:romeo@example.net for 3600"]);
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), NOTHING, "asked once");
 }
 
 #[test]
@@ -75,8 +91,7 @@ fn questions_are_asked_again_where_the_stream_broke() {
     };
     assert_eq!(waiting(&mut scene).len(), 2);
     scene.gateway.stream_down(OTHER);
-    scene.stream_up_of(OTHER);
-    let asked = waiting(&mut scene);
-    assert_eq!(asked.len(), 1, "{asked:?}");
-    assert!(asked[0].starts_with("<presence from='nurse@sip.example.org' to='romeo@example.net' type='subscribe'"), "{asked:?}");
+    let asked = scene.stream_up_of(OTHER);
+    assert_eq!(asked, ["<presence from='nurse@sip.example.org' to='romeo@example.net' type='subscribe' id='ask-2'/>"]);
+    assert_eq!(waiting(&mut scene), NOTHING);
 }

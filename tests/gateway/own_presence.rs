@@ -8,6 +8,13 @@ use crate::support::*;
 
 const GATEWAY: &str = "sip.example.com";
 
+/// What was sent to this JID comes back.
+fn come_back(scene: &mut Scene, from: &str, kind: &str, condition: &str) {
+    let error = format!("<error type='{kind}'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>");
+    let stanza = format!("<presence from='{from}' to='{GATEWAY}' type='error'>{error}</presence>");
+    assert_eq!(scene.stanza(&stanza), NOTHING);
+}
+
 fn send(scene: &mut Scene, from: &str, kind: &str) -> Vec<String> {
     scene.stanza(&format!("<presence from='{from}' to='{GATEWAY}' type='{kind}'/>"))
 }
@@ -73,9 +80,30 @@ fn who_unsubscribes_sees_it_no_more() {
 #[test]
 fn who_cannot_be_told_is_forgotten() {
     let mut scene = Scene::new();
+    for error in ["gone", "remote-server-not-found", "forbidden"] {
+        send(&mut scene, ROMEO, "subscribe");
+        come_back(&mut scene, ROMEO, "cancel", error);
+        assert_eq!(scene.stop(), NOTHING, "{error}");
+    }
+}
+
+#[test]
+fn who_cannot_be_told_just_now_is_told_later() {
+    let mut scene = Scene::new();
     send(&mut scene, ROMEO, "subscribe");
-    assert_eq!(send(&mut scene, ROMEO, "error"), NOTHING);
-    assert_eq!(scene.stop(), NOTHING);
+    come_back(&mut scene, ROMEO, "wait", "remote-server-timeout");
+    scene.stream_down();
+    let again = scene.stream_up();
+    assert!(again.len() == 1 && is_available(&again[0], ROMEO), "{again:?}");
+    assert_eq!(scene.stop(), [from_gateway(ROMEO, "unavailable")]);
+}
+
+#[test]
+fn a_device_that_is_gone_is_not_the_user() {
+    let mut scene = Scene::new();
+    send(&mut scene, "romeo@example.net/orchard", "probe");
+    come_back(&mut scene, "romeo@example.net/orchard", "cancel", "service-unavailable");
+    assert_eq!(scene.stop(), [from_gateway(ROMEO, "unavailable")]);
 }
 
 #[test]
@@ -102,11 +130,21 @@ fn another_domain_is_not_spoken_for() {
 #[test]
 fn who_finds_no_place_is_answered_all_the_same() {
     let mut scene = Scene::new();
-    for number in 0..MAX_TOLD {
-        send(&mut scene, &format!("u{number}@example.net"), "probe");
+    for number in 0..=MAX_TOLD {
+        send(&mut scene, &format!("u{number}@d{}.example.net", number % 2), "probe");
     }
     assert!(is_available(&send(&mut scene, ROMEO, "probe")[0], ROMEO));
     let told = scene.stop();
     assert_eq!(told.len(), MAX_TOLD);
     assert!(!told.iter().any(|stanza| stanza.contains(ROMEO)));
+}
+
+#[test]
+fn one_domain_leaves_places_to_others() {
+    let mut scene = Scene::new();
+    for number in 0..MAX_TOLD {
+        send(&mut scene, &format!("u{number}@evil.example"), "probe");
+    }
+    send(&mut scene, ROMEO, "probe");
+    assert!(scene.stop().contains(&from_gateway(ROMEO, "unavailable")));
 }

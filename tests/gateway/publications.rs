@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use xmpp_gateway::config::Parameters;
+use xmpp_gateway::gateway::publication::MAX_PER_USER;
 use xmpp_gateway::gateway::publication::PER_TICK;
 
 use crate::support::*;
@@ -137,9 +138,22 @@ fn a_user_without_resources_is_published_and_leaves() {
 fn refreshes_that_are_due_at_once_are_spread_over_ticks() {
     let mut scene = Scene::new();
     for number in 0..PER_TICK * 2 {
-        available(&mut scene, &number.to_string(), JULIET, "away");
+        scene.stanza(&format!("<presence from='u{number}@example.net/x' to='{JULIET}'/>"));
     }
     assert_eq!(scene.pass(Duration::from_secs(2700)).len(), PER_TICK);
     assert_eq!(scene.pass(Duration::from_secs(1)).len(), PER_TICK);
     assert_eq!(scene.pass(Duration::from_secs(1)), NOTHING);
+}
+
+#[test]
+fn one_user_has_so_many_resources_and_no_more() {
+    let mut scene = Scene::new();
+    for number in 0..MAX_PER_USER {
+        assert_eq!(available(&mut scene, &number.to_string(), JULIET, "away"), PUBLISHED);
+    }
+    assert_eq!(available(&mut scene, "one more", JULIET, "away"), NOTHING);
+    assert_eq!(available(&mut scene, "0", JULIET, "dnd"), PUBLISHED, "those that are there go on");
+    assert_eq!(scene.stanza(&format!("<presence from='tybalt@example.net/x' to='{JULIET}'/>")).len(), 1);
+    scene.stanza(&format!("<presence from='{ROMEO}/0' to='{JULIET}' type='unavailable'/>"));
+    assert_eq!(available(&mut scene, "one more", JULIET, "away"), PUBLISHED);
 }

@@ -8,6 +8,7 @@ use xmpp_gateway::address::map::Row;
 use xmpp_gateway::config::Parameters;
 use xmpp_gateway::link;
 use xmpp_gateway::link::Inbox;
+use xmpp_gateway::link::Received;
 use xmpp_gateway::link::Receiver;
 use xmpp_gateway::link::datagram;
 use xmpp_gateway::sip;
@@ -76,7 +77,8 @@ impl Mapped {
     fn deliver(&mut self) -> Vec<String> {
         let mut inbox = Inbox::new();
         self.receiver.receive(&mut inbox).unwrap();
-        let events: Vec<_> = inbox.datagrams().map(|bytes| datagram::decode(bytes).unwrap()).collect();
+        let bytes = inbox.drain().map(|(Received::Stanza(bytes, _) | Received::Event(bytes))| bytes);
+        let events: Vec<_> = bytes.map(|bytes| datagram::decode(bytes).unwrap()).collect();
         events.into_iter().flat_map(|event| self.scene.event(event)).map(|line| without_capabilities(&line)).collect()
     }
 

@@ -6,6 +6,7 @@ use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::gateway::event::SubscribeReply;
+use xmpp_gateway::gateway::subscription::MAX_PER_USER;
 use xmpp_gateway::gateway::subscription::PER_TICK;
 use xmpp_gateway::sip::Reason;
 use xmpp_gateway::sip::SubscriptionState::Active;
@@ -174,6 +175,7 @@ fn the_probes_of_a_login_make_no_sip_requests() {
             call_id: format!("{number}@gateway"),
             cseq: 1,
             state: Active,
+            retry_after: None,
             display_name: None,
             presences: if number % 2 == 0 { vec![desk] } else { Vec::new() },
         }));
@@ -350,6 +352,56 @@ fn retry_after_is_waited_for() {
     assert_eq!(scene.pass(Duration::from_secs(1)), SUBSCRIBED_FOR_AN_HOUR);
     assert_eq!(scene.reply_with(503, None, None, Some(u32::MAX)), NOTHING);
     assert_eq!(scene.pass(Duration::from_secs(3600)), SUBSCRIBED_FOR_AN_HOUR);
+}
+
+#[test]
+fn a_notifier_that_names_a_time_is_left_alone_for_so_long() {
+    for (reason, seconds) in [(Reason::Probation, 30), (Reason::Giveup, 30), (Reason::Unspecified, 30), (Reason::Timeout, 1)] {
+        let mut scene = subscribed_scene();
+        scene.retry_after = Some(30);
+        scene.notify(Terminated(reason), &[]);
+        assert_eq!(scene.pass(Duration::from_millis(seconds * 1000 - 1)), NOTHING, "{reason:?}");
+        assert_eq!(scene.pass(Duration::from_millis(1)), SUBSCRIBED_FOR_AN_HOUR, "{reason:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_dialog_before_ends_nothing() {
+    let mut scene = subscribed_scene();
+    assert_eq!(scene.notify_as("2@gateway", 1, Active, &[("balcony", Available)]), [BALCONY]);
+    for reason in [Reason::Timeout, Reason::Rejected] {
+        assert_eq!(scene.notify_as("1@gateway", 99, Terminated(reason), &[]), NOTHING, "{reason:?}");
+    }
+    assert_eq!(scene.pass(Duration::from_secs(7200)), NOTHING);
+    assert_eq!(scene.romeo("probe"), [BALCONY]);
+    assert_eq!(scene.notify_as("2@gateway", 2, Terminated(Reason::Rejected), &[]).len(), 2);
+}
+
+#[test]
+fn an_end_that_comes_twice_is_one() {
+    let mut scene = subscribed_scene();
+    scene.notify_as("1@gateway", 5, Terminated(Reason::Timeout), &[]);
+    assert_eq!(scene.pass(Duration::from_secs(1)), SUBSCRIBED_FOR_AN_HOUR);
+    scene.notify_as("1@gateway", 5, Terminated(Reason::Rejected), &[]);
+    assert_eq!(scene.notify_as("2@gateway", 1, Active, &[("balcony", Available)]), [BALCONY]);
+}
+
+#[test]
+fn one_user_has_so_many_subscriptions_and_no_more() {
+    let mut scene = Scene::new();
+    let ask = |scene: &mut Scene, from: &str, number: usize, kind: &str| {
+        scene.stanza(&format!("<presence from='{from}' to='u{number}@sip.example.com' type='{kind}'/>"))
+    };
+    for number in 0..MAX_PER_USER {
+        assert!(ask(&mut scene, ROMEO, number, "subscribe")[0].starts_with("SUBSCRIBE "), "{number}");
+    }
+    let refused = ask(&mut scene, ROMEO, MAX_PER_USER, "subscribe");
+    assert!(refused.len() == 1 && refused[0].contains("<resource-constraint "), "{refused:?}");
+    assert_eq!(ask(&mut scene, ROMEO, MAX_PER_USER, "unsubscribe").len(), 1);
+    assert!(ask(&mut scene, "tybalt@example.net", 0, "subscribe")[0].starts_with("SUBSCRIBE "));
+    ask(&mut scene, ROMEO, 0, "unsubscribe");
+    scene.pass(Duration::from_secs(40));
+    assert!(ask(&mut scene, ROMEO, MAX_PER_USER, "subscribe")[0].starts_with("SUBSCRIBE "));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use xmpp_gateway::translate::presence::TuplePresence;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::fault::Fault;
 use xmpp_gateway::xmpp::framer::Refused;
+use xmpp_gateway::xmpp::head::Head;
 
 /// The time of day: the beginning of 1970.
 pub const WALL: SystemTime = SystemTime::UNIX_EPOCH;
@@ -30,6 +31,8 @@ pub const DOMAIN: &str = "sip.example.com";
 pub struct Scene {
     pub gateway: Gateway,
     pub now: Instant,
+    /// What the next NOTIFYs say of it.
+    pub retry_after: Option<u32>,
     cseq: u32,
 }
 
@@ -55,7 +58,7 @@ impl Scene {
 
     pub fn configured(config: &Config) -> Self {
         let now = Instant::now();
-        let mut scene = Self { gateway: Gateway::new(config, now, 1), now, cseq: 0 };
+        let mut scene = Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, cseq: 0 };
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
     }
@@ -133,6 +136,7 @@ impl Scene {
             call_id: call_id.into(),
             cseq,
             state,
+            retry_after: self.retry_after,
             display_name: Some("Juliet Capulet".into()),
             presences,
         }))
@@ -158,6 +162,13 @@ impl Scene {
     pub fn event(&mut self, event: Event) -> Vec<String> {
         let mut actions = Vec::new();
         self.gateway.event(self.now, event, &mut actions);
+        lines(actions)
+    }
+
+    /// A stanza that waited for the stream is dropped.
+    pub fn lost(&mut self, xml: &str) -> Vec<String> {
+        let mut actions = Vec::new();
+        self.gateway.lost(self.now, WALL, &Head::of(xml.as_bytes()).unwrap(), &mut actions);
         lines(actions)
     }
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use xmpp_gateway::gateway::action::Action;
+use xmpp_gateway::gateway::action::Occasion;
 use xmpp_gateway::gateway::event::Event;
+use xmpp_gateway::gateway::watcher::MAX_PER_WATCHER;
+use xmpp_gateway::xmpp::element::Element;
 
 use crate::support::*;
 
@@ -42,9 +46,66 @@ fn the_answer_of_the_xmpp_user_reaches_the_presence_server() {
 fn a_question_that_may_be_lost_is_asked_again() {
     let mut scene = Scene::new();
     waiting(&mut scene, &[JULIET]);
+    for _ in 0..2 {
+        scene.stream_down();
+        assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
+        assert_eq!(scene.stream_up(), [question(JULIET, 1)]);
+        assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
+    }
+}
+
+/// It may have been written, or wait in the queue, when the stream broke.
+#[test]
+fn an_answer_to_a_question_from_before_the_stream_broke_is_one() {
+    for decision in ["subscribed", "unsubscribed"] {
+        let mut scene = Scene::new();
+        waiting(&mut scene, &[JULIET]);
+        scene.stream_down();
+        scene.stream_up();
+        assert_eq!(occasion(&mut scene, decision), Occasion::Asked);
+        scene.stream_down();
+        assert_eq!(scene.stream_up(), NOTHING);
+    }
+    let mut scene = Scene::new();
+    waiting(&mut scene, &[JULIET]);
     scene.stream_down();
     scene.stream_up();
-    assert_eq!(waiting(&mut scene, &[JULIET]), [question(JULIET, 2)]);
+    assert_eq!(came_back(&mut scene, ROMEO, "id='ask-1'", "item-not-found"), told("NoResource"));
+}
+
+/// What led to this decision of Romeo on Juliet.
+fn occasion(scene: &mut Scene, decision: &str) -> Occasion {
+    let stanza = format!("<presence from='{ROMEO}' to='{JULIET}' type='{decision}'/>");
+    let mut actions = Vec::new();
+    scene.gateway.stanza(scene.now, WALL, &Element::parse(&stanza).unwrap(), &mut actions).unwrap();
+    match actions.pop() {
+        Some(Action::Authorize { occasion, .. }) => occasion,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_answer_is_told_from_what_nobody_asked_for() {
+    let mut scene = Scene::new();
+    assert_eq!(occasion(&mut scene, "subscribed"), Occasion::Unasked);
+    waiting(&mut scene, &[JULIET]);
+    assert_eq!(occasion(&mut scene, "subscribed"), Occasion::Asked);
+    assert_eq!(occasion(&mut scene, "unsubscribed"), Occasion::Unasked, "a change of mind");
+}
+
+#[test]
+fn of_too_many_questions_of_one_watcher_the_oldest_may_be_asked_again() {
+    let mut scene = Scene::new();
+    let mut ask = |watcher: &str, number: usize| {
+        let (presentity, waiting) = (format!("u{number}@example.net"), vec![watcher.to_owned()]);
+        scene.event(Event::Watchers { presentity, waiting }).len()
+    };
+    assert_eq!(ask("nurse@sip.example.com", 0), 1);
+    assert!((0..MAX_PER_WATCHER).all(|number| ask(JULIET, number) == 1));
+    assert_eq!(ask(JULIET, 0), 0);
+    assert_eq!(ask(JULIET, MAX_PER_WATCHER), 1);
+    assert_eq!((ask(JULIET, 0), ask(JULIET, MAX_PER_WATCHER)), (1, 0));
+    assert_eq!(ask("nurse@sip.example.com", 0), 0, "nobody else's is dropped");
 }
 
 fn told(decision: &str) -> [String; 1] {

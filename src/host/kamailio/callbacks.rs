@@ -10,7 +10,6 @@ use super::GATEWAY;
 use super::Gateway;
 use super::calls;
 use super::exports;
-use super::exports::Given;
 use super::log;
 use super::msg;
 use super::msg::Received;
@@ -21,6 +20,8 @@ use super::rpc;
 use super::sys;
 use crate::host::database::AddressTable;
 use crate::host::guard;
+use crate::host::parameters;
+use crate::host::parameters::Given;
 use crate::sip::Reply;
 use crate::sip::Request;
 use crate::translate::failure::Refusal;
@@ -45,14 +46,14 @@ pub(super) extern "C" fn parameter_text<const INDEX: usize>(_type: c_uint, value
     guard::answer(ERROR, || {
         // SAFETY: [H2] registered as PARAM_STRING: the value is a NUL-terminated text.
         let text = unsafe { CStr::from_ptr(value.cast()) };
-        parameter(INDEX, &Given::Text(text.to_bytes()))
+        parameter(INDEX, Given::Text(text.to_bytes()))
     })
 }
 
 /// A `modparam` whose value is a number.
 pub(super) extern "C" fn parameter_number<const INDEX: usize>(_type: c_uint, value: *mut c_void) -> c_int {
     // Registered as PARAM_INT: the pointer itself holds the number, sign included.
-    guard::answer(ERROR, || parameter(INDEX, &Given::Number(i64::from(value.addr() as c_int))))
+    guard::answer(ERROR, || parameter(INDEX, Given::Number(i64::from(value.addr() as c_int))))
 }
 
 /// Once, in the main process, when the script is parsed.
@@ -219,11 +220,11 @@ pub(super) extern "C" fn script_ended(_msg: *mut sys::sip_msg, _flags: c_uint, _
     })
 }
 
-fn parameter(index: usize, given: &Given<'_>) -> c_int {
-    match exports::set(index, given) {
+fn parameter(index: usize, given: Given<'_>) -> c_int {
+    match parameters::take(index, given) {
         Ok(()) => OK,
-        Err(sentence) => {
-            ::log::error!("{sentence}");
+        Err(refusal) => {
+            ::log::error!("{refusal}");
             ERROR
         }
     }

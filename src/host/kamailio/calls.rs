@@ -5,12 +5,14 @@ use std::ffi::c_int;
 use std::ffi::c_void;
 use std::mem;
 use std::ptr;
+use std::time::Duration;
 
 use super::Gateway;
 use super::callbacks;
 use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
+use crate::host::descriptor;
 use crate::host::lanes::Jobs;
 use crate::host::origin::HostMemory;
 use crate::host::origin::Kept;
@@ -34,6 +36,9 @@ impl Jobs for Gateway {
     }
 
     fn make(&self, lane: usize) -> bool {
+        if is_crowded() {
+            return false;
+        }
         // SAFETY: [H1] any size is allowed.
         let task = unsafe { sys::xmpp_gateway_shm_malloc(size_of::<sys::async_task_t>()) };
         let Some(place) = ptr::NonNull::new(task.cast::<sys::async_task_t>()) else { return false };
@@ -47,6 +52,20 @@ impl Jobs for Gateway {
         }
         made
     }
+}
+
+/// Whether so many tasks wait for the async workers that one of them, if we are one, might wait for its own kind. Their queue is a socket
+/// that blocks when it is full, unless core parameter `async_nonblock` is set; if all of them did, nobody would be left to read.
+///
+/// Only they can be asked for their socket. The XMPP process waits there, if other modules fill it, until one of them is free.
+fn is_crowded() -> bool {
+    // SAFETY: [H1] reads a variable of this process.
+    let group = unsafe { sys::async_task_workers_get_crt() };
+    // SAFETY: [H2] NULL, or the group of the async worker that we are, which lasts: the default one, to which our tasks go.
+    unsafe { group.as_ref() }.is_some_and(|group| {
+        let [_, queue] = group.sockets;
+        !descriptor::is_ready(queue, libc::POLLOUT, Duration::ZERO)
+    })
 }
 
 /// Whether there is somebody who does tasks.
@@ -76,7 +95,7 @@ pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostEr
     if let Some(next_hop) = &gateway.config.outbound_proxy {
         dialog.dst_uri = host_text(next_hop.as_bytes());
     }
-    let origin = gateway.origins.keep(&message.origin).ok_or(HostError::Memory)?.leave();
+    let origin = gateway.origins.leave(message.origin.as_ref()).ok_or(HostError::Memory)?;
 
     // SAFETY: the structure holds pointers, numbers and an optional function, for which all zeros is a value.
     let mut request: sys::uac_req = unsafe { mem::zeroed() };
@@ -189,9 +208,9 @@ pub(super) fn knows_dialog(gateway: &Gateway, notify: &Received<'_>) -> bool {
     // pua keeps both kinds under this flag, whatever the flag they were asked with.
     dialog.flag = sys::XMPP_SUBSCRIBE;
     dialog.event = match notify.event_package() {
-        b"presence" => sys::PRESENCE_EVENT,
         b"presence.winfo" => sys::PWINFO_EVENT,
-        _ => return false,
+        // One that is neither is the worker's to refuse, with 489 (RFC 6665 §4.1.3), where the dialog is known.
+        _ => sys::PRESENCE_EVENT,
     };
     // pua compares by its own lengths: an empty text must not be NULL.
     if dialog.from_tag.len <= 0 || dialog.to_tag.len <= 0 || dialog.call_id.len <= 0 {

@@ -7,14 +7,11 @@ use std::ffi::c_int;
 use std::ffi::c_uint;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use super::callbacks;
 use super::log::MODULE;
 use super::sys;
-use crate::config::Parameters;
-use crate::config::Secret;
+use crate::host::parameters;
 
 /// A table that the host may read, and write, for as long as the process lives.
 #[repr(transparent)]
@@ -125,61 +122,8 @@ const fn no_text() -> sys::str_ {
     sys::str_ { s: ptr::null_mut(), len: 0 }
 }
 
-/// One parameter: its name and where its value goes.
-struct Parameter {
-    name: &'static CStr,
-    set: Set,
-}
-
-#[derive(Clone, Copy)]
-enum Set {
-    Text(fn(&mut Parameters, String)),
-    Number(fn(&mut Parameters, i64)),
-    /// Text that no log line shows, not even where it is wrong.
-    Secret(fn(&mut Parameters, Secret)),
-}
-
-/// What a `modparam` line holds.
-pub(super) enum Given<'a> {
-    Text(&'a [u8]),
-    Number(i64),
-}
-
-const NAMES: usize = 28;
-
-const KNOWN: [Parameter; NAMES] = [
-    Parameter { name: c"backend", set: Set::Text(|all, value| all.backend = Some(value)) },
-    Parameter { name: c"xmpp_domain", set: Set::Text(|all, value| all.xmpp_domain = Some(value)) },
-    Parameter { name: c"xmpp_host", set: Set::Text(|all, value| all.xmpp_host = Some(value)) },
-    Parameter { name: c"xmpp_port", set: Set::Number(|all, value| all.xmpp_port = Some(value)) },
-    Parameter { name: c"xmpp_password", set: Set::Secret(|all, value| all.xmpp_password = Some(value)) },
-    Parameter { name: c"xmpp_password_file", set: Set::Text(|all, value| all.xmpp_password_file = Some(value)) },
-    Parameter { name: c"xmpp_tls", set: Set::Text(|all, value| all.xmpp_tls = Some(value)) },
-    Parameter { name: c"xmpp_tls_ca", set: Set::Text(|all, value| all.xmpp_tls_ca = Some(value)) },
-    Parameter { name: c"xmpp_component", set: Set::Secret(|all, value| all.xmpp_component.push(value)) },
-    Parameter { name: c"ping_interval", set: Set::Number(|all, value| all.ping_interval = Some(value)) },
-    Parameter { name: c"ping_timeout", set: Set::Number(|all, value| all.ping_timeout = Some(value)) },
-    Parameter { name: c"gateway_domain", set: Set::Text(|all, value| all.gateway_domain = Some(value)) },
-    Parameter { name: c"sip_domain", set: Set::Text(|all, value| all.sip_domain = Some(value)) },
-    Parameter { name: c"domain_separator", set: Set::Text(|all, value| all.domain_separator = Some(value)) },
-    Parameter { name: c"gwmap", set: Set::Text(|all, value| all.gwmap.push(value)) },
-    Parameter { name: c"tel_domain", set: Set::Text(|all, value| all.tel_domain = Some(value)) },
-    Parameter { name: c"outbound_proxy", set: Set::Text(|all, value| all.outbound_proxy = Some(value)) },
-    Parameter { name: c"server_address", set: Set::Text(|all, value| all.server_address = Some(value)) },
-    Parameter { name: c"presence_server", set: Set::Text(|all, value| all.presence_server = Some(value)) },
-    Parameter { name: c"presence_mode", set: Set::Text(|all, value| all.presence_mode = Some(value)) },
-    Parameter { name: c"allow_domain", set: Set::Text(|all, value| all.allow_domain.push(value)) },
-    Parameter { name: c"deny_domain", set: Set::Text(|all, value| all.deny_domain.push(value)) },
-    Parameter { name: c"rate_limit", set: Set::Number(|all, value| all.rate_limit = Some(value)) },
-    Parameter { name: c"rate_limit_domain", set: Set::Number(|all, value| all.rate_limit_domain = Some(value)) },
-    Parameter { name: c"queue_size", set: Set::Number(|all, value| all.queue_size = Some(value)) },
-    Parameter { name: c"queue_ttl", set: Set::Number(|all, value| all.queue_ttl = Some(value)) },
-    Parameter { name: c"db_url", set: Set::Secret(|all, value| all.db_url = Some(value)) },
-    Parameter { name: c"address_table", set: Set::Text(|all, value| all.address_table = Some(value)) },
-];
-
 /// Each parameter twice, for both types that a script can write: the wrong one is refused with a sentence of ours.
-static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
+static PARAMETERS: Table<[[sys::param_export; 2]; parameters::COUNT + 1]> = Table::new([
     parameter::<0>(),
     parameter::<1>(),
     parameter::<2>(),
@@ -213,49 +157,11 @@ static PARAMETERS: Table<[[sys::param_export; 2]; NAMES + 1]> = Table::new([
 
 #[allow(clippy::indexing_slicing, reason = "checked by the compiler: the table is made at compile time")]
 const fn parameter<const INDEX: usize>() -> [sys::param_export; 2] {
-    let name = KNOWN[INDEX].name.as_ptr().cast_mut();
+    let name = parameters::PARAMETERS[INDEX].name.as_ptr().cast_mut();
     let [text, number] = [sys::PARAM_STRING as c_uint, sys::PARAM_INT as c_uint];
     let call = sys::XMPP_GATEWAY_PARAM_USE_FUNC;
     [
         sys::param_export { name, type_: text | call, param_pointer: callbacks::parameter_text::<INDEX> as *mut c_void },
         sys::param_export { name, type_: number | call, param_pointer: callbacks::parameter_number::<INDEX> as *mut c_void },
     ]
-}
-
-static SET: Mutex<Option<Parameters>> = Mutex::new(None);
-
-/// What the script set so far.
-pub(super) fn parameters() -> Parameters {
-    SET.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
-}
-
-/// Takes one `modparam`; the error is the sentence for the log.
-pub(super) fn set(index: usize, given: &Given<'_>) -> Result<(), String> {
-    let Parameter { name, set } = KNOWN.get(index).ok_or("no such parameter")?;
-    let name = name.to_string_lossy();
-    let mut all = SET.lock().unwrap_or_else(PoisonError::into_inner);
-    let all = all.get_or_insert_default();
-    match (set, given) {
-        (Set::Text(set), Given::Text(value)) => {
-            let value = std::str::from_utf8(value)
-                .map_err(|_| format!("parameter {name} is \"{}\"; it takes text in UTF-8", value.escape_ascii()))?;
-            set(all, value.to_owned());
-        }
-        (Set::Number(set), Given::Number(value)) => set(all, *value),
-        (Set::Secret(set), given) => {
-            let text = match given {
-                Given::Text(value) => std::str::from_utf8(value).ok(),
-                Given::Number(_) => None,
-            };
-            let text = text.ok_or_else(|| format!("parameter {name} is no UTF-8 text in quotes; it takes text in quotes"))?;
-            set(all, text.into());
-        }
-        (Set::Text(_), Given::Number(value)) => {
-            return Err(format!("parameter {name} is the number {value}; it takes text in quotes"));
-        }
-        (Set::Number(_), Given::Text(value)) => {
-            return Err(format!("parameter {name} is \"{}\"; it takes a number without quotes", value.escape_ascii()));
-        }
-    }
-    Ok(())
 }

@@ -38,6 +38,7 @@ use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
 use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
+use crate::host::parameters;
 use crate::host::pending::Pending;
 use crate::link;
 use crate::link::Receiver;
@@ -114,7 +115,7 @@ impl fmt::Display for StartError {
 
 /// mod_init: parameters become the configuration, the link is made, other modules are bound.
 fn start() -> Result<(), StartError> {
-    let mut config = Config::from_parameters(&exports::parameters()).map_err(StartError::Parameter)?;
+    let mut config = Config::from_parameters(&parameters::taken()).map_err(StartError::Parameter)?;
     let binds = bind()?;
     // Before anybody copies the addresses out of the configuration.
     let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;

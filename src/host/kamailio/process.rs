@@ -25,7 +25,7 @@ use super::sys;
 use crate::config::PresenceMode;
 use crate::host;
 use crate::host::guard;
-use crate::host::lanes::Full;
+use crate::host::lanes::feed::Feed;
 use crate::host::publications::Publications;
 use crate::process;
 use crate::process::host::Flow;
@@ -116,9 +116,6 @@ fn run(gateway: &Gateway) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// MESSAGEs after which the workers are told, before the round of work ends.
-const TOGETHER: u32 = 16;
-
 /// Kamailio, as the XMPP process sees it.
 struct KamailioHost<'a> {
     gateway: &'a Gateway,
@@ -127,8 +124,7 @@ struct KamailioHost<'a> {
     /// In the presence server of this host.
     publications: Publications,
     has_async_workers: bool,
-    /// MESSAGEs of this round of work.
-    pushed: u32,
+    feed: Feed<'a>,
 }
 
 impl<'a> KamailioHost<'a> {
@@ -147,14 +143,9 @@ impl<'a> KamailioHost<'a> {
         if unsafe { sys::cfg_child_init() } < 0 {
             return Err(io::Error::other("Kamailio gave no copy of its settings"));
         }
-        Ok(Self {
-            gateway,
-            stop,
-            scratch: Vec::new(),
-            publications: Publications::new(),
-            has_async_workers: calls::has_async_workers(),
-            pushed: 0,
-        })
+        let feed = Feed::new(&gateway.lanes);
+        let publications = Publications::new();
+        Ok(Self { gateway, stop, scratch: Vec::new(), publications, has_async_workers: calls::has_async_workers(), feed })
     }
 }
 
@@ -163,16 +154,11 @@ impl Host for KamailioHost<'_> {
         if !self.has_async_workers {
             return calls::message(self.gateway, message);
         }
-        self.gateway.lanes.push(message).map_err(|Full| HostError::Busy)?;
-        self.pushed = self.pushed.wrapping_add(1);
-        if self.pushed.is_multiple_of(TOGETHER) {
-            self.gateway.lanes.offer(self.gateway);
-        }
-        Ok(())
+        self.feed.push(message, self.gateway)
     }
 
     fn is_ready(&self) -> bool {
-        self.gateway.lanes.have_room()
+        self.feed.has_room()
     }
 
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
@@ -209,10 +195,7 @@ impl Host for KamailioHost<'_> {
     }
 
     fn tick(&mut self) {
-        if self.pushed != 0 {
-            self.pushed = 0;
-            self.gateway.lanes.offer(self.gateway);
-        }
+        self.feed.tick(self.gateway);
         // SAFETY: [H1] `new` called cfg_child_init.
         unsafe { sys::xmpp_gateway_cfg_update() };
     }

@@ -15,9 +15,9 @@ pub(super) fn of(message: &Message) -> Option<Vec<u8>> {
         call_id.as_deref().map(str::as_bytes),
         Some(headers.as_bytes()),
         Some(body.as_slice()),
-        Some(origin.from.as_bytes()),
-        Some(origin.to.as_bytes()),
-        origin.id.as_deref().map(str::as_bytes),
+        origin.as_ref().map(|origin| origin.from.as_bytes()),
+        origin.as_ref().map(|origin| origin.to.as_bytes()),
+        origin.as_ref().and_then(|origin| origin.id.as_deref()).map(str::as_bytes),
     ];
     let size = fields.iter().flatten().try_fold(FIXED, |size, field| size.checked_add(field.len()))?;
     let mut record = Vec::with_capacity(size);
@@ -53,8 +53,8 @@ pub(super) fn message(record: &[u8]) -> Option<Message> {
     let (to, from) = (Uri::new(text(field()??)?)?, Uri::new(text(field()??)?)?);
     let call_id = field()?.and_then(text).and_then(CallId::new);
     let (headers, body) = (Headers::of(text(field()??)?)?, field()??);
-    let (origin_from, origin_to) = (text(field()??)?, text(field()??)?);
-    let id = field()?.map(text);
-    let origin = Origin { from: origin_from, to: origin_to, id: id.flatten() };
+    let mut optional = || field().map(|field| field.and_then(text));
+    let (origin_from, origin_to, id) = (optional()?, optional()?, optional()?);
+    let origin = origin_from.zip(origin_to).map(|(from, to)| Origin { from, to, id });
     Some(Message { to, from, call_id, unique: u64::from_ne_bytes(*unique), headers, body, origin })
 }

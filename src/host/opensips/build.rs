@@ -70,10 +70,11 @@ const FUNCTIONS: [&str; 15] = [
     "add_mi_number",
     "host_.*",
 ];
-const VALUES: [&str; 25] = [
+const VALUES: [&str; 26] = [
     "POST_SCRIPT_CB",
     "REQ_TYPE_CB",
     "SCB_RUN_ALL",
+    "ipc_shared_fd_read",
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",
     "VERSIONTYPE",

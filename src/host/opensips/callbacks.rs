@@ -1,5 +1,6 @@
 //! Every function that the host calls: guard, convert, call, convert back.
 
+use std::ffi::CStr;
 use std::ffi::c_int;
 use std::ffi::c_void;
 use std::ptr;
@@ -16,7 +17,10 @@ use super::process;
 use super::sys;
 use crate::host::database::AddressTable;
 use crate::host::guard;
-use crate::translate::failure::Refusal;
+use crate::host::parameters;
+use crate::host::parameters::Given;
+use crate::host::parameters::Refusal;
+use crate::translate::failure;
 use crate::worker::ScriptResult;
 
 /// Before the fork, as the user that started the host.
@@ -30,6 +34,23 @@ pub(super) unsafe extern "C" fn mod_init() -> c_int {
             },
             |()| 0,
         )
+    })
+}
+
+/// A `modparam`: 0, or -1 after saying what is wrong.
+pub(super) unsafe extern "C" fn parameter<const INDEX: usize>(kind: sys::modparam_t, value: *mut c_void) -> c_int {
+    guard::answer(-1, || {
+        log::install();
+        // SAFETY: [H2][H3] the parser hands over text or, as the pointer itself, a number, and says which.
+        let taken = parameters::take(INDEX, unsafe { given(kind, value) });
+        if let Err(refusal) = &taken {
+            ::log::error!("{refusal}");
+        }
+        match taken {
+            // After -1 the parser would log the whole line: mod_init refuses the secret that is empty now.
+            Ok(()) | Err(Refusal::Secret(_)) => 0,
+            Err(Refusal::Text(..) | Refusal::Number(..) | Refusal::Encoding(..) | Refusal::Unknown) => -1,
+        }
     })
 }
 
@@ -195,6 +216,22 @@ pub(super) unsafe extern "C" fn xmpp_process(_: c_int) {
     });
 }
 
+/// What a `modparam` line holds.
+///
+/// # Safety
+/// `value` is what the host's parser gave for `kind`.
+unsafe fn given<'a>(kind: sys::modparam_t, value: *mut c_void) -> Given<'a> {
+    if kind & sys::STR_PARAM.unsigned_abs() == 0 {
+        // The host stores an int in the pointer.
+        return Given::Number(i64::from(value.addr() as c_int));
+    }
+    if value.is_null() {
+        return Given::Text(b"");
+    }
+    // SAFETY: [H2] a string of the configuration file, NUL-terminated, that outlives this call.
+    Given::Text(unsafe { CStr::from_ptr(value.cast()) }.to_bytes())
+}
+
 /// Runs a script function; where something is wrong, the script finds what to reply.
 fn script(msg: *mut sys::sip_msg, call: impl FnOnce(&Module) -> ScriptResult) -> c_int {
     let module = MODULE.get();
@@ -212,5 +249,5 @@ fn script(msg: *mut sys::sip_msg, call: impl FnOnce(&Module) -> ScriptResult) ->
 /// A request that cannot be used is its sender's mistake: one line, and the script decides.
 fn refused(function: &str, error: msg::Error) -> ScriptResult {
     ::log::warn!("{function}(): {error}");
-    ScriptResult::Refused(Refusal::MALFORMED)
+    ScriptResult::Refused(failure::Refusal::MALFORMED)
 }

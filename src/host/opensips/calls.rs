@@ -57,9 +57,26 @@ impl Jobs for Module {
 
     fn make(&self, lane: usize) -> bool {
         // SAFETY: [H1] the parameter is a number, no address.
-        unsafe { sys::ipc_dispatch_rpc(Some(callbacks::send_lane), ptr::without_provenance_mut(lane)) >= 0 }
+        !is_crowded() && unsafe { sys::ipc_dispatch_rpc(Some(callbacks::send_lane), ptr::without_provenance_mut(lane)) >= 0 }
     }
 }
+
+/// Whether so many jobs wait for the workers that making one might mean to wait.
+///
+/// The host's end of that pipe blocks when it is full, and so would the XMPP process; so would a worker, and if all workers did, nobody
+/// would be left to read. We add one job a lane at the most, all others are those of other modules. Between this look and our write
+/// they would have to add as many jobs as the rest of the pipe holds: 2500, where the kernel gives it the usual 64 KiB.
+fn is_crowded() -> bool {
+    let mut waiting: c_int = 0;
+    // SAFETY: [H1] set by the core before it forked; the number is the same in all processes.
+    let pipe = unsafe { sys::ipc_shared_fd_read };
+    // SAFETY: [H2] writes an `int`, which lives through the call.
+    let asked = unsafe { libc::ioctl(pipe, libc::FIONREAD, &raw mut waiting) };
+    asked < 0 || waiting >= CROWD
+}
+
+/// Bytes of jobs, some 170 of them: half of the smallest pipe that the kernel makes.
+const CROWD: c_int = 4096;
 
 /// Sends a MESSAGE.
 ///
@@ -79,7 +96,7 @@ fn message(module: &Module, message: &Message) -> Result<(), HostError> {
     dialog.loc_uri = string(&message.from);
     dialog.rem_uri = string(&message.to);
     dialog.obp = optional(module.config.outbound_proxy.as_deref());
-    let origin = module.origins.keep(&message.origin).ok_or(HostError::Memory)?.leave();
+    let origin = module.origins.leave(message.origin.as_ref()).ok_or(HostError::Memory)?;
     // SAFETY: [H1][H5] the strings and the dialog live through the call, tm copies what it keeps and frees nothing.
     let code = unsafe {
         request(

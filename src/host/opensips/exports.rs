@@ -8,9 +8,9 @@ use std::mem::zeroed;
 use std::ptr;
 
 use super::callbacks;
-use super::parameters;
-use super::parameters::PARAMETERS;
 use super::sys;
+use crate::host::parameters;
+use crate::host::parameters::PARAMETERS;
 
 /// A table that is handed to the host.
 #[repr(transparent)]
@@ -145,7 +145,7 @@ const fn typed<const INDEX: usize>(kind: i32) -> sys::param_export_t {
     sys::param_export_t {
         name: PARAMETERS[INDEX].name.as_ptr(),
         type_: kind.unsigned_abs() | sys::HOST_USE_FUNC_PARAM,
-        param_pointer: parameters::set::<INDEX> as *mut c_void,
+        param_pointer: callbacks::parameter::<INDEX> as *mut c_void,
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! exports     tables: functions, parameters, the process        constants, kept by the core
-//! parameters  modparam lines -> config::Parameters
 //! callbacks   every extern "C" entry point, under the guard
 //! msg         sip_msg -> sip::Request, copied
 //! calls       sip::Message, Publish, Subscribe -> tm, pua
@@ -22,7 +21,6 @@ mod exports;
 mod log;
 mod mi;
 mod msg;
-mod parameters;
 mod presence;
 mod process;
 mod reply;
@@ -41,6 +39,7 @@ use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
 use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
+use crate::host::parameters;
 use crate::host::pending::Pending;
 use crate::link;
 use crate::worker::Worker;
@@ -67,17 +66,6 @@ struct Module {
     presence: Option<Presence>,
     /// Where a database is configured.
     address_table: Option<AddressTable<db::Driver>>,
-}
-
-/// The type of a C function pointer that was checked not to be NULL.
-type Function<T> = <T as Checked>::Function;
-
-trait Checked {
-    type Function;
-}
-
-impl<F> Checked for Option<F> {
-    type Function = F;
 }
 
 /// Set once, in mod_init; every process inherits it through fork.

@@ -9,7 +9,8 @@ use super::calls;
 use super::sys;
 use crate::config::PresenceMode;
 use crate::host;
-use crate::host::lanes::Full;
+use crate::host::descriptor;
+use crate::host::lanes::feed::Feed;
 use crate::host::publications::Publications;
 use crate::process::host::Flow;
 use crate::process::host::Host;
@@ -21,10 +22,10 @@ use crate::sip::Subscribe;
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, pushed: 0, publications: Publications::new() };
+    let mut host = OpenSips { module, feed: Feed::new(&module.lanes), publications: Publications::new() };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {
-        while readable(wake_descriptor(), FAREWELL) {
+        while has_job(FAREWELL) {
             handle_job();
         }
     }
@@ -33,29 +34,20 @@ pub(super) fn run(module: &Module) {
 /// How long the host may take to ask us to exit, once it has told us that it terminates.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-/// MESSAGEs after which the workers are told, before the round of work ends.
-const TOGETHER: u32 = 16;
-
 struct OpenSips<'a> {
     module: &'a Module,
-    /// MESSAGEs of this round of work.
-    pushed: u32,
+    feed: Feed<'a>,
     /// In the presence server of this host.
     publications: Publications,
 }
 
 impl Host for OpenSips<'_> {
     fn message(&mut self, message: &Message) -> Result<(), HostError> {
-        self.module.lanes.push(message).map_err(|Full| HostError::Busy)?;
-        self.pushed = self.pushed.wrapping_add(1);
-        if self.pushed.is_multiple_of(TOGETHER) {
-            self.module.lanes.offer(self.module);
-        }
-        Ok(())
+        self.feed.push(message, self.module)
     }
 
     fn is_ready(&self) -> bool {
-        self.module.lanes.have_room()
+        self.feed.has_room()
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
@@ -89,7 +81,7 @@ impl Host for OpenSips<'_> {
 
     /// Jobs one by one, and none when the host terminates: that job would end the process before the stream is closed.
     fn wake(&mut self) -> Flow {
-        while readable(wake_descriptor(), Duration::ZERO) {
+        while has_job(Duration::ZERO) {
             if is_terminating() {
                 return Flow::Stop;
             }
@@ -100,16 +92,17 @@ impl Host for OpenSips<'_> {
 
     /// OpenSIPS itself needs nothing: its settings and its clock are in shared memory.
     fn tick(&mut self) {
-        if self.pushed != 0 {
-            self.pushed = 0;
-            self.module.lanes.offer(self.module);
-        }
+        self.feed.tick(self.module);
     }
 }
 
 fn wake_descriptor() -> RawFd {
     // SAFETY: [H1] reads this process's entry of the host's process table.
     unsafe { sys::host_wake_descriptor() }
+}
+
+fn has_job(patience: Duration) -> bool {
+    descriptor::is_ready(wake_descriptor(), libc::POLLIN, patience)
 }
 
 fn handle_job() {
@@ -121,13 +114,4 @@ fn is_terminating() -> bool {
     // SAFETY: [H1] reads the host's state.
     let status = unsafe { sys::sr_get_core_status() };
     status == sys::STATE_TERMINATING
-}
-
-/// Whether a read would not block.
-fn readable(descriptor: RawFd, patience: Duration) -> bool {
-    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-    let milliseconds = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: [H2] one entry, which lives through the call.
-    let ready = unsafe { libc::poll(&raw mut entry, 1, milliseconds) };
-    ready > 0 && entry.revents & libc::POLLIN != 0
 }

@@ -36,7 +36,7 @@ fn the_example_is_read() {
         show: Some(Show::Away),
         contact: Some(Contact { uri: "sip:juliet@example.com;gr=balcony".into(), priority: Some(800) }),
         notes: vec![note(Some("en"), "a & b; \u{263a} <c>")],
-        timestamp: Some("2026-11-21T03:00:00Z".into()),
+        timestamp: date_time("2026-11-21T03:00:00Z"),
         ..Tuple::default()
     };
     let second = Tuple { id: "t2".into(), basic: Some(Basic::Closed), ..Tuple::default() };
@@ -47,6 +47,7 @@ fn the_example_is_read() {
             tuples: vec![balcony, second],
             display_name: Some("Juliet Capulet".into()),
             activities: vec![Activity::OnThePhone, Activity::Busy],
+            user_input: None,
             notes: vec![note(None, "on the whole"), note(None, "on me")],
         }
     );
@@ -66,6 +67,60 @@ fn a_person_without_name_is_called_as_its_device_says() {
     assert_eq!(named("", &element("phone")).as_deref(), Some("phone"));
     assert_eq!(named(&element(" "), ""), None);
     assert_eq!(named(&element(&"n".repeat(MAX_NAME + 1)), ""), None);
+}
+
+/// The form of the example in RFC 4480 §5, with a tuple and a person that speak for themselves.
+#[test]
+fn user_input_is_that_of_the_tuple_or_its_device_or_the_person() {
+    let idle = |time: &str| format!("<r:user-input idle-threshold='600' last-input='{time}'>idle</r:user-input>");
+    let body = format!(
+        "<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:dm='urn:ietf:params:xml:ns:pidf:data-model' \
+         xmlns:r='urn:ietf:params:xml:ns:pidf:rpid' entity='pres:someone@example.com'>\
+         <tuple id='a'><dm:deviceID>urn:device:1</dm:deviceID></tuple>\
+         <tuple id='b'><dm:deviceID>urn:device:1</dm:deviceID><r:user-input> active </r:user-input></tuple>\
+         <tuple id='c'><dm:deviceID>urn:device:2</dm:deviceID><r:user-input>asleep</r:user-input></tuple>\
+         <tuple id='d'/>\
+         <dm:device id='x'>{}</dm:device>\
+         <dm:device id='y'>{}<dm:deviceID> urn:device:1 </dm:deviceID><dm:note>on the desk</dm:note></dm:device>\
+         <dm:person id='z'>{}</dm:person></presence>",
+        idle("2001-01-01T00:00:00Z"),
+        idle("2004-10-21T13:20:00.7-05:00"),
+        idle("yesterday"),
+    );
+    let document = Document::parse(body.as_bytes()).unwrap();
+    let since = date_time("2004-10-21T18:20:00.7Z");
+    let inputs: Vec<_> = document.tuples.iter().map(|tuple| tuple.user_input).collect();
+    assert_eq!(inputs, [Some(UserInput::Idle { since }), Some(UserInput::Active), None, None]);
+    assert_eq!(document.user_input, Some(UserInput::Idle { since: None }));
+}
+
+#[test]
+fn a_time_needs_its_offset() {
+    for (written, read) in [
+        ("2026-11-21T03:00:00Z", Some("2026-11-21T03:00:00Z")),
+        (" 2026-11-21T03:00:00.25+01:00\n", Some("2026-11-21T02:00:00.25Z")),
+        ("2026-11-21T03:00:00", None),
+        ("2026-11-21", None),
+        ("-000001-11-21T03:00:00Z", None),
+        ("0000-01-01T00:00:00+01:00", None),
+        ("99999-11-21T03:00:00Z", None),
+        ("soon", None),
+        ("", None),
+    ] {
+        assert_eq!(date_time(written).map(|time| time.to_string()).as_deref(), read, "{written}");
+    }
+}
+
+#[test]
+fn notes_are_kept_as_far_as_there_is_room() {
+    let body = |text: &str| format!("<presence xmlns='urn:ietf:params:xml:ns:pidf'><tuple id='a'>{text}</tuple></presence>");
+    let notes = |text: &str| Document::parse(body(text).as_bytes()).map(|mut document| document.tuples.remove(0).notes);
+    let written = |length: usize| format!("<note>{}</note>", "n".repeat(length));
+    assert_eq!(notes(&written(MAX_NOTE)).unwrap().len(), 1);
+    // The rest of the tuple counts.
+    assert_eq!(notes(&format!("{}<note>short</note>", written(MAX_NOTE + 1))), Ok(vec![note(None, "short")]));
+    assert_eq!(notes(&written(1).repeat(MAX_NOTES + 1)).unwrap().len(), MAX_NOTES);
+    assert_eq!(notes(&written(1 << 20)), Err(BodyError::TooLong));
 }
 
 #[test]
@@ -162,11 +217,25 @@ fn notes() -> impl Strategy<Value = Vec<Note>> {
     proptest::collection::vec(note.prop_map(|(language, text)| Note { language, text }), 0..3)
 }
 
+fn times() -> impl Strategy<Value = Option<Timestamp>> {
+    proptest::option::of((0i64..4_000_000_000).prop_map(|seconds| Timestamp::from_second(seconds).unwrap()))
+}
+
+fn inputs() -> impl Strategy<Value = Option<UserInput>> {
+    prop_oneof![Just(None), Just(Some(UserInput::Active)), times().prop_map(|since| Some(UserInput::Idle { since }))]
+}
+
 fn tuples() -> impl Strategy<Value = Tuple> {
+    let extended = [Extended::Available, Extended::Away, Extended::ExtendedAway, Extended::Busy, Extended::Offline];
+    let extended = proptest::option::of(proptest::sample::select(extended.to_vec()));
     let show = proptest::option::of(prop_oneof![Just(Show::Away), Just(Show::Chat), Just(Show::Dnd), Just(Show::Xa)]);
-    ("ID-[a-z<&'\"]{0,9}", show, any::<bool>(), proptest::option::of(0u16..=1000), notes()).prop_map(
-        |(id, show, open, priority, notes)| Tuple {
+    let states = (show, any::<bool>(), extended, inputs(), times());
+    ("ID-[a-z<&'\"]{0,9}", states, proptest::option::of(0u16..=1000), notes()).prop_map(
+        |(id, (show, open, extended, user_input, timestamp), priority, notes)| Tuple {
             id,
+            extended,
+            user_input,
+            timestamp,
             basic: Some(if open { Basic::Open } else { Basic::Closed }),
             show,
             contact: Some(Contact { uri: "sip:a&b@c;gr=<>".into(), priority }),
@@ -179,9 +248,9 @@ fn tuples() -> impl Strategy<Value = Tuple> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(tuples in proptest::collection::vec(tuples(), 0..4), notes in notes()) {
+    fn what_is_written_is_read(tuples in proptest::collection::vec(tuples(), 0..4), user_input in inputs(), notes in notes()) {
         let activities = vec![Activity::Away, Activity::Tv];
-        let document = Document { entity: "sip:x'y@z".into(), tuples, display_name: None, activities, notes };
+        let document = Document { entity: "sip:x'y@z".into(), tuples, display_name: None, activities, user_input, notes };
         prop_assert_eq!(Document::parse(document.to_xml().as_bytes()), Ok(document));
     }
 

@@ -6,6 +6,7 @@ use super::Document;
 use super::Extended;
 use super::Note;
 use super::Tuple;
+use super::UserInput;
 use crate::xml::XmlWriter;
 
 impl Document {
@@ -20,11 +21,12 @@ impl Document {
             tuple.write(&mut xml);
         }
         write_notes(&self.notes, &mut xml);
-        if !self.activities.is_empty() {
+        if !self.activities.is_empty() || self.user_input.is_some() {
             let tuple_id = self.tuples.first().map_or("", |tuple| tuple.id.as_str());
             xml.open("dm:person").attribute("xmlns:dm", "urn:ietf:params:xml:ns:pidf:data-model");
             xml.attribute("id", &["P-", tuple_id].concat());
             write_activities(&self.activities, &mut xml);
+            write_user_input(self.user_input, &mut xml);
             xml.close();
         }
         xml.finish()
@@ -45,9 +47,8 @@ impl Tuple {
             xml.open("extended").attribute("xmlns", "urn:ag-projects:xml:ns:pidf").text(extended.name()).close();
         }
         xml.close();
-        if !self.activities.is_empty() {
-            write_activities(&self.activities, xml);
-        }
+        write_activities(&self.activities, xml);
+        write_user_input(self.user_input, xml);
         if let Some(contact) = &self.contact {
             xml.open("contact");
             if let Some(priority) = contact.priority {
@@ -56,8 +57,8 @@ impl Tuple {
             xml.text(&contact.uri).close();
         }
         write_notes(&self.notes, xml);
-        if let Some(timestamp) = &self.timestamp {
-            xml.open("timestamp").text(timestamp).close();
+        if let Some(timestamp) = self.timestamp {
+            xml.open("timestamp").text(&format!("{timestamp:.0}")).close();
         }
         xml.close();
     }
@@ -84,12 +85,27 @@ impl Extended {
     }
 }
 
+/// Nothing if there is none: the element may not be empty.
 fn write_activities(activities: &[Activity], xml: &mut XmlWriter) {
+    if activities.is_empty() {
+        return;
+    }
     xml.open("activities").attribute("xmlns", "urn:ietf:params:xml:ns:pidf:rpid");
     for activity in activities {
         xml.open(activity.name()).close();
     }
     xml.close();
+}
+
+fn write_user_input(input: Option<UserInput>, xml: &mut XmlWriter) {
+    let (name, since) = match input {
+        None => return,
+        Some(UserInput::Active) => ("active", None),
+        Some(UserInput::Idle { since }) => ("idle", since),
+    };
+    xml.open("user-input").attribute("xmlns", "urn:ietf:params:xml:ns:pidf:rpid");
+    xml.attribute_if("last-input", since.map(|since| format!("{since:.0}")).as_deref());
+    xml.text(name).close();
 }
 
 fn write_notes(notes: &[Note], xml: &mut XmlWriter) {

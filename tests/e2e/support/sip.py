@@ -230,9 +230,11 @@ def answers_options(port, timeout=0.25):
 
 
 def pidf(entity, basic="open", note=None, show=None, activity=None, tuple_id="ID-desk", priority=None,
-         name=None):
+         name=None, last_input=None):
     """A PIDF (RFC 3863) with what is asked for."""
     person = f"<r:activities><r:{activity}/></r:activities>" if activity else ""
+    if last_input:
+        person += f'<r:user-input last-input="{last_input}">idle</r:user-input>'
     if name:
         person += f'<c:display-name xmlns:c="urn:ietf:params:xml:ns:pidf:cipid">{escape(name)}</c:display-name>'
     if person:

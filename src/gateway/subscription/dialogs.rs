@@ -1,0 +1,88 @@
+//! The dialogs of one subscription, one after the other: which NOTIFY came late.
+
+/// A dialog: its Call-ID, and the CSeq of its newest NOTIFY.
+type Newest = (String, u32);
+
+/// The dialog that NOTIFYs last came in, and the one before.
+#[derive(Debug, Default)]
+pub(super) struct Dialogs {
+    present: Option<Newest>,
+    former: Option<Newest>,
+}
+
+/// What a NOTIFY says of its dialog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Says {
+    /// It goes on.
+    GoesOn,
+    /// It is over.
+    Ends,
+}
+
+impl Dialogs {
+    /// Takes note of a NOTIFY. False for one that came late: after a newer one of its dialog, or as the end of a dialog that another has
+    /// followed.
+    pub(super) fn is_newest(&mut self, call_id: String, cseq: u32, says: Says) -> bool {
+        if let Some((present, newest)) = &mut self.present
+            && *present == call_id
+        {
+            let newer = *newest < cseq;
+            *newest = cseq.max(*newest);
+            return newer;
+        }
+        if let Some((former, newest)) = &self.former
+            && *former == call_id
+            && (*newest >= cseq || (says == Says::Ends && self.present.is_some()))
+        {
+            return false;
+        }
+        self.former = self.present.replace((call_id, cseq)).or(self.former.take());
+        true
+    }
+
+    /// The present one is over; the next NOTIFY may begin another.
+    pub(super) fn end(&mut self) {
+        self.former = self.present.take().or(self.former.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialogs(notifies: &[(&str, u32, Says)]) -> (Dialogs, Vec<bool>) {
+        let mut dialogs = Dialogs::default();
+        let newest =
+            notifies.iter().map(|(call_id, cseq, says)| dialogs.is_newest((*call_id).to_owned(), *cseq, *says)).collect();
+        (dialogs, newest)
+    }
+
+    #[test]
+    fn within_a_dialog_the_highest_number_is_the_newest() {
+        let (_, newest) =
+            dialogs(&[("a", 2, Says::GoesOn), ("a", 2, Says::GoesOn), ("a", 4, Says::GoesOn), ("a", 3, Says::Ends)]);
+        assert_eq!(newest, [true, false, true, false]);
+    }
+
+    #[test]
+    fn a_new_dialog_counts_from_anew_and_the_end_of_the_former_comes_late() {
+        let (_, newest) = dialogs(&[("a", 7, Says::GoesOn), ("b", 1, Says::GoesOn), ("a", 8, Says::Ends), ("b", 2, Says::Ends)]);
+        assert_eq!(newest, [true, true, false, true]);
+    }
+
+    #[test]
+    fn a_former_dialog_that_goes_on_is_the_present_one_again() {
+        let (_, newest) =
+            dialogs(&[("a", 7, Says::GoesOn), ("b", 1, Says::GoesOn), ("a", 8, Says::GoesOn), ("a", 9, Says::Ends)]);
+        assert_eq!(newest, [true; 4]);
+    }
+
+    #[test]
+    fn after_its_end_only_what_is_newer_counts() {
+        let (mut dialogs, _) = dialogs(&[("a", 7, Says::GoesOn)]);
+        dialogs.end();
+        dialogs.end();
+        assert!(!dialogs.is_newest("a".to_owned(), 7, Says::Ends));
+        assert!(dialogs.is_newest("a".to_owned(), 8, Says::Ends), "the host has used the Call-ID once more");
+    }
+}

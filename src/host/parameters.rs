@@ -1,0 +1,201 @@
+//! Module parameters: a host's parser calls one function a `modparam` line, long before mod_init.
+//!
+//! Each parameter is exported twice, as text and as number, so that the wrong type reaches us and the operator reads which
+//! parameter it was, what it held and what it takes. What the values mean is checked by [`Config`](crate::config::Config).
+
+use std::ffi::CStr;
+use std::fmt;
+use std::mem;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::config;
+use crate::config::Secret;
+
+/// One parameter.
+pub(super) struct Parameter {
+    /// As the operator writes it.
+    pub(super) name: &'static CStr,
+    set: Set,
+}
+
+/// The type it takes, and where it goes.
+enum Set {
+    Text(fn(&mut config::Parameters, String)),
+    Number(fn(&mut config::Parameters, i64)),
+    /// Text that no log line shows, not even where it is wrong.
+    Secret(fn(&mut config::Parameters, Secret)),
+}
+
+/// What a `modparam` line holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Given<'a> {
+    Text(&'a [u8]),
+    Number(i64),
+}
+
+/// How many there are.
+pub(super) const COUNT: usize = 28;
+
+/// All of them, in the order of module-docs.
+pub(super) static PARAMETERS: [Parameter; COUNT] = [
+    text(c"backend", |all, value| all.backend = Some(value)),
+    text(c"xmpp_domain", |all, value| all.xmpp_domain = Some(value)),
+    text(c"xmpp_host", |all, value| all.xmpp_host = Some(value)),
+    number(c"xmpp_port", |all, value| all.xmpp_port = Some(value)),
+    secret(c"xmpp_password", |all, value| all.xmpp_password = Some(value)),
+    text(c"xmpp_password_file", |all, value| all.xmpp_password_file = Some(value)),
+    text(c"xmpp_tls", |all, value| all.xmpp_tls = Some(value)),
+    text(c"xmpp_tls_ca", |all, value| all.xmpp_tls_ca = Some(value)),
+    secret(c"xmpp_component", |all, value| all.xmpp_component.push(value)),
+    number(c"ping_interval", |all, value| all.ping_interval = Some(value)),
+    number(c"ping_timeout", |all, value| all.ping_timeout = Some(value)),
+    text(c"gateway_domain", |all, value| all.gateway_domain = Some(value)),
+    text(c"sip_domain", |all, value| all.sip_domain = Some(value)),
+    text(c"domain_separator", |all, value| all.domain_separator = Some(value)),
+    text(c"gwmap", |all, value| all.gwmap.push(value)),
+    text(c"tel_domain", |all, value| all.tel_domain = Some(value)),
+    text(c"outbound_proxy", |all, value| all.outbound_proxy = Some(value)),
+    text(c"server_address", |all, value| all.server_address = Some(value)),
+    text(c"presence_server", |all, value| all.presence_server = Some(value)),
+    text(c"presence_mode", |all, value| all.presence_mode = Some(value)),
+    text(c"allow_domain", |all, value| all.allow_domain.push(value)),
+    text(c"deny_domain", |all, value| all.deny_domain.push(value)),
+    number(c"rate_limit", |all, value| all.rate_limit = Some(value)),
+    number(c"rate_limit_domain", |all, value| all.rate_limit_domain = Some(value)),
+    number(c"queue_size", |all, value| all.queue_size = Some(value)),
+    number(c"queue_ttl", |all, value| all.queue_ttl = Some(value)),
+    secret(c"db_url", |all, value| all.db_url = Some(value)),
+    text(c"address_table", |all, value| all.address_table = Some(value)),
+];
+
+const fn text(name: &'static CStr, set: fn(&mut config::Parameters, String)) -> Parameter {
+    Parameter { name, set: Set::Text(set) }
+}
+
+const fn secret(name: &'static CStr, set: fn(&mut config::Parameters, Secret)) -> Parameter {
+    Parameter { name, set: Set::Secret(set) }
+}
+
+const fn number(name: &'static CStr, set: fn(&mut config::Parameters, i64)) -> Parameter {
+    Parameter { name, set: Set::Number(set) }
+}
+
+/// What the parser has delivered so far. It runs alone, before any fork.
+static GIVEN: Mutex<Option<config::Parameters>> = Mutex::new(None);
+
+/// Hands all parameters to mod_init.
+pub(super) fn taken() -> config::Parameters {
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    mem::take(&mut *given).unwrap_or_default()
+}
+
+/// Takes one `modparam` line, for the parameter of this index.
+pub(super) fn take(index: usize, given: Given<'_>) -> Result<(), Refusal> {
+    let parameter = PARAMETERS.get(index).ok_or(Refusal::Unknown)?;
+    let mut all = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    set(all.get_or_insert_default(), parameter, given)
+}
+
+fn set(all: &mut config::Parameters, parameter: &Parameter, given: Given<'_>) -> Result<(), Refusal> {
+    let name = parameter.name;
+    match (&parameter.set, given) {
+        (Set::Text(set), Given::Text(value)) => {
+            let text = str::from_utf8(value).map_err(|_| Refusal::Encoding(name, value.escape_ascii().to_string()))?;
+            set(all, text.to_owned());
+        }
+        (Set::Number(set), Given::Number(value)) => set(all, value),
+        (Set::Secret(set), given) => {
+            let text = match given {
+                Given::Text(value) => str::from_utf8(value).ok(),
+                Given::Number(_) => None,
+            };
+            // An empty one is refused by mod_init, should the host go on.
+            set(all, text.unwrap_or_default().into());
+            text.ok_or(Refusal::Secret(name))?;
+        }
+        (Set::Text(_), Given::Number(value)) => return Err(Refusal::Number(name, value)),
+        (Set::Number(_), Given::Text(value)) => return Err(Refusal::Text(name, value.escape_ascii().to_string())),
+    }
+    Ok(())
+}
+
+/// Why a line was not taken. Display gives the whole sentence for the operator's log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Text where a number belongs.
+    Text(&'static CStr, String),
+    /// A number where text belongs.
+    Number(&'static CStr, i64),
+    /// Text that is no UTF-8.
+    Encoding(&'static CStr, String),
+    /// A secret that is no text, or no UTF-8. It may be one all the same: nobody is to log the line.
+    Secret(&'static CStr),
+    /// No such index.
+    Unknown,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(name, held) => {
+                write!(f, "parameter {} is \"{held}\"; it takes a number without quotes", name.to_string_lossy())
+            }
+            Self::Number(name, held) => {
+                write!(f, "parameter {} is the number {held}; it takes text in quotes", name.to_string_lossy())
+            }
+            Self::Encoding(name, held) => write!(f, "parameter {} is \"{held}\"; it takes text in UTF-8", name.to_string_lossy()),
+            Self::Secret(name) => {
+                write!(f, "parameter {} is no UTF-8 text in quotes; it takes text in quotes", name.to_string_lossy())
+            }
+            Self::Unknown => f.write_str("no such parameter"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(name: &CStr, given: Given<'_>) -> (config::Parameters, Option<String>) {
+        let parameter = PARAMETERS.iter().find(|parameter| parameter.name == name).unwrap();
+        let mut all = config::Parameters::default();
+        let refusal = set(&mut all, parameter, given).err();
+        (all, refusal.map(|refusal| refusal.to_string()))
+    }
+
+    #[test]
+    fn no_name_stands_twice() {
+        for (index, parameter) in PARAMETERS.iter().enumerate() {
+            assert_eq!(PARAMETERS.iter().position(|other| other.name == parameter.name), Some(index));
+        }
+    }
+
+    #[test]
+    fn each_type_goes_where_it_belongs() {
+        assert_eq!(given(c"xmpp_domain", Given::Text(b"sip.example.com")).0.xmpp_domain.unwrap(), "sip.example.com");
+        assert_eq!(given(c"xmpp_port", Given::Number(-1)).0.xmpp_port, Some(-1));
+        assert_eq!(given(c"db_url", Given::Text(b"sqlite:///db")).0.db_url.unwrap().expose(), "sqlite:///db");
+        assert_eq!(given(c"gwmap", Given::Text(b"a=b")).0.gwmap, ["a=b"]);
+    }
+
+    #[test]
+    fn what_is_of_the_wrong_type_is_named_with_what_it_holds() {
+        for (name, held, sentence) in [
+            (c"xmpp_domain", Given::Number(7), "parameter xmpp_domain is the number 7; it takes text in quotes"),
+            (c"xmpp_domain", Given::Text(b"a\xff"), "parameter xmpp_domain is \"a\\xff\"; it takes text in UTF-8"),
+            (c"xmpp_port", Given::Text(b"a\n"), "parameter xmpp_port is \"a\\n\"; it takes a number without quotes"),
+        ] {
+            assert_eq!(given(name, held).1.as_deref(), Some(sentence));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_and_not_kept_where_it_is_wrong() {
+        for held in [Given::Number(31_337), Given::Text(b"s3cret\xff")] {
+            let (all, refusal) = given(c"xmpp_password", held);
+            assert_eq!(all.xmpp_password.unwrap().expose(), "");
+            assert_eq!(refusal.unwrap(), "parameter xmpp_password is no UTF-8 text in quotes; it takes text in quotes");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which resource of a user stands for all, for SIP clients that look at one tuple only.
+//!
+//! Our choice, as RFC 8048 §6.2 gives each resource its tuple and leaves it there. Who can be reached comes first; then the priority, by
+//! which users say themselves where they want to be reached (RFC 6121 §4.7.2.3); then the show; then who changed last.
+
+use std::cmp::Ordering;
+
+use super::Availability;
+use super::ResourcePresence;
+use crate::sip::pidf::Show;
+
+/// The resource where a user is most available; `None` if there is none. It does not matter in which order they come.
+pub fn most_available(resources: &[ResourcePresence]) -> Option<&ResourcePresence> {
+    resources.iter().min_by(|one, other| by_availability(one, other))
+}
+
+/// The most available first. Between equals the JID decides.
+pub(super) fn by_availability(one: &ResourcePresence, other: &ResourcePresence) -> Ordering {
+    rank(other).cmp(&rank(one)).then_with(|| one.jid.as_str().cmp(other.jid.as_str()))
+}
+
+fn rank(resource: &ResourcePresence) -> impl Ord {
+    let available = match resource.availability {
+        Availability::Available => 1,
+        Availability::Unavailable => 0,
+    };
+    (available, resource.priority.unwrap_or(0), show_rank(resource.show), resource.changed)
+}
+
+fn show_rank(show: Option<Show>) -> u8 {
+    match show {
+        Some(Show::Chat) => 4,
+        None => 3,
+        Some(Show::Away) => 2,
+        Some(Show::Xa) => 1,
+        Some(Show::Dnd) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::xmpp::element::Element;
+
+    fn resource(name: &str, stanza: &str) -> ResourcePresence {
+        let jid = jid::Jid::new(&["romeo@example.net/", name].concat()).unwrap();
+        ResourcePresence::read(&Element::parse(stanza).unwrap(), &jid).unwrap()
+    }
+
+    fn resources() -> impl Strategy<Value = Vec<ResourcePresence>> {
+        let shows = ["", "<show>chat</show>", "<show>away</show>", "<show>xa</show>", "<show>dnd</show>"];
+        let one = ("[a-c]{1,2}", any::<bool>(), -1i8..2, proptest::sample::select(shows.to_vec()), 0..3);
+        let one = one.prop_map(|(name, available, priority, show, second)| {
+            let kind = if available { "" } else { " type='unavailable'" };
+            let delay = format!("<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:0{second}Z'/>");
+            resource(&name, &format!("<presence{kind}><priority>{priority}</priority>{show}{delay}</presence>"))
+        });
+        proptest::collection::vec(one, 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_more_available(
+            (given, shuffled) in resources().prop_flat_map(|given| (Just(given.clone()), Just(given).prop_shuffle()))
+        ) {
+            let found = most_available(&given);
+            prop_assert_eq!(found.is_none(), given.is_empty());
+            for other in &given {
+                prop_assert!(found.is_some_and(|found| rank(found) >= rank(other)), "{:?} {:?}", found, other);
+            }
+            let again = most_available(&shuffled);
+            prop_assert_eq!(found.map(|found| (&found.jid, rank(found) == rank(again.unwrap()))), again.map(|again| (&again.jid, true)));
+        }
+    }
+}

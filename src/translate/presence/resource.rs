@@ -1,0 +1,119 @@
+//! The presence of one XMPP resource (RFC 6121 §4.7) as a tuple (RFC 8048 §6.2).
+
+use jid::Jid;
+use jiff::Timestamp;
+
+use super::Availability;
+use super::PresenceError;
+use super::priority;
+use crate::address::AddressError;
+use crate::address::Addresses;
+use crate::sip::pidf::Basic;
+use crate::sip::pidf::Contact;
+use crate::sip::pidf::Extended;
+use crate::sip::pidf::MAX_NOTE;
+use crate::sip::pidf::MAX_NOTES;
+use crate::sip::pidf::Note;
+use crate::sip::pidf::Show;
+use crate::sip::pidf::Tuple;
+use crate::sip::pidf::UserInput;
+use crate::sip::pidf::date_time;
+use crate::translate::tuple_id;
+use crate::xmpp::element::Element;
+use crate::xmpp::ns;
+use crate::xmpp::stanza::PresenceType;
+
+/// What the last `<presence/>` of a resource says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourcePresence {
+    /// Full, but for a user without resources, as other gateways have them.
+    pub(super) jid: Jid,
+    pub(super) availability: Availability,
+    pub(super) show: Option<Show>,
+    /// `None` if it has none, or one that is out of range: as 0 in all but that it is not written.
+    pub(super) priority: Option<i8>,
+    notes: Vec<Note>,
+    /// Since when nobody uses it (XEP-0319).
+    idle_since: Option<Timestamp>,
+    /// When it said so: what the stanza tells (XEP-0203), else for who received it to fill in.
+    pub changed: Option<Timestamp>,
+}
+
+impl ResourcePresence {
+    /// Reads a `<presence/>` without type or of type `unavailable`. `from` is its sender.
+    pub fn read(presence: &Element, from: &Jid) -> Result<Self, PresenceError> {
+        let availability = availability(presence)?;
+        let while_there = |text: Option<String>| text.filter(|_| availability == Availability::Available);
+        let child = |name| presence.child(name, ns::CLIENT).map(|child| child.text().into_owned());
+        let time = |name, ns, attribute| presence.child(name, ns).and_then(|child| child.attribute(attribute)).map(str::to_owned);
+        Ok(Self {
+            jid: from.clone(),
+            availability,
+            show: while_there(child("show")).and_then(|show| Show::from_name(&show)),
+            priority: child("priority").and_then(|priority| priority.trim().parse().ok()),
+            notes: notes(presence),
+            idle_since: while_there(time("idle", ns::IDLE, "since")).and_then(|since| date_time(&since)),
+            changed: time("delay", ns::DELAY, "stamp").and_then(|stamp| date_time(&stamp)),
+        })
+    }
+
+    pub(super) fn to_tuple(&self, addresses: &Addresses) -> Result<Tuple, AddressError> {
+        Ok(Tuple {
+            id: self.tuple_id(),
+            basic: Some(match self.availability {
+                Availability::Available => Basic::Open,
+                Availability::Unavailable => Basic::Closed,
+            }),
+            show: self.show,
+            extended: Some(extended(self.availability, self.show)),
+            user_input: self.idle_since.map(|since| UserInput::Idle { since: Some(since) }),
+            contact: Some(Contact {
+                uri: addresses.jid_to_gruu(&self.jid)?,
+                priority: self.priority.and_then(priority::to_thousandths),
+            }),
+            notes: self.notes.clone(),
+            timestamp: self.changed,
+            ..Tuple::default()
+        })
+    }
+
+    pub(super) fn tuple_id(&self) -> String {
+        tuple_id::tuple_id(self.jid.resource().map_or("", |resource| resource.as_str()))
+    }
+}
+
+fn availability(presence: &Element) -> Result<Availability, PresenceError> {
+    match PresenceType::of(presence) {
+        Some(PresenceType::Available) => Ok(Availability::Available),
+        Some(PresenceType::Unavailable) => Ok(Availability::Unavailable),
+        Some(
+            PresenceType::Error
+            | PresenceType::Probe
+            | PresenceType::Subscribe
+            | PresenceType::Subscribed
+            | PresenceType::Unsubscribe
+            | PresenceType::Unsubscribed,
+        )
+        | None => Err(PresenceError::NotState),
+    }
+}
+
+/// For SIP clients that know Blink's states and not `<show/>`.
+fn extended(availability: Availability, show: Option<Show>) -> Extended {
+    match (availability, show) {
+        (Availability::Unavailable, _) => Extended::Offline,
+        (Availability::Available, None | Some(Show::Chat)) => Extended::Available,
+        (Availability::Available, Some(Show::Away)) => Extended::Away,
+        (Availability::Available, Some(Show::Xa)) => Extended::ExtendedAway,
+        (Availability::Available, Some(Show::Dnd)) => Extended::Busy,
+    }
+}
+
+fn notes(presence: &Element) -> Vec<Note> {
+    let statuses = presence.children().filter(|child| child.is("status", ns::CLIENT) && !child.text().is_empty());
+    let note = |status: &Element| Note {
+        language: status.attribute("xml:lang").or_else(|| presence.attribute("xml:lang")).map(str::to_owned),
+        text: status.text().into_owned(),
+    };
+    statuses.map(note).filter(|note| note.text.len() <= MAX_NOTE).take(MAX_NOTES).collect()
+}
