@@ -6,6 +6,7 @@
 mod address_table;
 mod component;
 mod peers;
+mod presence;
 mod queue;
 mod scheme;
 mod secret;
@@ -26,6 +27,7 @@ pub use self::component::MAX_COMPONENTS;
 pub use self::component::Ping;
 pub use self::component::Tls;
 pub use self::peers::RateLimit;
+pub use self::presence::PresenceMode;
 pub use self::queue::MOST_QUEUED;
 pub use self::queue::Queue;
 pub use self::secret::Secret;
@@ -56,6 +58,7 @@ pub struct Parameters {
     pub outbound_proxy: Option<String>,
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
+    pub presence_mode: Option<String>,
     /// Repeatable, as `gwmap`.
     pub allow_domain: Vec<String>,
     /// Repeatable, as `gwmap`.
@@ -81,6 +84,8 @@ pub struct Config {
     pub server_address: Uri,
     /// Next hop of SUBSCRIBE and PUBLISH, and the watcher of presence.winfo; a SIP URI.
     pub presence_server: Option<Uri>,
+    /// How the presence of XMPP users reaches the presence server, and the questions of their watchers the gateway.
+    pub presence_mode: PresenceMode,
     /// How much SIP traffic XMPP users may cause.
     pub rate_limit: RateLimit,
     /// What waits while the XMPP server is not connected.
@@ -133,6 +138,7 @@ impl Config {
             server_address: required("server_address", parameters.server_address.as_deref(), TAKES_URI)
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
+            presence_mode: presence::mode(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,
             backend,

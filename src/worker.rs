@@ -10,6 +10,7 @@ use jid::Jid;
 use crate::address::AddressError;
 use crate::address::Addresses;
 use crate::config::Config;
+use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::gateway::entity::Entity;
 use crate::gateway::event::Event;
@@ -75,11 +76,24 @@ impl ScriptResult {
     }
 }
 
+/// What the presence server is to do with one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is not to an XMPP user whom the gateway answers for.
+    NotOurs,
+    /// Nothing was decided since the start of the server: it stays as it is. A new one is pending, and one that the presence server knows
+    /// from before a restart has its decision.
+    Undecided,
+    /// The XMPP user decided.
+    Decided(Authorization),
+}
+
 /// The worker's side of the gateway: made in mod_init, before the host forks, and never changed after it.
 #[derive(Debug)]
 pub struct Worker {
     addresses: Addresses,
     link: Sender,
+    presence_mode: PresenceMode,
     /// Stanzas that may wait for one peer domain.
     queue_size: u32,
     /// Who watches the watchers: From of presence.winfo subscriptions.
@@ -96,8 +110,15 @@ impl Worker {
         let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
         let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
         let (addresses, queue_size) = (config.addresses.clone(), config.queue.size);
-        let contact = config.server_address.clone();
-        Self { addresses, link, queue_size, winfo_watcher, contact, caps: Entity::User.caps().to_xml() }
+        Self {
+            addresses,
+            link,
+            presence_mode: config.presence_mode,
+            queue_size,
+            winfo_watcher,
+            contact: config.server_address.clone(),
+            caps: Entity::User.caps().to_xml(),
+        }
     }
 
     /// `xmpp_send_message()`: a MESSAGE becomes `<message/>` (RFC 7572 §5). While the stream is down it is done as well if the stanza
@@ -192,19 +213,48 @@ impl Worker {
         }
     }
 
-    /// What an XMPP user decided on a SIP watcher; `None` where the presentity is no XMPP user we answer for.
-    pub fn authorization(&self, watcher: &[u8], presentity: &[u8]) -> Option<Authorization> {
-        let presentity = self.addresses.sip_to_jid(presentity).ok()?.into_bare();
-        if !self.link.shared().answers_for(presentity.as_str()) {
-            return None;
+    /// The presence server asks for the state of a subscription.
+    pub fn judge(&self, watcher: &[u8], presentity: &[u8]) -> Judgement {
+        let presentity = match self.presence_mode {
+            PresenceMode::Pua => self.addresses.sip_to_jid(presentity),
+            PresenceMode::Local => self.addresses.xmpp_user_to_jid(presentity),
+        };
+        let Ok(presentity) = presentity.map(Jid::into_bare) else { return Judgement::NotOurs };
+        if self.presence_mode == PresenceMode::Pua && !self.link.shared().answers_for(presentity.as_str()) {
+            return Judgement::NotOurs;
         }
-        // A watcher without a JID of its own can never be let in by the XMPP user: whose JID it would have may see more.
-        let watcher = self.addresses.sip_user_to_jid(watcher).ok().map(Jid::into_bare);
-        Some(
-            watcher.map_or(Authorization::Pending, |watcher| {
-                self.link.shared().authorization(watcher.as_str(), presentity.as_str())
-            }),
-        )
+        match self.addresses.sip_user_to_jid(watcher).map(Jid::into_bare) {
+            Ok(watcher) => match self.link.shared().decision(watcher.as_str(), presentity.as_str()) {
+                Some(decision) => Judgement::Decided(decision),
+                None => Judgement::Undecided,
+            },
+            // A watcher without a JID of its own can never be let in by the XMPP user: whose JID it would have may see more.
+            Err(_) => Judgement::Decided(Authorization::Pending),
+        }
+    }
+
+    /// Whether a user of the presence server is an XMPP user, for whom no rules document counts (`presence_mode` local).
+    pub fn decides_alone(&self, user: &[u8], host: &[u8]) -> bool {
+        let uri = [b"sip:".as_slice(), user, b"@", host].concat();
+        self.presence_mode == PresenceMode::Local && self.addresses.xmpp_user_to_jid(&uri).is_ok()
+    }
+
+    /// A SIP user subscribes to the presence of somebody at the presence server of this host (`presence_mode` local): an XMPP user who
+    /// has not decided yet is asked.
+    pub fn watched(&self, watcher: &[u8], presentity: &[u8]) {
+        let Ok(presentity) = self.addresses.xmpp_user_to_jid(presentity).map(Jid::into_bare) else { return };
+        let watcher = match self.addresses.sip_user_to_jid(watcher) {
+            Ok(watcher) => watcher.into_bare(),
+            Err(error) => {
+                log::warn!("{} cannot watch {presentity}: {error}", shown(watcher));
+                return;
+            }
+        };
+        let shared = self.link.shared();
+        if shared.authorization(watcher.as_str(), presentity.as_str()) == Authorization::Pending {
+            shared.answer_for(presentity.as_str());
+            self.send_event(&Event::Watchers { presentity: presentity.into_inner(), waiting: vec![watcher.into_inner()] });
+        }
     }
 
     /// The final reply to a MESSAGE that the XMPP process sent, or what stands for one where none came.
@@ -419,6 +469,7 @@ mod tests {
     use super::*;
     use crate::config::Parameters;
     use crate::link;
+    use crate::link::Received;
     use crate::link::shared::StreamState;
 
     #[test]
@@ -440,8 +491,47 @@ mod tests {
             ("sip:%EF%BD%81dmin@sip.example.com", Authorization::Pending), // U+FF41, a wide letter
             ("sip:admin@other.example.com", Authorization::Pending),
         ] {
-            assert_eq!(worker.authorization(watcher.as_bytes(), b"sip:juliet@example.net"), Some(answer), "{watcher}");
+            assert_eq!(worker.judge(watcher.as_bytes(), b"sip:juliet@example.net"), Judgement::Decided(answer), "{watcher}");
         }
+    }
+
+    /// What is heard of a watcher who subscribes at the presence server of this host, and what that is told of the subscription.
+    #[test]
+    fn an_xmpp_user_is_asked_until_it_has_decided() {
+        let parameters = Parameters {
+            xmpp_domain: Some("sip.example.com".into()),
+            xmpp_password: Some("secret".into()),
+            server_address: Some("sip:gateway@sip.example.com".into()),
+            presence_mode: Some("local".into()),
+            ..Parameters::default()
+        };
+        let (sender, receiver) = link::pair().unwrap();
+        let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
+        let subscribes = |watcher: &str, presentity: &str| {
+            worker.watched(watcher.as_bytes(), presentity.as_bytes());
+            let mut inbox = link::Inbox::new();
+            receiver.receive(&mut inbox).unwrap();
+            let event = |received| match received {
+                Received::Event(bytes) => datagram::decode(bytes).unwrap(),
+                Received::Stanza(stanza, _) => Event::Stanza(String::from_utf8_lossy(stanza).into_owned()),
+            };
+            let asked: Vec<_> = inbox.drain().map(event).collect();
+            (asked, worker.judge(watcher.as_bytes(), presentity.as_bytes()))
+        };
+        let [alice, juliet] = ["sip:alice@sip.example.com", "sip:juliet@example.net;user=ip"];
+        let question =
+            || vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting: vec!["alice@sip.example.com".into()] }];
+        assert_eq!(subscribes(alice, juliet), (question(), Judgement::Undecided));
+        assert_eq!(subscribes(alice, juliet), (question(), Judgement::Undecided));
+        for decision in [Authorization::Allowed, Authorization::Refused] {
+            receiver.shared().authorize("alice@sip.example.com", "juliet@example.net", decision);
+            assert_eq!(subscribes(alice, juliet), (Vec::new(), Judgement::Decided(decision)));
+        }
+        // One whom an error let go may ask again.
+        receiver.shared().authorize("alice@sip.example.com", "juliet@example.net", Authorization::Pending);
+        assert_eq!(subscribes(alice, juliet), (question(), Judgement::Decided(Authorization::Pending)));
+        assert_eq!(subscribes(alice, "sip:bob@sip.example.com"), (Vec::new(), Judgement::NotOurs));
+        assert_eq!(subscribes("sip:mallory@example.org", juliet), (Vec::new(), Judgement::Decided(Authorization::Pending)));
     }
 
     #[test]

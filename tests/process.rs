@@ -31,6 +31,7 @@ use xmpp_gateway::process::host::Flow;
 use xmpp_gateway::process::host::Host;
 use xmpp_gateway::process::host::HostError;
 use xmpp_gateway::sip;
+use xmpp_gateway::worker::Judgement;
 use xmpp_gateway::worker::ScriptResult;
 use xmpp_gateway::worker::Worker;
 
@@ -343,7 +344,7 @@ fn a_watcher_who_was_decided_on_meanwhile_is_not_asked_for_again() {
         peer.say(&format!("<presence from='romeo@example.net' to='juliet@sip.example.com' type='{answer}'/>"));
         peer.message("after it");
         assert_eq!(scene.call(), Call::Message("after it".into()));
-        assert_eq!(scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Some(decision));
+        assert_eq!(scene.worker.judge(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Judgement::Decided(decision));
         assert_eq!(scene.worker.notify(&notify), ScriptResult::Done);
         assert_eq!(scene.send("after both"), ScriptResult::Done);
         let heard = peer.hear("<body>after both</body>");
@@ -361,12 +362,12 @@ fn a_decision_counts_only_of_a_user_whose_watchers_were_asked_for() {
         peer.say("<presence from='romeo@example.net' to='juliet@sip.example.com' type='subscribed'/>");
         peer.message("after it");
         assert_eq!(scene.call(), Call::Message("after it".into()));
-        scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net")
+        scene.worker.judge(b"sip:juliet@sip.example.com", b"sip:romeo@example.net")
     };
-    assert_eq!(decided(), None);
+    assert_eq!(decided(), Judgement::NotOurs);
     scene.worker.winfo_subscription(b"sip:romeo@example.net", b"").unwrap();
-    assert_eq!(scene.worker.authorization(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Some(Authorization::Pending));
-    assert_eq!(decided(), Some(Authorization::Allowed));
+    assert_eq!(scene.worker.judge(b"sip:juliet@sip.example.com", b"sip:romeo@example.net"), Judgement::Undecided);
+    assert_eq!(decided(), Judgement::Decided(Authorization::Allowed));
     scene.stop();
 }
 

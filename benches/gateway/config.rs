@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::host::Presence;
 use crate::host::Settings;
 use crate::xmpp_server::COMPONENT;
 use crate::xmpp_server::SECRET;
@@ -41,6 +42,16 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
         "modparam(\"tm\", \"wt_timer\", 1000)\nmodparam(\"pua\", \"db_url\", \"sqlite:///{folder}/host.sqlite\")\n\
          modparam(\"jsonrpcs\", \"transport\", 4)\nmodparam(\"jsonrpcs\", \"dgram_socket\", \"{folder}/{CONTROL_SOCKET}\")\n"
     );
+    if settings.presence.is_some() {
+        let _ = write!(
+            text,
+            "loadmodule \"presence.so\"\nloadmodule \"presence_xml.so\"\n\
+             modparam(\"presence|presence_xml\", \"db_url\", \"sqlite:///{folder}/host.sqlite\")\n\
+             modparam(\"presence\", \"server_address\", \"sip:presence@{}\")\n\
+             modparam(\"presence\", \"subs_db_mode\", 2)\nmodparam(\"presence_xml\", \"integrated_xcap_server\", 1)\n",
+            settings.address
+        );
+    }
     gateway_parameters(settings, &mut text);
     let _ = write!(
         text,
@@ -56,6 +67,7 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
              \x20       else sl_send_reply(\"481\", \"Not Known\");\n        exit;\n    }\n",
         );
     }
+    presence_routes(settings, "method", "\"3600\"", &mut text);
     text.push_str("    sl_send_reply(\"405\", \"Method Not Allowed\");\n}\n");
     text
 }
@@ -76,6 +88,15 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
         "modparam(\"tm\", \"wt_timer\", 2)\nmodparam(\"pua\", \"db_url\", \"sqlite:///{folder}/host.sqlite\")\n\
          modparam(\"mi_datagram\", \"socket_name\", \"{folder}/{CONTROL_SOCKET}\")\n"
     );
+    if settings.presence.is_some() {
+        let _ = write!(
+            text,
+            "loadmodule \"presence.so\"\nloadmodule \"xcap.so\"\nloadmodule \"presence_xml.so\"\n\
+             modparam(\"presence\", \"db_url\", \"sqlite:///{folder}/host.sqlite\")\n\
+             modparam(\"xcap\", \"db_url\", \"sqlite:///{folder}/host.sqlite\")\n\
+             modparam(\"presence\", \"contact_user\", \"presence\")\nmodparam(\"xcap\", \"integrated_xcap_server\", 1)\n"
+        );
+    }
     gateway_parameters(settings, &mut text);
     let _ = write!(
         text,
@@ -91,14 +112,31 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
              \x20       else sl_send_reply(481, \"Not Known\");\n        exit;\n    }\n",
         );
     }
+    presence_routes(settings, "$rm", "3600", &mut text);
     text.push_str("    sl_send_reply(405, \"Method Not Allowed\");\n}\n");
     text
+}
+
+/// The presence server: the names of the method and of an hour are what the hosts spell differently.
+fn presence_routes(settings: &Settings<'_>, method: &str, hour: &str, text: &mut String) {
+    let Some(presence) = settings.presence else { return };
+    let ask = match presence {
+        Presence::Pua => format!("        if ($hdr(Event) == \"presence\") pua_xmpp_req_winfo(\"$ru\", {hour});\n"),
+        Presence::Local => String::new(),
+    };
+    let _ = write!(
+        text,
+        "    if ({method} == \"SUBSCRIBE\") {{\n        t_newtran();\n        handle_subscribe();\n{ask}        exit;\n    }}\n\
+         \x20   if ({method} == \"PUBLISH\") {{\n        t_newtran();\n        handle_publish();\n        exit;\n    }}\n"
+    );
 }
 
 /// Both hosts spell these the same.
 fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
     let Some(module) = settings.module else { return };
     let peer = format!("sip:127.0.0.1:{}", settings.peer_port);
+    let presence_server = if settings.presence.is_some() { format!("sip:{}", settings.address) } else { peer.clone() };
+    let presence_mode = if settings.presence == Some(Presence::Local) { "local" } else { "pua" };
     let server = format!("sip:gw@{}", settings.address);
     let _ =
         write!(text, "loadmodule \"{}\"\nmodparam(\"xmpp_gateway\", \"xmpp_port\", {})\n", module.display(), settings.xmpp_port);
@@ -113,7 +151,8 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
         ("xmpp_password", SECRET),
         ("server_address", &server),
         ("outbound_proxy", &peer),
-        ("presence_server", &peer),
+        ("presence_server", &presence_server),
+        ("presence_mode", presence_mode),
     ] {
         let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"{name}\", \"{value}\")");
     }

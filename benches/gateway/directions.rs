@@ -100,6 +100,53 @@ impl Load for SipRequest {
     }
 }
 
+/// SUBSCRIBEs of a SIP user to each of the users of [`Stanzas::watched`].
+pub(crate) struct Watch {
+    templates: Vec<Template>,
+}
+
+impl Watch {
+    /// All of them watch, and all are let in.
+    pub(crate) fn all(rig: &mut Rig, limits: &Limits, history: &mut History) -> io::Result<()> {
+        let port = rig.peer_port();
+        let template = |user: usize| {
+            let user = format!("user{user:04}");
+            let head = head("SUBSCRIBE", &user, &format!("sip:{user}@{XMPP_DOMAIN}"), "", port);
+            Template::new(format!(
+                "{head}CSeq: {HOLE} SUBSCRIBE\r\nContact: <sip:juliet@127.0.0.1:{port}>\r\nEvent: presence\r\nExpires: 3600\r\n\
+                 Accept: application/pidf+xml\r\nContent-Length: 0\r\n\r\n"
+            ))
+        };
+        // One at a time: an SQLite database takes one writer.
+        let once = Limits { window: 1, time: Duration::from_secs(60), count: RESOURCES, pause: Duration::ZERO, ..*limits };
+        let round = drive(rig, &mut Self { templates: (0..RESOURCES).map(template).collect() }, &once, history)?;
+        if round.completed < RESOURCES {
+            return Err(io::Error::other(format!("{} of {RESOURCES} SUBSCRIBEs were accepted", round.completed)));
+        }
+        // With pua the questions take their way through SUBSCRIBE and NOTIFY (presence.winfo).
+        rig.rest(Duration::from_secs(2))?;
+        for user in 0..RESOURCES {
+            rig.xmpp
+                .send_text(&format!("<presence from='user{user:04}@{XMPP_DOMAIN}' to='juliet@{COMPONENT}' type='subscribed'/>"));
+        }
+        rig.rest(Duration::from_secs(3))
+    }
+}
+
+impl Load for Watch {
+    fn send(&mut self, rig: &mut Rig, slot: usize, id: u64) {
+        rig.sip.send(&self.templates[slot], id);
+    }
+
+    fn awaited(&self) -> &[Kind] {
+        &[Kind::Reply]
+    }
+
+    fn slots(&self) -> usize {
+        self.templates.len()
+    }
+}
+
 /// NOTIFYs in the dialogs that the gateway has with the SIP peer, at most one at a time in each.
 pub(crate) struct Notify {
     dialogs: usize,
@@ -108,9 +155,20 @@ pub(crate) struct Notify {
 impl Notify {
     /// Makes the dialogs: XMPP users subscribe to SIP users, and the first NOTIFY lets them.
     pub(crate) fn subscribe(rig: &mut Rig, wanted: usize, history: &mut History) -> io::Result<Self> {
+        Self::subscribe_as(rig, |user| format!("watcher{user}"), wanted, history)
+    }
+
+    /// The same as these users.
+    pub(crate) fn subscribe_as(
+        rig: &mut Rig,
+        watcher: impl Fn(usize) -> String,
+        wanted: usize,
+        history: &mut History,
+    ) -> io::Result<Self> {
         for user in 0..wanted {
+            let watcher = watcher(user);
             rig.xmpp.send_text(&format!(
-                "<presence from='watcher{user}@{XMPP_DOMAIN}' to='juliet{user}@{COMPONENT}' type='subscribe' id='s{user}'/>"
+                "<presence from='{watcher}@{XMPP_DOMAIN}' to='juliet{user}@{COMPONENT}' type='subscribe' id='s{user}'/>"
             ));
         }
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -171,6 +229,17 @@ impl Stanzas {
             ))
         };
         Self { templates: (0..RESOURCES).map(template).collect(), slots: RESOURCES, awaited: &[Kind::Publish] }
+    }
+
+    /// Presence of users of one resource each, who are watched by a SIP user at the presence server of the host.
+    pub(crate) fn watched() -> Self {
+        let template = |user: usize| {
+            Template::new(format!(
+                "<presence from='user{user:04}@{XMPP_DOMAIN}/balcony' to='juliet@{COMPONENT}'><show>away</show>\
+                 <status>On the balcony #m{HOLE}#</status><priority>5</priority></presence>"
+            ))
+        };
+        Self { templates: (0..RESOURCES).map(template).collect(), slots: RESOURCES, awaited: &[Kind::Notify] }
     }
 
     /// Chat messages to a SIP user, in as many conversations at once as there are users.

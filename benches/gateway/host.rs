@@ -55,6 +55,17 @@ pub(crate) struct Settings<'a> {
     pub(crate) folder: &'a Path,
     /// The allocator of the host; its only one if none is named.
     pub(crate) allocator: Option<&'a str>,
+    /// How XMPP users' presence reaches the presence server of the host; `None`: it has none, the SIP peer is it.
+    pub(crate) presence: Option<Presence>,
+}
+
+/// What `presence_mode` takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// pua sends PUBLISH, to the host itself.
+    Pua,
+    /// Handed over in process.
+    Local,
 }
 
 /// A running host.
@@ -224,7 +235,13 @@ fn make_database(kind: &Kind, folder: &Path) -> io::Result<()> {
             return Err(io::Error::other(format!("sqlite3 refused {}", script.display())));
         }
     }
-    Ok(())
+    // Without it the processes of a host lock each other out.
+    let wal = Command::new("sqlite3")
+        .arg(folder.join("host.sqlite"))
+        .arg("PRAGMA journal_mode = WAL")
+        .stdout(Stdio::null())
+        .status()?;
+    if wal.success() { Ok(()) } else { Err(io::Error::other("sqlite3 refused PRAGMA journal_mode")) }
 }
 
 /// Puts links to all modules of a source tree into one folder: `mpath` names only one.

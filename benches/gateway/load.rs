@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Message,
     /// A PUBLISH.
     Publish,
+    /// A NOTIFY of the host's presence server.
+    Notify,
 }
 
 /// What is sent, and what has to come of it.

@@ -29,6 +29,7 @@ mod load;
 mod marker;
 mod memory;
 mod outage;
+mod probes;
 mod report;
 mod rig;
 mod rounds;

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use crate::host;
 use crate::host::Host;
+use crate::host::Presence;
 use crate::host::Settings;
 use crate::interrupt;
 use crate::load::Event;
@@ -22,6 +23,9 @@ use crate::sip_peer::SipPeer;
 use crate::target::Target;
 use crate::xmpp_server::XmppServer;
 
+/// A file system without a disk.
+const IN_MEMORY: &str = "/dev/shm";
+
 /// All parts of one measurement. The host is first: it ends before its folder goes.
 pub(crate) struct Rig {
     /// The server that is measured.
@@ -30,7 +34,7 @@ pub(crate) struct Rig {
     pub(crate) sip: SipPeer,
     /// What speaks XMPP with it.
     pub(crate) xmpp: XmppServer,
-    kind: host::Kind,
+    target: Target,
     peer_port: u16,
     folder: Folder,
 }
@@ -38,9 +42,18 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts the host; with a module, waits for its login too.
     pub(crate) fn start(target: &Target) -> io::Result<Self> {
+        Self::with_presence(target, None)
+    }
+
+    /// The same on a host that serves presence, with its database in memory.
+    pub(crate) fn serving_presence(&self, presence: Presence) -> io::Result<Self> {
+        Self::with_presence(&self.target, Some(presence))
+    }
+
+    fn with_presence(target: &Target, presence: Option<Presence>) -> io::Result<Self> {
         let kind = &target.kind;
         let module = target.module.as_deref();
-        let folder = Folder::new(kind.name())?;
+        let folder = Folder::new(kind.name(), if presence.is_some() { IN_MEMORY.into() } else { std::env::temp_dir() })?;
         let address = host::free_address()?;
         let peer_port = host::free_address()?.port();
         let mut sip = SipPeer::open(peer_port, address)?;
@@ -53,6 +66,7 @@ impl Rig {
             xmpp_port: xmpp.port()?,
             folder: &folder.path,
             allocator: target.allocator.as_deref(),
+            presence,
         };
         let mut host = Host::start(&settings)?;
         let ping = Template::new(crate::directions::bare_message(peer_port));
@@ -68,7 +82,7 @@ impl Rig {
         if module.is_some() {
             xmpp.log_in().map_err(|error| io::Error::other(format!("{error}\n{}", host.log_end())))?;
         }
-        Ok(Self { host, sip, xmpp, kind: kind.clone(), peer_port, folder })
+        Ok(Self { host, sip, xmpp, target: target.clone(), peer_port, folder })
     }
 
     /// Port of the SIP peer.
@@ -114,7 +128,7 @@ impl Rig {
 
     /// What the host says of its memory.
     pub(crate) fn memory(&self) -> io::Result<Memory> {
-        Memory::of(&self.kind, &self.folder.path)
+        Memory::of(&self.target.kind, &self.folder.path)
     }
 
     /// Adds the host's last words to an error.
@@ -138,10 +152,10 @@ struct Folder {
 }
 
 impl Folder {
-    fn new(name: &str) -> io::Result<Self> {
+    fn new(name: &str, parent: PathBuf) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("xmpp_gateway-bench-{}-{name}-{count}", std::process::id()));
+        let path = parent.join(format!("xmpp_gateway-bench-{}-{name}-{count}", std::process::id()));
         fs::create_dir_all(&path)?;
         Ok(Self { path })
     }

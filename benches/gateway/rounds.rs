@@ -9,7 +9,9 @@ use crate::burst::t_request_loop;
 use crate::directions::Notify;
 use crate::directions::SipRequest;
 use crate::directions::Stanzas;
+use crate::directions::Watch;
 use crate::histogram::Histogram;
+use crate::host::Presence;
 use crate::host::XMPP_PROCESS;
 use crate::interrupt;
 use crate::load::History;
@@ -19,6 +21,7 @@ use crate::load::Load;
 use crate::load::Round;
 use crate::load::drive;
 use crate::outage;
+use crate::probes;
 use crate::report;
 use crate::report::Series;
 use crate::report::Verdict;
@@ -45,10 +48,12 @@ const SENT_BY_THE_HOST: usize = 128;
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
-const DIRECTIONS: [Direction; 8] = [
+const DIRECTIONS: [Direction; 10] = [
     ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
     ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
     ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
+    ("local", "XMPP presence -> watcher in process at least 3 times the loop through PUBLISH", Runner::local),
+    ("probes", "500 probes of a login answered in under 100 ms", Runner::probes),
     ("send", "XMPP message -> SIP MESSAGE, a burst, at least 0.90 of a loop of t_request", Runner::send),
     ("latency", "added latency of an unloaded NOTIFY under 150 us at p50", Runner::unloaded),
     ("queue", "10 000 MESSAGEs queued in an outage: all arrive once and in order, further ones are refused", Runner::queue),
@@ -69,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments, target: &Target) -> io::Result<()> {
     for (name, wanted, measure) in DIRECTIONS {
         if arguments.wants(name) {
             runner.limits.window = match name {
-                "send" => arguments.window.min(SENT_BY_THE_HOST),
+                "send" | "local" => arguments.window.min(SENT_BY_THE_HOST),
                 _ => arguments.window,
             };
             let measured =
@@ -126,6 +131,35 @@ impl Runner {
     fn publish(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         let mut bare = SipRequest::bare_publish(rig.peer_port());
         Ok(self.pairs(rig, "XMPP presence -> PUBLISH", &mut bare, &mut Stanzas::presence())?.reaches(0.25))
+    }
+
+    /// Two hosts that serve presence from a database in memory, in turn: the one gets PUBLISHes from itself, the other hands over.
+    fn local(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let mut rigs = [rig.serving_presence(Presence::Pua)?, rig.serving_presence(Presence::Local)?];
+        let mut series = Series::new("XMPP presence -> watcher");
+        for rig in &mut rigs {
+            Watch::all(rig, &self.limits, &mut self.history).map_err(|error| rig.explain(&error))?;
+        }
+        let [pua, local] = &mut rigs;
+        for turn in self.turns() {
+            let before = if turn.bare_first { Some(self.round(pua, &mut Stanzas::watched())?) } else { None };
+            let round = self.round(local, &mut Stanzas::watched())?;
+            let yardstick = before.map_or_else(|| self.round(pua, &mut Stanzas::watched()), Ok)?;
+            if turn.counts {
+                series.add_yardstick(&yardstick);
+                series.add(&round);
+            }
+            pua.rest(TRANSACTIONS_LEAVE)?;
+            local.rest(TRANSACTIONS_LEAVE)?;
+        }
+        Self::show(&series, local);
+        println!("  \"bare\" in this row is the loop through PUBLISH");
+        Ok(series.reaches(3.0))
+    }
+
+    /// A client logs in whose user watches 500 SIP users: its server probes each.
+    fn probes(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        probes::answer(rig, self.rounds, &mut self.history)
     }
 
     /// Bursts of a loop of t_request in the XMPP process and of the gateway in turn; rounds of a closed loop for the latency.

@@ -94,6 +94,8 @@ impl SipPeer {
         } else if datagram.starts_with(b"PUBLISH") {
             events.push(self.request(Kind::Publish, datagram, arrived));
             extra = format!("SIP-ETag: e{}\r\nExpires: 3600\r\n", self.answered);
+        } else if datagram.starts_with(b"NOTIFY") {
+            events.push(self.request(Kind::Notify, datagram, arrived));
         } else if datagram.starts_with(b"SUBSCRIBE") {
             if let Some(dialog) = dialog_of(datagram, self.port)
                 && self.dialogs.iter().all(|known| known.call_id != dialog.call_id)

@@ -12,6 +12,7 @@ use memchr::memmem;
 use crate::host::Kind;
 
 /// One host to measure.
+#[derive(Clone)]
 pub(crate) struct Target {
     /// Which server.
     pub(crate) kind: Kind,

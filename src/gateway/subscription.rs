@@ -199,9 +199,11 @@ impl Subscriptions {
                     actions.push(presence_stanza(&pair.1, &pair.0, "subscribed"));
                 }
                 actions.extend(known.shown.values().map(|presence| Action::Stanza(presence.stanza.clone())));
-                if !known.shown.is_empty() {
-                    return;
+                if known.shown.is_empty() {
+                    // So the last NOTIFY said, and the next one will say what changes.
+                    actions.push(presence_stanza(&pair.1, &pair.0, "unavailable"));
                 }
+                return;
             }
             Phase::Asked => {
                 if wish == Wish::Subscribe {

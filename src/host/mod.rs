@@ -21,6 +21,8 @@ mod lanes;
 mod origin;
 mod parameters;
 mod pending;
+mod publications;
+mod watched;
 
 #[cfg(host = "kamailio")]
 mod kamailio;
@@ -30,6 +32,10 @@ mod opensips;
 
 /// Said once at start, where SIP users cannot ask this server for the presence of XMPP users.
 const NO_PRESENCE: &str = "module presence is not loaded: this server does not ask XMPP users who may see them";
+
+/// Why the module does not start, where this server is to serve the presence of XMPP users itself.
+const NO_LOCAL_PRESENCE: &str = "parameter presence_mode is \"local\"; it takes a presence server in this SIP server: load the modules presence \
+                                 and presence_xml before xmpp_gateway, which register the event presence";
 
 /// Said once at start, where nobody asks for authorization.
 const NO_AUTHORIZATION: &str =

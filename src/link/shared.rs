@@ -125,9 +125,14 @@ impl Shared {
         &self.page().counters
     }
 
-    /// What the XMPP user `presentity` decided on the SIP user `watcher`, both bare JIDs.
+    /// What the XMPP user `presentity` decided on the SIP user `watcher`, both bare JIDs; pending until then.
     pub fn authorization(&self, watcher: &str, presentity: &str) -> Authorization {
-        self.entry(watcher, presentity).map_or(Authorization::Pending, decode)
+        self.decision(watcher, presentity).unwrap_or(Authorization::Pending)
+    }
+
+    /// The same; `None`: nothing was said since the start of the server.
+    pub fn decision(&self, watcher: &str, presentity: &str) -> Option<Authorization> {
+        self.entry(watcher, presentity).map(decode)
     }
 
     /// Whether this pair has a place in the table.

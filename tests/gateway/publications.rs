@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::publication::MAX_PER_USER;
 use xmpp_gateway::gateway::publication::PER_TICK;
 
@@ -19,6 +20,22 @@ fn presence_is_published_once_for_all_contacts() {
     let mut scene = Scene::new();
     assert_eq!(available(&mut scene, "orchard", JULIET, "away"), PUBLISHED);
     assert_eq!(available(&mut scene, "orchard", "nurse@sip.example.com", "away"), NOTHING);
+}
+
+#[test]
+fn a_user_with_many_contacts_costs_one_publication_a_change() {
+    let mut scene = Scene::with(Parameters::default());
+    let contacts: Vec<String> = (0..500).map(|number| format!("contact{number}@sip.example.com")).collect();
+    for show in ["away", "dnd", "away"] {
+        for again in [&PUBLISHED[..], &NOTHING] {
+            let published: Vec<String> =
+                contacts.iter().flat_map(|contact| available(&mut scene, "orchard", contact, show)).collect();
+            assert_eq!(published, again, "{show}");
+        }
+    }
+    let gone = |contact: &String| format!("<presence from='{ROMEO}/orchard' to='{contact}' type='unavailable'/>");
+    let published: Vec<String> = contacts.iter().flat_map(|contact| scene.stanza(&gone(contact))).collect();
+    assert_eq!(published, ENDS);
 }
 
 /// So it is when the user cancels one contact's subscription (RFC 6121 §3.2.1), or blocks one.

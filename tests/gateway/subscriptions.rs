@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::event::Event;
+use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::gateway::event::SubscribeReply;
 use xmpp_gateway::gateway::subscription::MAX_PER_USER;
 use xmpp_gateway::gateway::subscription::PER_TICK;
@@ -12,6 +14,7 @@ use xmpp_gateway::sip::SubscriptionState::Pending;
 use xmpp_gateway::sip::SubscriptionState::Terminated;
 use xmpp_gateway::translate::presence::Availability::Available;
 use xmpp_gateway::translate::presence::Availability::Unavailable;
+use xmpp_gateway::translate::presence::TuplePresence;
 
 use crate::support::*;
 
@@ -153,6 +156,37 @@ fn who_is_subscribed_is_told_again_without_asking() {
 #[test]
 fn a_probe_is_answered_from_what_is_known() {
     assert_eq!(subscribed_scene().romeo("probe"), [BALCONY]);
+}
+
+/// Where the SIP user is away, too (RFC 6121 §4.3.2).
+#[test]
+fn the_probes_of_a_login_make_no_sip_requests() {
+    let mut scene = Scene::with(Parameters { rate_limit_domain: Some(0), ..Parameters::default() });
+    let contact = |number: usize| format!("contact{number}@sip.example.com");
+    let stanza = |number, kind| format!("<presence from='{ROMEO}' to='{}' type='{kind}'/>", contact(number));
+    let shown = |number| format!("<presence from='{}/desk' to='{ROMEO}'/>", contact(number));
+    for number in 0..500 {
+        scene.pass(Duration::from_secs(1));
+        scene.stanza(&stanza(number, "subscribe"));
+        let desk = TuplePresence { resource: "desk".into(), availability: Available, stanza: shown(number) };
+        scene.event(Event::Notify(Notify {
+            watcher: ROMEO.into(),
+            presentity: contact(number),
+            call_id: format!("{number}@gateway"),
+            cseq: 1,
+            state: Active,
+            retry_after: None,
+            display_name: None,
+            presences: if number % 2 == 0 { vec![desk] } else { Vec::new() },
+        }));
+    }
+    for _ in 0..2 {
+        for number in 0..500 {
+            let away = format!("<presence from='{}' to='{ROMEO}' type='unavailable'/>", contact(number));
+            let wanted = if number % 2 == 0 { shown(number) } else { away };
+            assert_eq!(scene.stanza(&stanza(number, "probe")), [wanted]);
+        }
+    }
 }
 
 #[test]

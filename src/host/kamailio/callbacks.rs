@@ -235,6 +235,31 @@ pub(super) extern "C" fn authorize(subscription: *mut sys::subscription) -> c_in
     })
 }
 
+/// presence: a SUBSCRIBE (presence). Runs in any worker.
+pub(super) extern "C" fn subscribed(msg: *mut sys::sip_msg) -> c_int {
+    // SAFETY: [H2] the message is that of this call.
+    guard::answer(ERROR, || unsafe { presence::subscribed(msg) })
+}
+
+/// presence: the rules of a presentity. Runs in any worker, and in the XMPP process.
+pub(super) extern "C" fn rules_document(user: *mut sys::str_, host: *mut sys::str_, document: *mut *mut sys::str_) -> c_int {
+    guard::answer(ERROR, || match GATEWAY.get() {
+        // SAFETY: [H2] texts of this call, and its place for the answer.
+        Some(gateway) => unsafe { presence::rules_document(&gateway.worker, user, host, document) },
+        None => ERROR,
+    })
+}
+
+/// A request has been through the script. Runs in any worker.
+pub(super) extern "C" fn script_ended(_msg: *mut sys::sip_msg, _flags: c_uint, _: *mut c_void) -> c_int {
+    guard::answer(1, || {
+        if let Some(gateway) = GATEWAY.get() {
+            presence::script_ended(&gateway.worker);
+        }
+        1
+    })
+}
+
 fn parameter(index: usize, given: Given<'_>) -> c_int {
     match parameters::take(index, given) {
         Ok(()) => OK,

@@ -304,6 +304,11 @@ impl Setting {
         if kind != sys::PARAM_INT as u32 { None } else { ptr::NonNull::new(place.cast()).map(Self) }
     }
 
+    pub(super) fn is_on(self) -> bool {
+        // SAFETY: [H1] an `int` of the other module, which lives as long as the process.
+        unsafe { self.0.read() != 0 }
+    }
+
     fn off(self) -> SettingOff {
         // SAFETY: [H1] an `int` of the other module, which lives as long as the process.
         let value = unsafe { self.0.replace(0) };

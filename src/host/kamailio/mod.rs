@@ -6,7 +6,7 @@
 //! msg        sip_msg -> sip::Request, copied
 //! calls      sip::Message, Publish, Subscribe -> tm, pua
 //! reply      what a script can reply: AVPs, reply headers
-//! presence   who may see an XMPP user: asked by the presence server
+//! presence   Kamailio's presence server: who may see an XMPP user, and their states, in process
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
 //! rpc        what commands answer

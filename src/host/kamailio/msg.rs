@@ -106,6 +106,16 @@ impl<'a> Received<'a> {
         event.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
     }
 
+    /// Who subscribes to whom by this SUBSCRIBE; `None` where it ends a subscription. A fetch (Expires: 0 outside a dialog) is none that
+    /// ends: whoever asks just once wants to be let in, too.
+    pub(super) fn subscription(&self) -> Option<(&'a [u8], &'a [u8])> {
+        if bytes(self.to.tag_value).is_empty() {
+            return Some((self.from.uri, self.request_uri()));
+        }
+        let ends = body(self.msg.expires).is_some_and(|expires| expires.trim_ascii() == b"0");
+        (!ends).then_some((self.from.uri, bytes(self.to.uri)))
+    }
+
     /// The copy that leaves the host layer.
     pub(super) fn request(&self) -> Result<Request, Malformed> {
         let msg = self.msg;

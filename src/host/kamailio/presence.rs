@@ -1,21 +1,34 @@
-//! Who may see an XMPP user: the presence server asks, the XMPP user's decision answers, in place of an XCAP document.
+//! Kamailio's own presence server: who may see an XMPP user, and, where `presence_mode` is local, their presence and their watchers.
 //!
 //! presence_xml puts a function into the event "presence" that says the state of a subscription. Ours goes in front: it answers for
-//! the presentities that the gateway answers for, and calls the one that was there for all others.
+//! the presentities that the gateway answers for, in place of an XCAP document, and calls the one that was there for all others. In local
+//! mode SUBSCRIBEs are looked at in the same way, and states go in by the function that PUBLISH ends in.
 
 use std::ffi::c_int;
+use std::ffi::c_uint;
+use std::ffi::c_void;
 use std::mem;
 use std::ptr;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use super::callbacks;
+use super::calls::Setting;
 use super::msg;
+use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
+use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::host;
+use crate::host::publications;
+use crate::host::publications::KeepsTags;
+use crate::host::publications::Operation;
+use crate::host::publications::Publications;
+use crate::host::watched::Watched;
 use crate::process::host::HostError;
+use crate::sip::Publish;
+use crate::worker::Judgement;
 use crate::worker::Worker;
 
 /// Set before the first fork where this server serves presence.
@@ -26,42 +39,63 @@ struct Presence {
     /// In shared memory, as long as the server runs.
     event: NonNull<sys::pres_ev>,
     /// What was in the event before us.
-    kept: super::Function<Option<unsafe extern "C" fn(*mut sys::subscription) -> c_int>>,
+    kept: Kept,
+    update_presentity: super::Function<sys::pres_update_presentity_t>,
+    /// presence looks into documents itself: it has to be given one.
+    checks_spheres: Option<Setting>,
 }
+
+struct Kept {
+    get_auth_status: super::Function<sys::is_allowed_t>,
+    evs_subs_handl: sys::subs_handling_t,
+    get_rules_doc: sys::get_rules_doc_t,
+}
+
+/// What the script of this process is at.
+static WATCHED: Watched = Watched::new();
 
 // SAFETY: [H1][H4] made before the first fork, then only read, by the one thread of each process.
 unsafe impl Send for Presence {}
 // SAFETY: [H1][H4] as above.
 unsafe impl Sync for Presence {}
 
-/// Puts our function in front, after all modules' mod_init. Without the modules there is nothing to answer for.
-pub(super) fn bind() {
+/// Puts our functions in front, after all modules' mod_init. Without the modules there is nothing to answer for; why, for the log.
+pub(super) fn bind(mode: PresenceMode) -> Result<(), &'static str> {
     // SAFETY: presence registers `bind_presence` under that name with that type (modules/presence/bind_presence.h).
     let bind: sys::bind_presence_t = unsafe { mem::transmute(super::export(c"bind_presence", 1)) };
-    let Some(bind) = bind else {
-        log::warn!("{}", host::NO_PRESENCE);
-        return;
-    };
+    let bind = bind.ok_or(host::NO_PRESENCE)?;
     // SAFETY: the structure holds optional functions only, for which all zeros is a value.
     let mut api: sys::presence_api = unsafe { mem::zeroed() };
     // SAFETY: [H1][H2] the structure is of the layout that the headers give and lives through the call.
     let bound = unsafe { bind(&raw mut api) } >= 0;
-    let functions = api.contains_event.zip(api.update_watchers_status).filter(|_| bound);
-    let Some((contains_event, update_watchers_status)) = functions else {
-        log::error!("module presence could not be bound: XMPP users are not asked who may see them");
-        return;
-    };
+    let functions = api.contains_event.zip(api.update_watchers_status).zip(api.update_presentity).filter(|_| bound);
+    let ((contains_event, update_watchers_status), update_presentity) = functions.ok_or(host::NO_PRESENCE)?;
     let mut name = host_text(b"presence");
     // SAFETY: [H1][H2] the name lives through the call; the second parameter, a result, may be NULL.
     let mut event = NonNull::new(unsafe { contains_event(&raw mut name, ptr::null_mut()) });
     // SAFETY: [H4] an event in shared memory, written before the first fork, when nobody else uses it.
-    let kept = event.as_mut().and_then(|event| unsafe { event.as_mut() }.get_auth_status.replace(callbacks::authorize));
-    let (Some(event), Some(kept)) = (event, kept) else {
-        log::warn!("{}", host::NO_AUTHORIZATION);
-        return;
+    let in_event = event.as_mut().map(|event| unsafe { event.as_mut() }).ok_or(host::NO_AUTHORIZATION)?;
+    let kept = Kept {
+        get_auth_status: in_event.get_auth_status.ok_or(host::NO_AUTHORIZATION)?,
+        evs_subs_handl: in_event.evs_subs_handl,
+        get_rules_doc: in_event.get_rules_doc,
     };
+    in_event.get_auth_status = Some(callbacks::authorize);
+    if mode == PresenceMode::Local {
+        in_event.evs_subs_handl = Some(callbacks::subscribed);
+        in_event.get_rules_doc = Some(callbacks::rules_document);
+        let script_ended: Option<unsafe extern "C" fn(*mut sys::sip_msg, c_uint, *mut c_void) -> c_int> =
+            Some(callbacks::script_ended);
+        // SAFETY: [H1][H4] before the first fork, a function of this module without a parameter.
+        if unsafe { sys::register_script_cb(script_ended, sys::XMPP_GATEWAY_AFTER_REQUESTS, ptr::null_mut()) } < 0 {
+            return Err("Kamailio refused the callback after the script");
+        }
+    }
+    let event = NonNull::from(in_event);
+    let checks_spheres = Setting::find(c"presence", c"enable_sphere_check");
     // It fails when it was set before: the core makes PROC_INIT once.
-    let _ = PRESENCE.set(Presence { update_watchers_status, event, kept });
+    let _ = PRESENCE.set(Presence { update_watchers_status, event, kept, update_presentity, checks_spheres });
+    Ok(())
 }
 
 /// Has every watcher of this presentity judged anew, and told.
@@ -73,6 +107,104 @@ pub(super) fn watchers_changed(presentity: &str) -> Result<(), HostError> {
         code if code < 0 => Err(HostError::Refused(code)),
         _ => Ok(()),
     }
+}
+
+/// Stores, changes or takes away the state of one resource, and has the watchers told.
+pub(super) fn publish(publish: &Publish, publications: &mut Publications) -> Result<(), HostError> {
+    let presence = PRESENCE.get().ok_or(HostError::Missing("presence"))?;
+    // An entity tag that it does not know is no error to it, and not told.
+    publications.hand_over(publish, |operation| match operation {
+        Operation::Initial(body) => presence.store(publish, Some(body), EntityTag::New),
+        // Where it keeps its states in a database it takes no second one of this tag, and says so.
+        Operation::Adopt(body) => {
+            presence.store(publish, Some(body), EntityTag::New).or_else(|_| presence.store(publish, Some(body), EntityTag::Known))
+        }
+        Operation::Modify(body) => presence.store(publish, Some(body), EntityTag::Known),
+        Operation::Refresh(body) => {
+            presence.store(publish, presence.checks_spheres.is_some_and(Setting::is_on).then_some(body), EntityTag::Known)
+        }
+        Operation::Remove => presence.store(publish, Some(&[]), EntityTag::Known),
+    })
+}
+
+impl Presence {
+    /// A PUBLISH without the request. Without a body nobody is told.
+    fn store(&self, publish: &Publish, body: Option<&[u8]>, entity_tag: EntityTag) -> Result<(), HostError> {
+        let (user, host) = publications::user_and_host(publish);
+        let tag = publications::entity_tag(publish);
+        let [mut name, mut user, mut host, mut tag] =
+            [b"presence", user.as_bytes(), host.as_bytes(), tag.as_bytes()].map(host_text);
+        let mut body = body.map(host_text);
+        let expires = c_int::try_from(publish.expires).unwrap_or(c_int::MAX);
+        let is_new = c_int::from(entity_tag == EntityTag::New);
+        // SAFETY: [H4] the event lives as long as the server; only an address is taken.
+        let etag_not_new = unsafe { &raw mut (*self.event.as_ptr()).etag_not_new };
+        // SAFETY: [H4] as above.
+        let _keeps = unsafe { KeepsTags::begin(etag_not_new) };
+        // SAFETY: [H1][H2] all texts live through the call, and what is kept of them is copied. There is no sender.
+        let code = unsafe {
+            (self.update_presentity)(
+                &raw mut name,
+                &raw mut host,
+                &raw mut user,
+                &raw mut tag,
+                ptr::null_mut(),
+                body.as_mut().map_or(ptr::null_mut(), ptr::from_mut),
+                expires,
+                is_new,
+                0,
+            )
+        };
+        if code < 0 { Err(HostError::Refused(code)) } else { Ok(()) }
+    }
+}
+
+/// Whether a publication is stored under its entity tag already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntityTag {
+    New,
+    Known,
+}
+
+/// The presence server has a SUBSCRIBE: what was in the event before us says whether it goes on.
+///
+/// # Safety
+/// `msg` is the SUBSCRIBE of the running callback [H2].
+pub(super) unsafe fn subscribed(msg: *mut sys::sip_msg) -> c_int {
+    // SAFETY: [H2] by the contract of this function; `received` ends before the message goes on.
+    if let Ok(received) = unsafe { Received::parse(msg) }
+        && let Some((watcher, presentity)) = received.subscription()
+    {
+        WATCHED.note(watcher.to_vec(), presentity.to_vec());
+    }
+    let kept = PRESENCE.get().and_then(|presence| presence.kept.evs_subs_handl);
+    // SAFETY: [H2] the message goes on as it came.
+    kept.map_or(0, |kept| unsafe { kept(msg) })
+}
+
+/// Whose rules the presence server looks for: an XMPP user has none, and each look would cost a query for each state.
+///
+/// # Safety
+/// The presentity and the place for its document, of the running callback [H2].
+pub(super) unsafe fn rules_document(
+    worker: &Worker,
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    document: *mut *mut sys::str_,
+) -> c_int {
+    // SAFETY: [H2] by the contract of this function.
+    let [user_text, host_text] = [user, host].map(|text| unsafe { msg::text_at(text) });
+    if worker.decides_alone(user_text, host_text) {
+        return 0;
+    }
+    let kept = PRESENCE.get().and_then(|presence| presence.kept.get_rules_doc);
+    // SAFETY: [H2] what was asked goes on as it came.
+    kept.map_or(-1, |kept| unsafe { kept(user, host, document) })
+}
+
+/// The script has ended: the gateway is told who subscribed in it.
+pub(super) fn script_ended(worker: &Worker) {
+    WATCHED.tell(worker);
 }
 
 /// Answers the presence server for one subscription.
@@ -89,10 +221,15 @@ pub(super) unsafe fn authorize(worker: &Worker, subscription: *mut sys::subscrip
         [] => [b"sip:".as_slice(), domain].concat(),
         user => [b"sip:".as_slice(), user, b"@", domain].concat(),
     };
-    let Some(decision) = worker.authorization(&watcher, presentity) else {
-        let Some(presence) = PRESENCE.get() else { return -1 };
-        // SAFETY: [H1][H2] the subscription goes on as it came.
-        return unsafe { (presence.kept)(subscription) };
+    let decision = match worker.judge(&watcher, presentity) {
+        Judgement::NotOurs => {
+            let Some(presence) = PRESENCE.get() else { return -1 };
+            // SAFETY: [H1][H2] the subscription goes on as it came.
+            return unsafe { (presence.kept.get_auth_status)(subscription) };
+        }
+        Judgement::Undecided if i64::from(asked.status) == i64::from(sys::TERMINATED_STATUS) => Authorization::Refused,
+        Judgement::Undecided => return 0,
+        Judgement::Decided(decision) => decision,
     };
     let (status, reason) = match decision {
         Authorization::Allowed => (sys::ACTIVE_STATUS, None),

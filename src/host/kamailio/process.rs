@@ -22,9 +22,11 @@ use super::callbacks;
 use super::calls;
 use super::presence;
 use super::sys;
+use crate::config::PresenceMode;
 use crate::host;
 use crate::host::guard;
 use crate::host::lanes::feed::Feed;
+use crate::host::publications::Publications;
 use crate::process;
 use crate::process::host::Flow;
 use crate::process::host::Host;
@@ -61,8 +63,18 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         log::error!("pua refused the callback for replies to SUBSCRIBE");
         return -1;
     }
-    presence::bind();
-    0
+    let mode = gateway.config.presence_mode;
+    match (presence::bind(mode), mode) {
+        (Ok(()), _) => 0,
+        (Err(warning), PresenceMode::Pua) => {
+            log::warn!("{warning}");
+            0
+        }
+        (Err(_), PresenceMode::Local) => {
+            log::error!("{}", host::NO_LOCAL_PRESENCE);
+            -1
+        }
+    }
 }
 
 /// In the main process: forks the XMPP process, which never returns from here.
@@ -109,6 +121,8 @@ struct KamailioHost<'a> {
     gateway: &'a Gateway,
     stop: OwnedFd,
     scratch: Vec<u8>,
+    /// In the presence server of this host.
+    publications: Publications,
     has_async_workers: bool,
     feed: Feed<'a>,
 }
@@ -130,7 +144,8 @@ impl<'a> KamailioHost<'a> {
             return Err(io::Error::other("Kamailio gave no copy of its settings"));
         }
         let feed = Feed::new(&gateway.lanes);
-        Ok(Self { gateway, stop, scratch: Vec::new(), has_async_workers: calls::has_async_workers(), feed })
+        let publications = Publications::new();
+        Ok(Self { gateway, stop, scratch: Vec::new(), publications, has_async_workers: calls::has_async_workers(), feed })
     }
 }
 
@@ -147,7 +162,10 @@ impl Host for KamailioHost<'_> {
     }
 
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
-        calls::publish(self.gateway, publish, &mut self.scratch)
+        match self.gateway.config.presence_mode {
+            PresenceMode::Pua => calls::publish(self.gateway, publish, &mut self.scratch),
+            PresenceMode::Local => presence::publish(publish, &mut self.publications),
+        }
     }
 
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {

@@ -12,6 +12,7 @@
 #include "core/data_lump_rpl.h"
 #include "core/dprint.h"
 #include "core/pt.h"
+#include "core/script_cb.h"
 #include "core/globals.h"
 #include "core/rpc.h"
 #include "core/usr_avp.h"
@@ -32,6 +33,7 @@
 /* Macros whose value only the C compiler can tell. */
 static const unsigned int XMPP_GATEWAY_PARAM_USE_FUNC = PARAM_USE_FUNC;
 static const hdr_flags_t XMPP_GATEWAY_HDR_EOH_F = HDR_EOH_F;
+static const unsigned int XMPP_GATEWAY_AFTER_REQUESTS = POST_SCRIPT_CB | REQUEST_CB | FAILURE_CB;
 
 /* The LOG macro, with a text that is never a format. */
 void xmpp_gateway_log(int level, const char *text, int length);

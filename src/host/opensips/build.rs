@@ -54,7 +54,8 @@ const TYPES: [&str; 26] = [
     "db_row",
     "mi_export_",
 ];
-const FUNCTIONS: [&str; 14] = [
+const FUNCTIONS: [&str; 15] = [
+    "__register_script_cb",
     "parse_from_header",
     "parse_avp_spec",
     "add_avp",
@@ -70,7 +71,10 @@ const FUNCTIONS: [&str; 14] = [
     "add_mi_number",
     "host_.*",
 ];
-const VALUES: [&str; 23] = [
+const VALUES: [&str; 26] = [
+    "POST_SCRIPT_CB",
+    "REQ_TYPE_CB",
+    "SCB_RUN_ALL",
     "ipc_shared_fd_read",
     "OPENSIPS_FULL_VERSION",
     "OPENSIPS_COMPILE_FLAGS",

@@ -218,6 +218,37 @@ pub(super) unsafe extern "C" fn authorize(subscription: *mut sys::subs_t) -> c_i
     guard::answer(-1, || unsafe { presence::authorize(subscription) })
 }
 
+/// The presence server has a SUBSCRIBE (presence): in any worker.
+pub(super) unsafe extern "C" fn subscribed(
+    msg: *mut sys::sip_msg,
+    subscription: *mut sys::subs_t,
+    reply_code: *mut c_int,
+    reply_text: *mut sys::str_,
+) -> c_int {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(-1, || unsafe { presence::subscribed(msg, subscription, reply_code, reply_text) })
+}
+
+/// The presence server looks for the rules of a presentity: in any worker, and in the XMPP process.
+pub(super) unsafe extern "C" fn rules_document(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    document: *mut *mut sys::str_,
+) -> c_int {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(-1, || unsafe { presence::rules_document(user, host, document) })
+}
+
+/// A request has been through the script: in any worker.
+pub(super) unsafe extern "C" fn script_ended(_: *mut sys::sip_msg, _: *mut c_void) -> c_int {
+    guard::answer(sys::SCB_RUN_ALL, || {
+        if let Some(module) = MODULE.get() {
+            presence::script_ended(&module.worker);
+        }
+        sys::SCB_RUN_ALL
+    })
+}
+
 /// The XMPP process, after its fork.
 pub(super) unsafe extern "C" fn xmpp_process(_: c_int) {
     guard::answer((), || {

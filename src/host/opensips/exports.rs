@@ -131,6 +131,7 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<24>(),
     parameter::<25>(),
     parameter::<26>(),
+    parameter::<27>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

@@ -6,7 +6,7 @@
 //! msg         sip_msg -> sip::Request, copied
 //! calls       sip::Message, Publish, Subscribe, Notify -> tm, pua
 //! reply       what a script can reply: AVPs, reply headers; the 200 to a SUBSCRIBE
-//! presence    who may see an XMPP user, for the presence server
+//! presence    the host's presence server: who may see an XMPP user, and their states, in process
 //! db          the table of mapped users: the host's database API
 //! mi          what commands answer
 //! process     the extra process: IPC, Host
@@ -33,6 +33,8 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::config::PresenceMode;
+use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
 use crate::host::lanes::Lanes;
@@ -82,6 +84,8 @@ enum StartError {
     Bind(&'static str),
     /// The table of mapped users.
     Database(DatabaseError),
+    /// `presence_mode` is local, and there is no presence server for it.
+    NoLocalPresence,
     /// The host has no shared memory left.
     Memory,
     /// pua refused our callback.
@@ -97,6 +101,7 @@ impl fmt::Display for StartError {
             Self::Link(error) => write!(f, "the link to the XMPP process could not be made: {error}"),
             Self::Bind(module) => write!(f, "the functions of module {module} could not be had; it must be loaded too"),
             Self::Database(error) => error.fmt(f),
+            Self::NoLocalPresence => f.write_str(host::NO_LOCAL_PRESENCE),
             Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
             Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
             Self::Twice => f.write_str("the module was started twice"),
@@ -119,7 +124,14 @@ fn start() -> Result<(), StartError> {
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     let variables = Variables::new().ok_or(StartError::Memory)?;
-    let presence = Presence::bind();
+    let presence = match Presence::bind(config.presence_mode) {
+        Ok(presence) => Some(presence),
+        Err(_) if config.presence_mode == PresenceMode::Local => return Err(StartError::NoLocalPresence),
+        Err(warning) => {
+            ::log::warn!("{warning}");
+            None
+        }
+    };
     let module =
         Module { config, worker, receiver, tm, pua, signaling, pending, lanes, origins, variables, presence, address_table };
     MODULE.set(module).map_err(|_| StartError::Twice)

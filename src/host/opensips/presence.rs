@@ -1,29 +1,46 @@
-//! Who may see an XMPP user: asked by the host's presence server, answered for the XMPP user instead of rules documents.
+//! This host's own presence server: who may see an XMPP user, and, where `presence_mode` is local, their presence and their watchers.
 //!
 //! The owner of the event "presence" (module presence_xml) put a function into it that says the state of a subscription. Ours goes in
-//! front: it answers for presentities that the gateway answers for, and calls the one that was there for all others.
+//! front: it answers for presentities that the gateway answers for, and calls the one that was there for all others. In local mode
+//! SUBSCRIBEs are looked at in the same way, and states go in by the function that PUBLISH ends in.
 
 use std::ffi::CStr;
 use std::ffi::c_int;
 use std::mem::zeroed;
 use std::ptr;
 use std::ptr::NonNull;
+use std::time::SystemTime;
 
 use super::MODULE;
 use super::callbacks;
 use super::calls;
 use super::msg;
 use super::sys;
+use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::host;
+use crate::host::publications;
+use crate::host::publications::KeepsTags;
+use crate::host::publications::Operation;
+use crate::host::publications::Publications;
+use crate::host::watched::Watched;
 use crate::process::host::HostError;
+use crate::sip::Publish;
+use crate::worker::Judgement;
+use crate::worker::Worker;
 
 /// The presence server of this host.
 pub(super) struct Presence {
     api: sys::presence_api_t,
     event: NonNull<sys::pres_ev>,
     /// What was in the event before us.
-    kept: sys::is_allowed_t,
+    kept: Kept,
+}
+
+struct Kept {
+    get_auth_status: sys::is_allowed_t,
+    evs_subs_handl: sys::subs_handling_t,
+    get_rules_doc: sys::get_rules_doc_t,
 }
 
 // SAFETY: [H1][H4] made in mod_init, inherited by fork; the event lives in shared memory as long as the server.
@@ -31,27 +48,43 @@ unsafe impl Send for Presence {}
 // SAFETY: [H1][H4] as above; after mod_init only the host writes to the event.
 unsafe impl Sync for Presence {}
 
+/// What the script of this process is at.
+static WATCHED: Watched = Watched::new();
+
 impl Presence {
-    /// Puts our function in front. `None`: this server does not serve presence with authorization.
-    pub(super) fn bind() -> Option<Self> {
+    /// Puts our functions in front. `None`: this server does not serve presence with authorization; why, for the log.
+    pub(super) fn bind(mode: PresenceMode) -> Result<Self, &'static str> {
         // SAFETY: [H3] plain C: optional functions, for which zero is "none".
         let mut api: sys::presence_api_t = unsafe { zeroed() };
         // SAFETY: [H1][H5] in mod_init, into a table of ours.
         if unsafe { sys::host_load_presence(&raw mut api) } < 0 {
-            log::warn!("{}", host::NO_PRESENCE);
-            return None;
+            return Err(host::NO_PRESENCE);
         }
-        let contains = api.contains_event?;
+        let contains = api.contains_event.ok_or(host::NO_PRESENCE)?;
         let mut name = calls::bytes(b"presence");
         // SAFETY: [H1][H5] the name lives through the call; the second result is not wanted.
-        let mut event = NonNull::new(unsafe { contains(&raw mut name, ptr::null_mut()) });
+        let mut event = NonNull::new(unsafe { contains(&raw mut name, ptr::null_mut()) }).ok_or(host::NO_AUTHORIZATION)?;
         // SAFETY: [H4] an event in shared memory; in mod_init nobody else uses it.
-        let kept = event.as_mut().and_then(|event| unsafe { event.as_mut() }.get_auth_status.replace(callbacks::authorize));
-        let (Some(event), Some(kept)) = (event, kept) else {
-            log::warn!("{}", host::NO_AUTHORIZATION);
-            return None;
+        let in_event = unsafe { event.as_mut() };
+        let kept = Kept {
+            get_auth_status: in_event.get_auth_status,
+            evs_subs_handl: in_event.evs_subs_handl,
+            get_rules_doc: in_event.get_rules_doc,
         };
-        Some(Self { api, event, kept: Some(kept) })
+        if kept.get_auth_status.is_none() {
+            return Err(host::NO_AUTHORIZATION);
+        }
+        in_event.get_auth_status = Some(callbacks::authorize);
+        if mode == PresenceMode::Local {
+            in_event.evs_subs_handl = Some(callbacks::subscribed);
+            in_event.get_rules_doc = Some(callbacks::rules_document);
+            let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
+            // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
+            if unsafe { sys::__register_script_cb(Some(callbacks::script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
+                return Err("the core refused the callback after the script");
+            }
+        }
+        Ok(Self { api, event, kept })
     }
 
     /// Has every watcher of this presentity judged anew and told.
@@ -61,6 +94,131 @@ impl Presence {
         let code = unsafe { update(calls::bytes(presentity.as_bytes()), self.event.as_ptr(), ptr::null_mut()) };
         calls::accepted(code)
     }
+
+    /// Stores, changes or takes away the state of one resource, and has the watchers told.
+    pub(super) fn publish(&self, publish: &Publish, publications: &mut Publications) -> Result<(), HostError> {
+        publications.hand_over(publish, |operation| match operation {
+            Operation::Initial(body) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+            // It logs as an error that there is none: it is only asked where there is a state.
+            Operation::Adopt(body) if !self.has_states(publish) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+            Operation::Adopt(body) | Operation::Modify(body) => self.replace(publish, Some(body), body),
+            Operation::Refresh(body) => self.replace(publish, None, body),
+            Operation::Remove => self.store(publish, None, EntityTag::Known).map(|_| ()),
+        })
+    }
+
+    /// Stores a change, or none but the time; where there is nothing to change, the whole state.
+    fn replace(&self, publish: &Publish, change: Option<&[u8]>, body: &[u8]) -> Result<(), HostError> {
+        match self.store(publish, change, EntityTag::Known)? {
+            Found::Yes => Ok(()),
+            Found::No => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+        }
+    }
+
+    /// A PUBLISH without the request.
+    fn store(&self, publish: &Publish, body: Option<&[u8]>, entity_tag: EntityTag) -> Result<Found, HostError> {
+        let update = self.api.update_presentity.ok_or(HostError::Missing("presence"))?;
+        let (user, host) = publications::user_and_host(publish);
+        let tag = publications::entity_tag(publish);
+        // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
+        let mut presentity: sys::presentity_t = unsafe { zeroed() };
+        presentity.user = calls::bytes(user.as_bytes());
+        presentity.domain = calls::bytes(host.as_bytes());
+        presentity.event = self.event.as_ptr();
+        presentity.expires = publish.expires.into();
+        presentity.received_time = now();
+        if let Some(body) = body {
+            presentity.body = calls::bytes(body);
+        }
+        match entity_tag {
+            EntityTag::New => {
+                presentity.new_etag = calls::bytes(tag.as_bytes());
+                presentity.etag_new = 1;
+            }
+            EntityTag::Known => presentity.old_etag = calls::bytes(tag.as_bytes()),
+        }
+        // SAFETY: [H4] the event lives as long as the server; only an address is taken.
+        let etag_not_new = unsafe { &raw mut (*self.event.as_ptr()).etag_not_new };
+        // SAFETY: [H4] as above.
+        let _keeps = unsafe { KeepsTags::begin(etag_not_new) };
+        // SAFETY: [H1][H5] all texts live through the call, and what is kept of them is copied.
+        calls::accepted(unsafe { update(&raw mut presentity) })?;
+        // An entity tag that it does not know is no error to it; where it found it, it says which one is to be used from now on.
+        let found = publish.expires == 0 || !presentity.new_etag.s.is_null();
+        Ok(if found { Found::Yes } else { Found::No })
+    }
+
+    /// Whether anybody published a state of this presentity.
+    fn has_states(&self, publish: &Publish) -> bool {
+        let mut presentity = calls::bytes(publish.presentity.as_bytes());
+        // SAFETY: [H1][H5] the URI lives through the call.
+        self.api.contains_presence.is_none_or(|contains| unsafe { contains(&raw mut presentity) } > 0)
+    }
+}
+
+/// Whether a publication is stored under its entity tag already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntityTag {
+    New,
+    Known,
+}
+
+/// Whether the presence server had the publication that it was to change or take away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Yes,
+    /// It did nothing.
+    No,
+}
+
+fn now() -> sys::time_t {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    sys::time_t::try_from(since.as_secs()).unwrap_or_default()
+}
+
+/// The presence server has a SUBSCRIBE: what was in the event before us says whether it goes on.
+///
+/// # Safety
+/// What the presence server passes for one SUBSCRIBE.
+pub(super) unsafe fn subscribed(
+    msg: *mut sys::sip_msg,
+    subscription: *mut sys::subs_t,
+    reply_code: *mut c_int,
+    reply_text: *mut sys::str_,
+) -> c_int {
+    // SAFETY: [H2] as the caller promises.
+    if let Some(asked) = unsafe { subscription.as_ref() }
+        // Within a dialog that is an end. Outside of one it asks for the state just once: whoever does that wants to be let in, too.
+        && (asked.expires != 0 || asked.to_tag.len == 0)
+        // SAFETY: [H2] as above.
+        && let Some((watcher, presentity)) = unsafe { who(subscription) }
+    {
+        WATCHED.note(watcher, presentity);
+    }
+    let kept = MODULE.get().and_then(|module| module.presence.as_ref()?.kept.evs_subs_handl);
+    // SAFETY: [H2] what the host handed to us goes on to the function that it was for.
+    kept.map_or(0, |kept| unsafe { kept(msg, subscription, reply_code, reply_text) })
+}
+
+/// Whose rules the presence server looks for: an XMPP user has none, and each look would cost a query for each state.
+///
+/// # Safety
+/// The presentity and the place for its document, as the presence server passes them.
+pub(super) unsafe fn rules_document(user: *mut sys::str_, host: *mut sys::str_, document: *mut *mut sys::str_) -> c_int {
+    let Some(module) = MODULE.get() else { return -1 };
+    // SAFETY: [H2][H3] as the caller promises.
+    let [user_text, host_text] = [user, host].map(|text| unsafe { msg::bytes(text) });
+    if module.worker.decides_alone(&user_text, &host_text) {
+        return 0;
+    }
+    let kept = module.presence.as_ref().and_then(|presence| presence.kept.get_rules_doc);
+    // SAFETY: [H2] what the host asked goes on to the function that it was for.
+    kept.map_or(-1, |kept| unsafe { kept(user, host, document) })
+}
+
+/// The script has ended: the gateway is told who subscribed in it.
+pub(super) fn script_ended(worker: &Worker) {
+    WATCHED.tell(worker);
 }
 
 /// The state of a subscription, for the presence server.
@@ -71,23 +229,26 @@ pub(super) unsafe fn authorize(subscription: *mut sys::subs_t) -> c_int {
     let Some(module) = MODULE.get() else { return -1 };
     // SAFETY: [H2] as the caller promises.
     let Some((watcher, presentity)) = (unsafe { who(subscription) }) else { return -1 };
-    let Some(decision) = module.worker.authorization(&watcher, &presentity) else {
-        let kept = module.presence.as_ref().and_then(|presence| presence.kept);
-        // SAFETY: [H2] not ours: what the host handed to us goes on to the function that it was for.
-        return kept.map_or(-1, |kept| unsafe { kept(subscription) });
-    };
     // SAFETY: [H2] as above; the host waits for us and reads it afterwards.
-    let Some(subscription) = (unsafe { subscription.as_mut() }) else { return -1 };
-    let (status, reason) = state(decision);
-    subscription.status = status.unsigned_abs();
-    subscription.reason = calls::bytes(reason.to_bytes());
+    let Some(asked) = (unsafe { subscription.as_mut() }) else { return -1 };
+    let (status, reason) = match module.worker.judge(&watcher, &presentity) {
+        Judgement::NotOurs => {
+            let kept = module.presence.as_ref().and_then(|presence| presence.kept.get_auth_status);
+            // SAFETY: [H2] not ours: what the host handed to us goes on to the function that it was for.
+            return kept.map_or(-1, |kept| unsafe { kept(subscription) });
+        }
+        Judgement::Undecided if asked.status == sys::TERMINATED_STATUS.unsigned_abs() => state(Authorization::Refused),
+        Judgement::Undecided => return 0,
+        Judgement::Decided(decision) => state(decision),
+    };
+    asked.status = status.unsigned_abs();
+    asked.reason = calls::bytes(reason.to_bytes());
     if reason.is_empty() {
-        subscription.reason.s = ptr::null_mut();
+        asked.reason.s = ptr::null_mut();
     }
     // "No error"; whether anything changed the host finds out by itself.
     0
 }
-
 /// Watcher and presentity as SIP URIs.
 ///
 /// # Safety

@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::Module;
 use super::calls;
 use super::sys;
+use crate::config::PresenceMode;
 use crate::host;
 use crate::host::descriptor;
 use crate::host::lanes::feed::Feed;
+use crate::host::publications::Publications;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
@@ -21,7 +23,7 @@ use crate::sip::Subscribe;
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, feed: Feed::new(&module.lanes) };
+    let mut host = OpenSips { module, feed: Feed::new(&module.lanes), publications: Publications::new() };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {
         while has_job(FAREWELL) {
@@ -36,6 +38,8 @@ const FAREWELL: Duration = Duration::from_millis(200);
 struct OpenSips<'a> {
     module: &'a Module,
     feed: Feed<'a>,
+    /// In the presence server of this host.
+    publications: Publications,
 }
 
 impl Host for OpenSips<'_> {
@@ -48,7 +52,11 @@ impl Host for OpenSips<'_> {
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
-        calls::publish(self.module, publish)
+        match (self.module.config.presence_mode, &self.module.presence) {
+            (PresenceMode::Pua, _) => calls::publish(self.module, publish),
+            (PresenceMode::Local, Some(presence)) => presence.publish(publish, &mut self.publications),
+            (PresenceMode::Local, None) => Err(HostError::Missing("presence")),
+        }
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {

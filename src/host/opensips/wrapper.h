@@ -25,6 +25,7 @@
 #include "ipc.h"
 #include "status_report.h"
 #include "route.h"
+#include "script_cb.h"
 #include "mi/mi.h"
 #include "mi/item.h"
 #include "db/db.h"
