@@ -4,7 +4,6 @@
 //! They are variables of the host, and not names of ours, because these live with the transaction: a failure route sees them too.
 
 use std::ffi::CStr;
-use std::ffi::c_int;
 
 use super::msg::host_text;
 use super::sys;
@@ -18,7 +17,8 @@ const REASON: &CStr = c"xmpp_reason";
 /// # Safety
 /// NULL, or the request of the running script function [H2].
 pub(super) unsafe fn leave(msg: *mut sys::sip_msg, refusal: &Refusal) {
-    set(CODE, 0, sys::int_str { n: c_int::from(refusal.status.cast_signed()) });
+    // An `int` on 5.x, a `long` on 6.x.
+    set(CODE, 0, sys::int_str { n: refusal.status.into() });
     set(REASON, sys::AVP_VAL_STR, sys::int_str { s: host_text(refusal.reason.as_bytes()) });
     if refusal.header.is_empty() || msg.is_null() {
         return;
