@@ -54,5 +54,10 @@ def as_notifier(text):
 def with_queue(size=1000, ttl=300):
     """A function that gives an example these two parameters."""
     line = 'modparam("xmpp_gateway", "{}", {})'
-    return lambda text: replaced(text, {line.format("queue_size", 1000): line.format("queue_size", size),
-                                        line.format("queue_ttl", 300): line.format("queue_ttl", ttl)})
+
+    def edit(text):
+        return replaced(text, {line.format("queue_size", 1000): line.format("queue_size", size),
+                               line.format("queue_ttl", 300): line.format("queue_ttl", ttl)})
+    # Parameters stand in the configuration, also where a script in Lua runs.
+    edit.of = "modparam"
+    return edit

@@ -58,10 +58,10 @@ class Kamailio:
         values = {
             "SIP_DOMAIN": sip_domain, "XMPP_DOMAIN": xmpp_domain, "SIP_IP": "127.0.0.1", "SIP_PORT": self.port,
             "XMPP_HOST": "127.0.0.1", "XMPP_PORT": xmpp_port or free_port(), "XMPP_SECRET": secret, "DB_FILE": self.database,
-            "LUA_FILE": self._lua_file(sip_domain, xmpp_domain, edit if lua else None), "GATEWAY_MODULE": module(), **(settings or {}),
+            "LUA_FILE": self._lua_file(sip_domain, xmpp_domain, edit if lua and getattr(edit, "of", "") != "modparam" else None), "GATEWAY_MODULE": module(), **(settings or {}),
         }
         text = example.substituted(example.read("kamailio", "xmpp_gateway.cfg"), values, SETTING)
-        if edit and not lua:
+        if edit and (not lua or "modparam" in getattr(edit, "of", "")):
             text = edit(text)
         self.config = example.write(self.folder, "kamailio.cfg", text)
         self._make_tables()
