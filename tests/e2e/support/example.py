@@ -59,5 +59,5 @@ def with_queue(size=1000, ttl=300):
         return replaced(text, {line.format("queue_size", 1000): line.format("queue_size", size),
                                line.format("queue_ttl", 300): line.format("queue_ttl", ttl)})
     # Parameters stand in the configuration, also where a script in Lua runs.
-    edit.of = "modparam"
+    edit.changes_parameters = True
     return edit

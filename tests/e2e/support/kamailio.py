@@ -55,13 +55,14 @@ class Kamailio:
         self.environment = environment
         self.lua = lua
         os.makedirs(self.folder, exist_ok=True)
+        in_script = lua and not getattr(edit, "changes_parameters", False)
         values = {
             "SIP_DOMAIN": sip_domain, "XMPP_DOMAIN": xmpp_domain, "SIP_IP": "127.0.0.1", "SIP_PORT": self.port,
             "XMPP_HOST": "127.0.0.1", "XMPP_PORT": xmpp_port or free_port(), "XMPP_SECRET": secret, "DB_FILE": self.database,
-            "LUA_FILE": self._lua_file(sip_domain, xmpp_domain, edit if lua and getattr(edit, "of", "") != "modparam" else None), "GATEWAY_MODULE": module(), **(settings or {}),
+            "LUA_FILE": self._lua_file(sip_domain, xmpp_domain, edit if in_script else None), "GATEWAY_MODULE": module(), **(settings or {}),
         }
         text = example.substituted(example.read("kamailio", "xmpp_gateway.cfg"), values, SETTING)
-        if edit and (not lua or "modparam" in getattr(edit, "of", "")):
+        if edit and not in_script:
             text = edit(text)
         self.config = example.write(self.folder, "kamailio.cfg", text)
         self._make_tables()
