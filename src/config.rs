@@ -13,6 +13,8 @@ mod secret;
 mod server;
 
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use jid::BareJid;
 
@@ -59,6 +61,7 @@ pub struct Parameters {
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
     pub presence_mode: Option<String>,
+    pub waiting_subs_daysno: Option<i64>,
     /// Repeatable, as `gwmap`.
     pub allow_domain: Vec<String>,
     /// Repeatable, as `gwmap`.
@@ -86,6 +89,8 @@ pub struct Config {
     pub presence_server: Option<Uri>,
     /// How the presence of XMPP users reaches the presence server, and the questions of their watchers the gateway.
     pub presence_mode: PresenceMode,
+    /// How long an XMPP user is waited for who was asked about a SIP watcher (`waiting_subs_daysno`).
+    pub waiting_subs: Duration,
     /// How much SIP traffic XMPP users may cause.
     pub rate_limit: RateLimit,
     /// What waits while the XMPP server is not connected.
@@ -139,6 +144,7 @@ impl Config {
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
             presence_mode: presence::mode(parameters)?,
+            waiting_subs: presence::waiting_subs(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,
             backend,
@@ -170,6 +176,18 @@ fn domain(parameter: &'static str, value: &str) -> Result<String, Error> {
         return Err(wrong());
     }
     Ok(jid.domain().as_str().to_owned())
+}
+
+fn number(
+    parameter: &'static str,
+    given: Option<i64>,
+    range: RangeInclusive<u32>,
+    default: u32,
+    takes: &'static str,
+) -> Result<u32, Error> {
+    let Some(given) = given else { return Ok(default) };
+    let wrong = Error { parameter, value: Some(given.to_string()), takes };
+    u32::try_from(given).ok().filter(|number| range.contains(number)).ok_or(wrong)
 }
 
 fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<Uri>, Error> {

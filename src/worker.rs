@@ -13,9 +13,12 @@ use crate::config::Config;
 use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::gateway::entity::Entity;
+use crate::gateway::event::Document;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
+use crate::gateway::event::Watchers;
+use crate::gateway::watcher;
 use crate::link::SendError;
 use crate::link::Sender;
 use crate::link::datagram;
@@ -39,9 +42,6 @@ use crate::xmpp::stanza;
 use crate::xmpp::stanza_error::StanzaError;
 
 pub use self::subscribe::Subscription;
-
-/// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
-const WINFO_EXPIRES: u32 = 3600;
 
 /// What a script function answers. Only `host/guard.rs` turns it into the `int` of the host, and never into 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,15 +107,13 @@ pub struct Worker {
 impl Worker {
     /// Takes the workers' end of the link.
     pub fn new(config: &Config, link: Sender) -> Self {
-        let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
-        let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
         let (addresses, queue_size) = (config.addresses.clone(), config.queue.size);
         Self {
             addresses,
             link,
             presence_mode: config.presence_mode,
             queue_size,
-            winfo_watcher,
+            winfo_watcher: config.winfo_watcher(),
             contact: config.server_address.clone(),
             caps: Entity::User.caps().to_xml(),
         }
@@ -192,7 +190,7 @@ impl Worker {
         let jid = self.addresses.xmpp_user_to_jid(request_uri).map_err(refused)?.into_bare();
         let presentity = translate::uri(self.addresses.jid_to_sip(&jid.clone().into())).map_err(refused)?;
         let expires = match std::str::from_utf8(expires).map(str::trim) {
-            Ok("") => WINFO_EXPIRES,
+            Ok("") => watcher::WINFO_EXPIRES,
             number => number.ok().and_then(|number| number.parse().ok()).ok_or_else(|| {
                 log::warn!("no watchers of {presentity}: expires is \"{}\"; it takes seconds", shown(expires));
                 ScriptResult::Failed
@@ -253,7 +251,8 @@ impl Worker {
         let shared = self.link.shared();
         if shared.authorization(watcher.as_str(), presentity.as_str()) == Authorization::Pending {
             shared.answer_for(presentity.as_str());
-            self.send_event(&Event::Watchers { presentity: presentity.into_inner(), waiting: vec![watcher.into_inner()] });
+            let (presentity, waiting, given_up) = (presentity.into_inner(), vec![watcher.into_inner()], Vec::new());
+            self.send_event(&Event::Watchers(Watchers { presentity, waiting, given_up, document: None }));
         }
     }
 
@@ -354,8 +353,16 @@ impl Worker {
         let document = winfo::Document::parse(&request.body).map_err(NotifyError::Winfo)?;
         // The host's pua kept the subscription over a restart of ours.
         self.link.shared().answer_for(presentity.as_str());
-        let waiting = watchers::waiting(&document, &self.addresses);
-        Ok(Event::Watchers { presentity: presentity.into_inner(), waiting })
+        Ok(Event::Watchers(Watchers {
+            presentity: presentity.into_inner(),
+            waiting: watchers::waiting(&document, &self.addresses),
+            given_up: watchers::given_up(&document, &self.addresses),
+            document: Some(Document {
+                call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
+                version: document.version,
+                state: document.state,
+            }),
+        }))
     }
 
     fn send_stanza(&self, stanza: &str) -> ScriptResult {
@@ -449,16 +456,6 @@ impl std::fmt::Display for NotifyError {
     }
 }
 
-/// A URI without port, parameters and headers: presence servers write From and To of their NOTIFYs without them, and a host's pua finds
-/// a dialog only if they are spelled as they were sent.
-fn address_of_record(uri: &str) -> &str {
-    let host = uri.find('@').or_else(|| uri.find(':')).map_or(0, |at| at.saturating_add(1));
-    let address = uri.get(host..).filter(|rest| rest.starts_with('[')).and_then(|rest| rest.find(']')).unwrap_or(0);
-    let name = host.saturating_add(address);
-    let end = uri.get(name..).and_then(|rest| rest.find([':', ';', '?'])).and_then(|length| name.checked_add(length));
-    end.and_then(|end| uri.get(..end)).unwrap_or(uri)
-}
-
 /// Bytes of a peer, fit for a log line.
 fn shown(bytes: &[u8]) -> impl std::fmt::Display + '_ {
     bytes.get(..200).unwrap_or(bytes).escape_ascii()
@@ -519,8 +516,10 @@ mod tests {
             (asked, worker.judge(watcher.as_bytes(), presentity.as_bytes()))
         };
         let [alice, juliet] = ["sip:alice@sip.example.com", "sip:juliet@example.net;user=ip"];
-        let question =
-            || vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting: vec!["alice@sip.example.com".into()] }];
+        let question = || {
+            let (presentity, waiting) = ("juliet@example.net".into(), vec!["alice@sip.example.com".into()]);
+            vec![Event::Watchers(Watchers { presentity, waiting, given_up: Vec::new(), document: None })]
+        };
         assert_eq!(subscribes(alice, juliet), (question(), Judgement::Undecided));
         assert_eq!(subscribes(alice, juliet), (question(), Judgement::Undecided));
         for decision in [Authorization::Allowed, Authorization::Refused] {
@@ -567,22 +566,6 @@ mod tests {
             assert_eq!(worker.notify(&notify), notified, "{domain}");
             let asked = worker.winfo_subscription(format!("sip:romeo@{domain}").as_bytes(), b"");
             assert_eq!(asked.is_ok(), sent == ScriptResult::Done, "{domain}");
-        }
-    }
-
-    #[test]
-    fn an_address_of_record_has_neither_port_nor_parameters() {
-        for (uri, address) in [
-            ("sip:presence@example.com", "sip:presence@example.com"),
-            ("sip:presence@example.com:5060", "sip:presence@example.com"),
-            ("sip:presence@127.0.0.1:5060;transport=tcp", "sip:presence@127.0.0.1"),
-            ("sip:presence@[2001:db8::1]:5060;lr", "sip:presence@[2001:db8::1]"),
-            ("sip:a;b=c@example.com;d=e?f=g@h", "sip:a;b=c@example.com"),
-            ("sip:127.0.0.1:5060", "sip:127.0.0.1"),
-            ("sip:[::1]", "sip:[::1]"),
-            ("sip:example.com;lr", "sip:example.com"),
-        ] {
-            assert_eq!(address_of_record(uri), address);
         }
     }
 }

@@ -106,7 +106,7 @@ impl Gateway {
             own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::new(),
             publications: Publications::new(),
-            watchers: Watchers::new(),
+            watchers: Watchers::new(config),
             notifier: Notifier::new(config.addresses.clone(), config.server_address.clone(), seed),
             started: now,
             undelivered: Undelivered::new(config.queue.ttl),
@@ -220,7 +220,10 @@ impl Gateway {
                 let notify = self.subscriptions.under_its_names(notify);
                 self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
-            Event::Watchers { presentity, waiting } => self.watchers.waiting(now, &presentity, waiting, actions),
+            Event::Watchers(told) => {
+                let uri = Jid::new(&told.presentity).ok().and_then(|jid| self.to_sip(&jid).ok());
+                self.watchers.told(now, told, uri, actions);
+            }
             Event::SubscribeReply(reply) => {
                 let (watcher, presentity) = self.subscriptions.names((reply.watcher, reply.presentity));
                 self.subscriptions.reply(now, SubscribeReply { watcher, presentity, ..reply }, actions);

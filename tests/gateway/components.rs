@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::support::DOMAIN;
 use crate::support::NOTHING;
+use crate::support::ROMEO;
 use crate::support::Scene;
+use crate::support::watchers;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::SubscribeReply;
 
@@ -85,10 +87,7 @@ fn a_user_without_a_stream_is_spoken_for_later_and_the_others_now() {
 fn questions_are_asked_again_where_the_stream_broke() {
     let mut scene = Scene::of_components(&[DOMAIN, OTHER]);
     scene.stream_up_of(OTHER);
-    let waiting = |scene: &mut Scene| {
-        let waiting = vec!["juliet@sip.example.com".to_owned(), "nurse@sip.example.org".to_owned()];
-        scene.event(Event::Watchers { presentity: "romeo@example.net".into(), waiting })
-    };
+    let waiting = |scene: &mut Scene| scene.event(watchers(ROMEO, &["juliet@sip.example.com", "nurse@sip.example.org"]));
     assert_eq!(waiting(&mut scene).len(), 2);
     scene.gateway.stream_down(OTHER);
     let asked = scene.stream_up_of(OTHER);

@@ -132,6 +132,7 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<25>(),
     parameter::<26>(),
     parameter::<27>(),
+    parameter::<28>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
