@@ -29,6 +29,7 @@ pub use self::component::MAX_COMPONENTS;
 pub use self::component::Ping;
 pub use self::component::Tls;
 pub use self::peers::RateLimit;
+pub use self::presence::PresenceComposition;
 pub use self::presence::PresenceMode;
 pub use self::queue::MOST_QUEUED;
 pub use self::queue::Queue;
@@ -61,6 +62,7 @@ pub struct Parameters {
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
     pub presence_mode: Option<String>,
+    pub presence_composition: Option<String>,
     pub waiting_subs_daysno: Option<i64>,
     /// Repeatable, as `gwmap`.
     pub allow_domain: Vec<String>,
@@ -89,6 +91,8 @@ pub struct Config {
     pub presence_server: Option<Uri>,
     /// How the presence of XMPP users reaches the presence server, and the questions of their watchers the gateway.
     pub presence_mode: PresenceMode,
+    /// What SIP users are shown of an XMPP user with several resources.
+    pub presence_composition: PresenceComposition,
     /// How long an XMPP user is waited for who was asked about a SIP watcher (`waiting_subs_daysno`).
     pub waiting_subs: Duration,
     /// How much SIP traffic XMPP users may cause.
@@ -144,6 +148,7 @@ impl Config {
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
             presence_mode: presence::mode(parameters)?,
+            presence_composition: presence::composition(parameters)?,
             waiting_subs: presence::waiting_subs(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,

@@ -17,6 +17,26 @@ pub enum PresenceMode {
     Local,
 }
 
+/// What SIP users are shown of an XMPP user with several resources (`presence_composition`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceComposition {
+    /// Each resource, as a tuple of its own.
+    All,
+    /// The one where the user is most available.
+    MostAvailable,
+}
+
+pub(super) fn composition(parameters: &Parameters) -> Result<PresenceComposition, Error> {
+    match parameters.presence_composition.as_deref() {
+        None | Some("all") => Ok(PresenceComposition::All),
+        Some("most-available") => Ok(PresenceComposition::MostAvailable),
+        Some(other) => {
+            let takes = "\"all\" (a tuple for each resource) or \"most-available\" (one tuple: of the resource where a user is most available)";
+            Err(Error { parameter: "presence_composition", value: Some(other.to_owned()), takes })
+        }
+    }
+}
+
 pub(super) fn mode(parameters: &Parameters) -> Result<PresenceMode, Error> {
     match parameters.presence_mode.as_deref() {
         None | Some("pua") => Ok(PresenceMode::Pua),
@@ -68,6 +88,19 @@ mod tests {
             assert_eq!(Config::from_parameters(&given(mode)).unwrap().presence_mode, wanted);
         }
         assert!(refusal(&given(Some("Local"))).starts_with("parameter presence_mode is \"Local\"; it takes \"pua\""));
+    }
+
+    #[test]
+    fn all_resources_are_shown_unless_one_stands_for_all() {
+        let given = |value: Option<&str>| Parameters { presence_composition: value.map(str::to_owned), ..minimal() };
+        for (value, wanted) in [
+            (None, PresenceComposition::All),
+            (Some("all"), PresenceComposition::All),
+            (Some("most-available"), PresenceComposition::MostAvailable),
+        ] {
+            assert_eq!(Config::from_parameters(&given(value)).unwrap().presence_composition, wanted);
+        }
+        assert!(refusal(&given(Some("best"))).starts_with("parameter presence_composition is \"best\"; it takes \"all\""));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! XMPP users whose presence SIP users see: one publication (RFC 3903) per resource.
+//! XMPP users whose presence SIP users see: one publication (RFC 3903) per resource, or one per user (`presence_composition`).
 //!
 //! An XMPP server sends a user's presence once per contact; all of them make one PUBLISH, because only a change is published. The
 //! host's pua keeps the entity tag; here is what was published last, and when it has to be said again. It ends when the last of them
@@ -7,17 +7,22 @@
 //!
 //! A user over the limit of traffic is not told to say it again, as nobody would: the newest state of each resource waits for a token.
 
+mod composed;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use std::time::Instant;
 
 use crate::address::domain_of;
+use crate::config::PresenceComposition;
 use crate::gateway::action::Action;
 use crate::gateway::presence_stanza;
 use crate::gateway::share::Shares;
 use crate::gateway::tally::Tally;
 use crate::sip;
+use crate::translate::presence::Rank;
+use composed::Composed;
 
 /// Resources published at the most. One that finds no place is dropped with a log line.
 pub const MAX_PUBLICATIONS: usize = 100_000;
@@ -48,6 +53,9 @@ const WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Publications {
     known: BTreeMap<String, Publication>,
+    composition: PresenceComposition,
+    /// Where users are published, and not their resources.
+    composed: Composed,
     /// How many each user has.
     shares: Shares,
     /// Those that found no place.
@@ -65,6 +73,8 @@ pub(super) struct Publications {
 struct Publication {
     /// The newest state, which is said again before it runs out.
     publish: sip::Publish,
+    /// How available the user is there.
+    rank: Rank,
     said: Said,
     /// The SIP users who are shown it over streams that stand, bare JIDs: in their names it can be probed. None: it is doubtful.
     shown_to: BTreeSet<String>,
@@ -87,6 +97,13 @@ enum Said {
     Nothing,
 }
 
+/// Whether a state is published for what is new in it, or for its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    Yes,
+    No,
+}
+
 /// When a state may be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
@@ -98,9 +115,11 @@ pub(super) enum When {
 
 impl Publications {
     /// None yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(composition: PresenceComposition) -> Self {
         Self {
             known: BTreeMap::new(),
+            composition,
+            composed: Composed::new(),
             shares: Shares::new(MAX_PER_USER, MAX_PUBLICATIONS),
             refused: Tally::default(),
             due: BTreeMap::new(),
@@ -115,7 +134,7 @@ impl Publications {
         now: Instant,
         jid: &str,
         to: String,
-        (publish, when): (sip::Publish, When),
+        (publish, rank, when): (sip::Publish, Rank, When),
         actions: &mut Vec<Action>,
     ) {
         match self.known.get_mut(jid) {
@@ -124,13 +143,13 @@ impl Publications {
                 if known.publish == publish && (known.said == Said::Newest || when == When::WithToken) {
                     return;
                 }
-                if known.publish.presentity != publish.presentity {
+                if known.publish.presentity != publish.presentity && self.composition == PresenceComposition::All {
                     // The map gave this user another SIP URI: the state under the old one would stay until it runs out.
                     known.take_away(actions);
                 } else if known.said == Said::Newest {
                     known.said = Said::Older;
                 }
-                known.publish = publish;
+                (known.publish, known.rank) = (publish, rank);
             }
             None => {
                 if let Err(full) = self.shares.take(user_of(jid)) {
@@ -139,11 +158,11 @@ impl Publications {
                     }
                     return;
                 }
-                self.known.insert(jid.to_owned(), Publication::new(publish, to, now.checked_add(REFRESH).unwrap_or(now)));
+                self.known.insert(jid.to_owned(), Publication::new((publish, rank), to, now.checked_add(REFRESH).unwrap_or(now)));
             }
         }
         match when {
-            When::Now => self.publish(now, jid, actions),
+            When::Now => self.publish(now, jid, News::Yes, actions),
             When::WithToken => self.look_again_at_last(jid, now.checked_add(WAIT)),
         }
     }
@@ -228,18 +247,23 @@ impl Publications {
             let Some(known) = self.known.get_mut(&jid) else { continue };
             if known.shown_to.is_empty() && known.probed {
                 self.remove(&jid, actions);
-            } else if known.said == Said::Newest || has_token(&jid) {
-                self.publish(now, &jid, actions);
+            } else if known.said == Said::Newest {
+                self.publish(now, &jid, News::No, actions);
+            } else if has_token(&jid) {
+                self.publish(now, &jid, News::Yes, actions);
             } else {
                 self.look_again(&jid, now.checked_add(WAIT));
             }
         }
     }
 
-    fn publish(&mut self, now: Instant, jid: &str, actions: &mut Vec<Action>) {
+    fn publish(&mut self, now: Instant, jid: &str, news: News, actions: &mut Vec<Action>) {
         if let Some(known) = self.known.get_mut(jid) {
             known.said = Said::Newest;
-            actions.push(Action::Publish(known.publish.clone()));
+            match self.composition {
+                PresenceComposition::All => actions.push(Action::Publish(known.publish.clone())),
+                PresenceComposition::MostAvailable => self.compose(user_of(jid), (news == News::No).then_some(jid), actions),
+            }
         }
         self.look_again(jid, now.checked_add(REFRESH));
     }
@@ -272,7 +296,10 @@ impl Publications {
         let Some(mut known) = self.known.remove(jid) else { return };
         self.shares.give_back(user_of(jid));
         self.due.remove(&(known.due, jid.to_owned()));
-        known.take_away(actions);
+        match self.composition {
+            PresenceComposition::All => known.take_away(actions),
+            PresenceComposition::MostAvailable => self.compose(user_of(jid), None, actions),
+        }
         for to in known.cut_off {
             let domain = domain_of(&to).into_owned();
             if !self.up.contains(&domain) && self.unasked.len() < MAX_PUBLICATIONS {
@@ -292,17 +319,21 @@ impl Publications {
 }
 
 impl Publication {
-    fn new(publish: sip::Publish, to: String, due: Instant) -> Self {
+    fn new((publish, rank): (sip::Publish, Rank), to: String, due: Instant) -> Self {
         let (shown_to, cut_off) = (BTreeSet::from([to]), BTreeSet::new());
-        Self { publish, said: Said::Nothing, shown_to, cut_off, probed: false, due }
+        Self { publish, rank, said: Said::Nothing, shown_to, cut_off, probed: false, due }
     }
 
     /// The host is to have nothing of it any more.
     fn take_away(&mut self, actions: &mut Vec<Action>) {
         if self.said != Said::Nothing {
             self.said = Said::Nothing;
-            actions.push(Action::Publish(sip::Publish { body: None, expires: 0, ..self.publish.clone() }));
+            actions.push(Self::end(self.publish.clone()));
         }
+    }
+
+    fn end(publish: sip::Publish) -> Action {
+        Action::Publish(sip::Publish { body: None, expires: 0, ..publish })
     }
 
     fn show_to(&mut self, to: String) {

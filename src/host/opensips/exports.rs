@@ -133,6 +133,7 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<26>(),
     parameter::<27>(),
     parameter::<28>(),
+    parameter::<29>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
