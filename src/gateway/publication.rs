@@ -8,6 +8,7 @@
 //! A user over the limit of traffic is not told to say it again, as nobody would: the newest state of each resource waits for a token.
 
 mod composed;
+mod kept;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use std::time::Instant;
 use crate::address::domain_of;
 use crate::config::PresenceComposition;
 use crate::gateway::action::Action;
+use crate::gateway::kept::Changes;
 use crate::gateway::presence_stanza;
 use crate::gateway::share::Shares;
 use crate::gateway::tally::Tally;
@@ -67,6 +69,8 @@ pub(super) struct Publications {
     /// Who is not published any more, but may be there for a SIP user whose stream is down: domain of the SIP user and bare JID of the XMPP
     /// user, and the SIP user.
     unasked: BTreeMap<(String, String), String>,
+    /// What is to be written.
+    pub(super) changes: Changes<String>,
 }
 
 #[derive(Debug)]
@@ -115,7 +119,7 @@ pub(super) enum When {
 
 impl Publications {
     /// None yet.
-    pub(super) fn new(composition: PresenceComposition) -> Self {
+    pub(super) fn new(composition: PresenceComposition, keeps: bool) -> Self {
         Self {
             known: BTreeMap::new(),
             composition,
@@ -125,6 +129,7 @@ impl Publications {
             due: BTreeMap::new(),
             up: BTreeSet::new(),
             unasked: BTreeMap::new(),
+            changes: Changes::new(keeps),
         }
     }
 
@@ -137,6 +142,7 @@ impl Publications {
         (publish, rank, when): (sip::Publish, Rank, When),
         actions: &mut Vec<Action>,
     ) {
+        self.changes.note(|| jid.to_owned());
         match self.known.get_mut(jid) {
             Some(known) => {
                 known.show_to(to);
@@ -285,6 +291,7 @@ impl Publications {
 
     fn hide_from(&mut self, to: &str, jid: &str, actions: &mut Vec<Action>) {
         let Some(known) = self.known.get_mut(jid) else { return };
+        self.changes.note(|| jid.to_owned());
         known.shown_to.remove(to);
         known.cut_off.remove(to);
         if known.shown_to.is_empty() {
@@ -294,6 +301,7 @@ impl Publications {
 
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
         let Some(mut known) = self.known.remove(jid) else { return };
+        self.changes.note(|| jid.to_owned());
         self.shares.give_back(user_of(jid));
         self.due.remove(&(known.due, jid.to_owned()));
         match self.composition {
@@ -320,8 +328,12 @@ impl Publications {
 
 impl Publication {
     fn new((publish, rank): (sip::Publish, Rank), to: String, due: Instant) -> Self {
-        let (shown_to, cut_off) = (BTreeSet::from([to]), BTreeSet::new());
-        Self { publish, rank, said: Said::Nothing, shown_to, cut_off, probed: false, due }
+        Self { rank, shown_to: BTreeSet::from([to]), ..Self::of(publish, due) }
+    }
+
+    fn of(publish: sip::Publish, due: Instant) -> Self {
+        let (shown_to, cut_off) = (BTreeSet::new(), BTreeSet::new());
+        Self { publish, rank: Rank::default(), said: Said::Nothing, shown_to, cut_off, probed: false, due }
     }
 
     /// The host is to have nothing of it any more.

@@ -25,6 +25,7 @@ use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::action::Occasion;
 use crate::gateway::event;
+use crate::gateway::kept::Changes;
 use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::Reason;
@@ -66,11 +67,23 @@ pub(super) struct Watchers {
     due: VecDeque<(Instant, Question, sip::Uri)>,
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
+    /// What is to be written.
+    pub(super) changes: Changes<Question>,
+}
+
+/// What is known of a SIP user who wants to see an XMPP user, beside what was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    /// The question is open.
+    Asked,
+    /// The SIP user was let go just now, which is no decision.
+    LetGo,
+    Nothing,
 }
 
 impl Watchers {
     /// Nobody was asked yet.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, keeps: bool) -> Self {
         Self {
             asked: Questions::new(MAX_PER_WATCHER, MAX_QUESTIONS),
             patience: config.waiting_subs,
@@ -80,6 +93,7 @@ impl Watchers {
             ended: HashMap::new(),
             due: VecDeque::new(),
             up: BTreeSet::new(),
+            changes: Changes::new(keeps),
         }
     }
 
@@ -99,7 +113,10 @@ impl Watchers {
             })),
         }
         for watcher in given_up {
-            self.asked.close(&(watcher, presentity.clone()));
+            let question = (watcher, presentity.clone());
+            if self.asked.close(&question) {
+                self.changes.note(|| question);
+            }
         }
         self.waiting(now, &presentity, waiting, actions);
     }
@@ -110,13 +127,18 @@ impl Watchers {
         for watcher in waiting {
             let question = (watcher, presentity.to_owned());
             let Some(number) = self.asked.open(&question, until) else { continue };
+            self.changes.note(|| question.clone());
             if self.up.contains(&*domain_of(&question.0)) {
                 actions.push(ask(&question, number));
             }
-            if let Some((watcher, presentity)) = self.asked.surplus(&question.0)
-                && let Some(total) = self.dropped.count(now)
-            {
-                log::warn!("too many questions wait for an answer: that of {watcher} to {presentity} is dropped; {total} so far");
+            if let Some(surplus) = self.asked.surplus(&question.0) {
+                if let Some(total) = self.dropped.count(now) {
+                    let (watcher, presentity) = &surplus;
+                    log::warn!(
+                        "too many questions wait for an answer: that of {watcher} to {presentity} is dropped; {total} so far"
+                    );
+                }
+                self.changes.note(|| surplus);
             }
         }
     }
@@ -133,6 +155,7 @@ impl Watchers {
         let question = (watcher, presentity);
         let occasion = if self.asked.close(&question) { Occasion::Asked } else { Occasion::Unasked };
         self.ended.remove(&question);
+        self.changes.note(|| question.clone());
         actions.push(authorize(question, presentity_uri, decision, occasion));
     }
 
@@ -143,6 +166,7 @@ impl Watchers {
         match self.asked.number(&question) {
             Some(number) if error_id.is_none_or(|error_id| error_id == id(number)) => {
                 self.asked.close(&question);
+                self.changes.note(|| question);
                 Occasion::Asked
             }
             Some(_) | None => Occasion::Unasked,
@@ -159,6 +183,7 @@ impl Watchers {
         (reason, occasion): (Reason, Occasion),
         actions: &mut Vec<Action>,
     ) {
+        self.changes.note(|| pair.clone());
         let decision = if reason == Reason::Rejected { Authorization::Refused } else { Authorization::NoResource };
         actions.push(authorize(pair.clone(), uri.clone(), decision, occasion));
         if self.due.len() >= MAX_QUESTIONS {
@@ -173,8 +198,10 @@ impl Watchers {
     /// Lets those be asked for again whose time has come, and forgets what was asked in vain.
     pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for _ in 0..PER_TICK {
-            let Some((watcher, presentity)) = self.asked.too_old(now) else { break };
+            let Some(question) = self.asked.too_old(now) else { break };
+            let (watcher, presentity) = &question;
             log::info!("{presentity} has not decided on {watcher} and is asked no more until that user subscribes once more");
+            self.changes.note(|| question);
         }
         for _ in 0..PER_TICK {
             if self.due.front().is_none_or(|(again, ..)| *again > now) {
@@ -183,6 +210,7 @@ impl Watchers {
             let Some((again, pair, uri)) = self.due.pop_front() else { return };
             if self.ended.get(&pair) == Some(&again) {
                 self.ended.remove(&pair);
+                self.changes.note(|| pair.clone());
                 actions.push(authorize(pair, uri, Authorization::Pending, Occasion::Unasked));
             }
         }
@@ -198,6 +226,24 @@ impl Watchers {
     /// The stream of a domain broke.
     pub(super) fn stream_down(&mut self, domain: &str) {
         self.up.remove(domain);
+    }
+
+    /// What is to be kept of this pair.
+    pub(super) fn last(&self, watcher: &str, presentity: &str) -> Last {
+        let question = (watcher.to_owned(), presentity.to_owned());
+        match self.asked.number(&question) {
+            Some(_) => Last::Asked,
+            None if self.ended.contains_key(&question) => Last::LetGo,
+            None => Last::Nothing,
+        }
+    }
+
+    /// A question from before a restart is open again, and is put when the stream stands.
+    pub(super) fn restore(&mut self, now: Instant, question: Question) {
+        let until = now.checked_add(self.patience).unwrap_or(now);
+        if self.asked.open(&question, until).is_some() {
+            self.asked.surplus(&question.0);
+        }
     }
 }
 

@@ -33,4 +33,10 @@ impl Publications {
         actions.push(Action::Publish(newest.clone()));
         self.composed.insert(user.to_owned(), newest);
     }
+
+    /// Something was published of this user before a restart; what is not known, so that whatever comes is another state.
+    pub(super) fn restore_composed(&mut self, user: &str, one: &sip::Publish) {
+        let before = || sip::Publish { id: COMPOSED_ID.to_owned(), body: None, ..one.clone() };
+        self.composed.entry(user.to_owned()).or_insert_with(before);
+    }
 }

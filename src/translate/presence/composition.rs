@@ -16,8 +16,8 @@ pub fn most_available<'a>(resources: impl IntoIterator<Item = &'a ResourcePresen
     resources.into_iter().min_by(|one, other| by_availability(one, other))
 }
 
-/// How available a user is at a resource: the greater, the more. What says more counts before what follows.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// How available a user is at a resource: the greater, the more. What says more counts before what follows. By default the least.
+#[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     available: u8,
     priority: i8,
