@@ -144,6 +144,13 @@ impl Gateway {
         if self.notifier.decided(now, (&watcher, &presentity), decision, actions) == Heard::Taken {
             return;
         }
+        match decision {
+            Authorization::Allowed if !self.notifier.knows(&watcher, &presentity) => {
+                self.publications.expect(&presentity, &watcher)
+            }
+            Authorization::Allowed | Authorization::Pending => {}
+            Authorization::Refused | Authorization::NoResource => self.publications.expect_no_more(&presentity, &watcher),
+        }
         self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! A user over the limit of traffic is not told to say it again, as nobody would: the newest state of each resource waits for a token.
 
+mod absent;
 mod composed;
 mod kept;
 
@@ -24,6 +25,7 @@ use crate::gateway::share::Shares;
 use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::translate::presence::Rank;
+use absent::Absent;
 use composed::Composed;
 
 /// Resources published at the most. One that finds no place is dropped with a log line.
@@ -66,9 +68,7 @@ pub(super) struct Publications {
     due: BTreeMap<(Instant, String), ()>,
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
-    /// Who is not published any more, but may be there for a SIP user whose stream is down: domain of the SIP user and bare JID of the XMPP
-    /// user, and the SIP user.
-    unasked: BTreeMap<(String, String), String>,
+    absent: Absent,
     /// What is to be written.
     pub(super) changes: Changes<String>,
 }
@@ -128,7 +128,7 @@ impl Publications {
             refused: Tally::default(),
             due: BTreeMap::new(),
             up: BTreeSet::new(),
-            unasked: BTreeMap::new(),
+            absent: Absent::new(),
             changes: Changes::new(keeps),
         }
     }
@@ -143,6 +143,7 @@ impl Publications {
         actions: &mut Vec<Action>,
     ) {
         self.changes.note(|| jid.to_owned());
+        self.absent.remove(user_of(jid), &to);
         match self.known.get_mut(jid) {
             Some(known) => {
                 known.show_to(to);
@@ -185,6 +186,18 @@ impl Publications {
         }
     }
 
+    /// A SIP user may see this XMPP user, bare JIDs: where nothing of it is published, it is asked for after the stream broke.
+    pub(super) fn expect(&mut self, user: &str, to: &str) {
+        if !self.is_shown(user, to) {
+            self.absent.insert(user, to);
+        }
+    }
+
+    /// A SIP user may see this XMPP user no more.
+    pub(super) fn expect_no_more(&mut self, user: &str, to: &str) {
+        self.absent.remove(user, to);
+    }
+
     /// Whether one SIP user, a bare JID, is shown a resource of this user, a bare JID too.
     pub(super) fn is_shown(&self, jid: &str, to: &str) -> bool {
         let of_user = self.known.get(jid).into_iter().chain(self.of_user(jid).map(|(_, known)| known));
@@ -208,8 +221,7 @@ impl Publications {
     pub(super) fn stream_up(&mut self, now: Instant, domain: &str, actions: &mut Vec<Action>) {
         let deadline = now.checked_add(CONFIRM).unwrap_or(now);
         self.up.insert(domain.to_owned());
-        let (mut asked, kept) = std::mem::take(&mut self.unasked).into_iter().partition(|((of, _), _)| of == domain);
-        self.unasked = kept;
+        let mut asked: BTreeMap<(String, String), String> = self.absent.of_domain(domain).collect();
         for (jid, known) in &mut self.known {
             let Some(shown_to) = known.cut_off.iter().find(|to| domain_of(to) == domain) else { continue };
             asked.insert((domain.to_owned(), user_of(jid).to_owned()), shown_to.clone());
@@ -297,6 +309,7 @@ impl Publications {
         if known.shown_to.is_empty() {
             self.remove(jid, actions);
         }
+        self.expect(user_of(jid), to);
     }
 
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
@@ -309,10 +322,7 @@ impl Publications {
             PresenceComposition::MostAvailable => self.compose(user_of(jid), None, actions),
         }
         for to in known.cut_off {
-            let domain = domain_of(&to).into_owned();
-            if !self.up.contains(&domain) && self.unasked.len() < MAX_PUBLICATIONS {
-                self.unasked.insert((domain, user_of(jid).to_owned()), to);
-            }
+            self.absent.insert(user_of(jid), &to);
         }
     }
 

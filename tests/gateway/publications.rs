@@ -187,3 +187,20 @@ fn the_one_publication_is_said_again_once_in_its_time() {
     assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
     assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
 }
+
+/// Who comes while the stream is down says it to nobody.
+#[test]
+fn whoever_may_be_seen_and_is_not_there_is_asked_for_when_the_stream_stands_again() {
+    let probe = ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"];
+    let mut scene = Scene::new();
+    scene.romeo("subscribed");
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), probe);
+    available(&mut scene, "orchard", JULIET, "away");
+    scene.romeo("unavailable");
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), probe);
+    scene.romeo("unsubscribed");
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), NOTHING);
+}
