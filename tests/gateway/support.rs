@@ -33,6 +33,8 @@ pub struct Scene {
     pub now: Instant,
     /// What the next NOTIFYs say of it.
     pub retry_after: Option<u32>,
+    /// What the next NOTIFYs say of the time that is left.
+    pub expires: Option<u32>,
     cseq: u32,
 }
 
@@ -58,7 +60,7 @@ impl Scene {
 
     pub fn configured(config: &Config) -> Self {
         let now = Instant::now();
-        let mut scene = Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, cseq: 0 };
+        let mut scene = Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, expires: None, cseq: 0 };
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
     }
@@ -112,7 +114,7 @@ impl Scene {
 
     pub fn notify_as(
         &mut self,
-        call_id: &str,
+        dialog: &str,
         cseq: u32,
         state: SubscriptionState,
         resources: &[(&str, Availability)],
@@ -133,10 +135,11 @@ impl Scene {
         self.event(Event::Notify(Notify {
             watcher: ROMEO.into(),
             presentity: JULIET.into(),
-            call_id: call_id.into(),
+            dialog: dialog.into(),
             cseq,
             state,
             retry_after: self.retry_after,
+            expires: self.expires,
             display_name: Some("Juliet Capulet".into()),
             presences,
         }))
@@ -155,8 +158,7 @@ impl Scene {
         retry_after: Option<u32>,
     ) -> Vec<String> {
         let [text, address] = [text, address].map(|text| text.map(str::to_owned));
-        let (watcher, presentity) = (ROMEO.into(), JULIET.into());
-        self.event(Event::SubscribeReply(SubscribeReply { watcher, presentity, status, text, address, retry_after }))
+        self.event(Event::SubscribeReply(SubscribeReply { text, address, retry_after, ..reply(status) }))
     }
 
     pub fn event(&mut self, event: Event) -> Vec<String> {
@@ -178,6 +180,20 @@ impl Scene {
         let mut actions = Vec::new();
         self.gateway.tick(self.now, &mut actions);
         lines(actions)
+    }
+}
+
+/// The final reply to a SUBSCRIBE of Romeo to Juliet, with nothing but its status.
+pub fn reply(status: u16) -> SubscribeReply {
+    SubscribeReply {
+        watcher: ROMEO.into(),
+        presentity: JULIET.into(),
+        status,
+        text: None,
+        address: None,
+        retry_after: None,
+        expires: None,
+        min_expires: None,
     }
 }
 
