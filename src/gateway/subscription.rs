@@ -6,6 +6,7 @@
 mod dialogs;
 mod entry;
 mod farewells;
+mod kept;
 mod proof;
 mod renamed;
 mod steps;
@@ -20,6 +21,7 @@ use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
+use crate::gateway::kept::Changes;
 use crate::gateway::presence_stanza;
 use crate::gateway::share::Full;
 use crate::gateway::share::Shares;
@@ -91,6 +93,8 @@ pub(super) struct Subscriptions {
     /// What the map of today makes of the URIs of a subscription, and the names that it has.
     renamed: HashMap<Pair, Pair>,
     farewells: Farewells,
+    /// What is to be written.
+    pub(super) changes: Changes<Pair>,
 }
 
 /// Why the machine was asked to subscribe.
@@ -104,7 +108,7 @@ pub(super) enum Wish {
 
 impl Subscriptions {
     /// None yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keeps: bool) -> Self {
         Self {
             known: HashMap::new(),
             shares: Shares::new(MAX_PER_USER, MAX_SUBSCRIPTIONS),
@@ -113,6 +117,7 @@ impl Subscriptions {
             proofs: Proofs::default(),
             renamed: HashMap::new(),
             farewells: Farewells::default(),
+            changes: Changes::new(keeps),
         }
     }
 
@@ -272,6 +277,7 @@ impl Subscriptions {
         self.farewells.stream_up(domain, actions);
         for (pair, known) in &mut self.known {
             if known.is_known() && domain_of(&pair.1) == domain {
+                self.changes.note(|| pair.clone());
                 known.tell(pair, actions);
             }
         }
@@ -316,6 +322,7 @@ impl Subscriptions {
             let input = match due.map(|(_, due)| due) {
                 Some(Due::Silence) => Input::Silence,
                 Some(Due::Retry) => Input::Retry,
+                Some(Due::Restored) => Input::Restored,
                 Some(Due::Refresh)
                     if self.known.get(&pair).is_some_and(|known| known.phase == Phase::Active) && is_there(&pair) =>
                 {

@@ -2,14 +2,18 @@
 
 mod act;
 mod from_link;
+mod restore;
 mod streams;
 
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 use std::time::Instant;
 
+use tokio::io::unix::AsyncFd;
+use tokio::io::unix::AsyncFdReadyGuard;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::sleep;
@@ -28,6 +32,7 @@ use crate::process::decisions::Decisions;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::READ;
+use crate::process::keeper::Keeper;
 use crate::process::outgoing::Outgoing;
 use crate::process::pace::Pace;
 use crate::process::stream::ComponentStream;
@@ -52,12 +57,13 @@ pub(super) struct Turn<'a, H> {
     /// Since when none is read, as the host is not ready.
     suspended: Option<Instant>,
     pace: Pace,
+    keeper: Keeper<'a>,
     actions: Vec<Action>,
     buffer: Vec<u8>,
 }
 
 impl<'a, H: Host> Turn<'a, H> {
-    pub(super) fn new(host: &'a mut H, config: &'a Config, receiver: &'a Receiver, pause: Duration) -> Self {
+    pub(super) fn new(host: &'a mut H, config: &'a Config, receiver: &'a Receiver, keeper: Keeper<'a>, pause: Duration) -> Self {
         let Backend::Components(components) = &config.backend;
         Self {
             host,
@@ -75,6 +81,7 @@ impl<'a, H: Host> Turn<'a, H> {
             first: 0,
             suspended: None,
             pace: Pace::new(Instant::now()),
+            keeper,
             actions: Vec::new(),
             buffer: vec![0; READ],
         }
@@ -84,6 +91,12 @@ impl<'a, H: Host> Turn<'a, H> {
     pub(super) async fn run(mut self) -> io::Result<()> {
         let wake = watch::readable(self.host.wake_descriptor())?;
         let link = watch::readable(self.receiver.as_fd())?;
+        let store = self.keeper.descriptor().map(watch::readable).transpose()?;
+        if let Some(store) = &store
+            && self.restore(store, &wake).await? == Flow::Stop
+        {
+            return Ok(());
+        }
         let mut inbox = Inbox::new();
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -102,16 +115,23 @@ impl<'a, H: Host> Turn<'a, H> {
                         ready?.clear_ready();
                     }
                 }
+                ready = readable(store.as_ref()) => {
+                    ready?.clear_ready();
+                    // Rows that came too late are those of what is known by now, or began anew.
+                    while self.keeper.heard()?.is_some() {}
+                }
                 (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if reads => self.changed(stream, change),
                 () = sleep(HOST_PAUSE), if !reads => {}
                 _ = ticks.tick() => self.tick(Instant::now()),
             }
             self.write();
+            self.keeper.write(Instant::now(), &mut self.gateway, self.receiver.shared());
             self.host.tick();
             // The runtime looks at its descriptors only between polls: without this a busy source would hide the others.
             tokio::task::yield_now().await;
         }
         self.take_last_stanzas(&mut inbox)?;
+        self.keeper.write_last(Instant::now(), &mut self.gateway, self.receiver.shared());
         self.close().await;
         Ok(())
     }
@@ -156,6 +176,14 @@ impl<'a, H: Host> Turn<'a, H> {
         for stream in &mut self.streams {
             stream.close(until.unwrap_or_else(tokio::time::Instant::now)).await;
         }
+    }
+}
+
+/// When something is there to be read; never, where there is nothing to read from.
+async fn readable(descriptor: Option<&AsyncFd<OwnedFd>>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+    match descriptor {
+        Some(descriptor) => descriptor.readable().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) enum Due {
     Silence,
     /// A pause is over.
     Retry,
+    /// It is from before a restart: whether its dialog still stands has to be found out.
+    Restored,
     /// The dialog would run out.
     Refresh,
     /// It is over, and no NOTIFY can be on its way any more.

@@ -69,6 +69,9 @@ impl Subscriptions {
         let Some(known) = self.known.get_mut(pair) else { return };
         let (phase, steps) = table::row(known.phase, input);
         let before = std::mem::replace(&mut known.phase, phase);
+        if !steps.iter().all(|step| matches!(step, Step::Confirm | Step::Show)) || phase != before {
+            self.changes.note(|| pair.clone());
+        }
         if matches!(input, Input::Terminated(_)) && matches!(phase, Phase::Asked | Phase::Final) {
             known.dialogs.end();
         }
@@ -270,6 +273,7 @@ impl Subscriptions {
     pub(super) fn remove(&mut self, pair: &Pair) {
         self.look_again(pair, None);
         if self.known.remove(pair).is_some() {
+            self.changes.note(|| pair.clone());
             self.shares.give_back(&pair.0);
         }
     }

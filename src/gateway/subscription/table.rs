@@ -62,6 +62,8 @@ pub(super) enum Input {
     Terminated(Reason),
     /// A pause is over.
     Retry,
+    /// It is from before a restart: whether its dialog still stands has to be found out.
+    Restored,
     /// What was waited for did not come.
     Silence,
     /// The dialog would run out.
@@ -129,7 +131,7 @@ pub(super) fn row(phase: Phase, input: Input) -> (Phase, &'static [Step]) {
         Input::Accepted | Input::Closed | Input::Denied | Input::Failed | Input::TooBrief | Input::Passing => reply(phase, input),
         Input::Pending | Input::Notified => notify(phase, input),
         Input::Terminated(reason) => terminated(phase, reason),
-        Input::Retry | Input::Silence | Input::Refresh | Input::There | Input::Gone => due(phase, input),
+        Input::Retry | Input::Restored | Input::Silence | Input::Refresh | Input::There | Input::Gone => due(phase, input),
     }
 }
 
@@ -200,7 +202,8 @@ fn terminated(phase: Phase, reason: Reason) -> (Phase, &'static [Step]) {
 /// Time has passed, or who was asked has answered.
 fn due(phase: Phase, input: Input) -> (Phase, &'static [Step]) {
     match (phase, input) {
-        (Phase::Asked | Phase::Active, Input::Retry) => (phase, &[Step::Subscribe]),
+        (Phase::Asked | Phase::Active, Input::Retry | Input::Restored) => (phase, &[Step::Subscribe]),
+        (Phase::Ending, Input::Restored) => (phase, &[Step::Unsubscribe]),
         (Phase::Asked | Phase::Active, Input::Silence) => (phase, &[Step::Pause]),
         (Phase::Ending, Input::Silence) => (Phase::Over, END),
         (Phase::Leaving, Input::Silence) => (Phase::Over, &[]),
