@@ -243,11 +243,9 @@ impl Subscriptions {
             known.display_name = notify.display_name;
         }
         let (retry_after, expires, presences) = (notify.retry_after, notify.expires, notify.presences);
-        let retry_after = match input {
-            // Here it means nothing (RFC 6665 §4.1.3).
-            Input::Terminated(sip::Reason::Deactivated | sip::Reason::Timeout) => None,
-            _ => retry_after,
-        };
+        // To these it means nothing (RFC 6665 §4.1.3).
+        let at_once = matches!(input, Input::Terminated(sip::Reason::Deactivated | sip::Reason::Timeout));
+        let retry_after = retry_after.filter(|_| !at_once);
         self.happens(now, &pair, (input, Happened { retry_after, expires, presences, ..Happened::default() }), actions);
     }
 
