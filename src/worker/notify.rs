@@ -62,8 +62,8 @@ impl Worker {
             (Ok(watcher), Ok(presentity)) => {
                 let error = failure::of_reply(reply, &self.addresses);
                 let (text, address) = error.map_or((None, None), |error| (error.text, error.address));
-                let (status, retry_after) = (reply.status, reply.retry_after);
-                let reply = SubscribeReply { watcher, presentity, status, text, address, retry_after };
+                let sip::Reply { status, retry_after, expires, min_expires, .. } = *reply;
+                let reply = SubscribeReply { watcher, presentity, status, text, address, retry_after, expires, min_expires };
                 self.send_event(&Event::SubscribeReply(reply));
             }
             (Err(error), _) | (_, Err(error)) => log::error!("a reply to SUBSCRIBE names no XMPP user: {error}"),
@@ -72,7 +72,7 @@ impl Worker {
 
     fn presence_event(&self, request: &sip::Request) -> Result<Event, NotifyError> {
         let state = request.subscription_state.as_deref().unwrap_or_default();
-        let retry_after = header::retry_after(state);
+        let (retry_after, expires) = (header::retry_after(state), header::time_left(state));
         let state = header::subscription_state(state).ok_or(NotifyError::SubscriptionState)?;
         // We are the notifier's peer: From is who is watched, To is who watches.
         let presentity = self.user_of_dialog(&request.from, self.addresses.sip_user_to_jid(&request.from))?.into_bare();
@@ -88,10 +88,11 @@ impl Worker {
         Ok(Event::Notify(Notify {
             watcher: watcher.into_inner(),
             presentity: presentity.into_inner(),
-            call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
+            dialog: String::from_utf8_lossy(&[&request.call_id, b";".as_slice(), &request.from_tag].concat()).into_owned(),
             cseq: request.cseq,
             state,
             retry_after,
+            expires,
             display_name,
             presences,
         }))

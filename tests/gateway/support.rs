@@ -34,6 +34,8 @@ pub struct Scene {
     pub now: Instant,
     /// What the next NOTIFYs say of it.
     pub retry_after: Option<u32>,
+    /// What the next NOTIFYs say of the time that is left.
+    pub expires: Option<u32>,
     cseq: u32,
 }
 
@@ -65,7 +67,7 @@ impl Scene {
 
     pub fn before_any_stream(config: &Config) -> Self {
         let now = Instant::now();
-        Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, cseq: 0 }
+        Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, expires: None, cseq: 0 }
     }
 
     pub fn stream_up(&mut self) -> Vec<String> {
@@ -117,7 +119,7 @@ impl Scene {
 
     pub fn notify_as(
         &mut self,
-        call_id: &str,
+        dialog: &str,
         cseq: u32,
         state: SubscriptionState,
         resources: &[(&str, Availability)],
@@ -138,10 +140,11 @@ impl Scene {
         self.event(Event::Notify(Notify {
             watcher: ROMEO.into(),
             presentity: JULIET.into(),
-            call_id: call_id.into(),
+            dialog: dialog.into(),
             cseq,
             state,
             retry_after: self.retry_after,
+            expires: self.expires,
             display_name: Some("Juliet Capulet".into()),
             presences,
         }))
@@ -160,8 +163,7 @@ impl Scene {
         retry_after: Option<u32>,
     ) -> Vec<String> {
         let [text, address] = [text, address].map(|text| text.map(str::to_owned));
-        let (watcher, presentity) = (ROMEO.into(), JULIET.into());
-        self.event(Event::SubscribeReply(SubscribeReply { watcher, presentity, status, text, address, retry_after }))
+        self.event(Event::SubscribeReply(SubscribeReply { text, address, retry_after, ..reply(status) }))
     }
 
     pub fn event(&mut self, event: Event) -> Vec<String> {
@@ -190,6 +192,20 @@ impl Scene {
 pub fn watchers(presentity: &str, waiting: &[&str]) -> Event {
     let waiting = waiting.iter().map(|watcher| (*watcher).to_owned()).collect();
     Event::Watchers(Watchers { presentity: presentity.into(), waiting, given_up: Vec::new(), document: None })
+}
+
+/// The final reply to a SUBSCRIBE of Romeo to Juliet, with nothing but its status.
+pub fn reply(status: u16) -> SubscribeReply {
+    SubscribeReply {
+        watcher: ROMEO.into(),
+        presentity: JULIET.into(),
+        status,
+        text: None,
+        address: None,
+        retry_after: None,
+        expires: None,
+        min_expires: None,
+    }
 }
 
 pub fn config(domains: &[&str], parameters: Parameters) -> Config {
