@@ -34,6 +34,7 @@ pub mod translate;
 
 pub mod store;
 
+pub mod calls;
 pub mod gateway;
 
 #[allow(unsafe_code, reason = "system calls that std does not offer, and memory shared over the fork")]
