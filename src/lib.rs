@@ -32,6 +32,7 @@ pub mod xmpp;
 pub mod address;
 pub mod translate;
 
+pub mod dialog_event;
 pub mod gateway;
 
 #[allow(unsafe_code, reason = "system calls that std does not offer, and memory shared over the fork")]
