@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod event;
+pub mod kept;
 pub mod notifier;
 pub mod own_presence;
 pub mod publication;
@@ -74,16 +75,17 @@ impl Gateway {
     ///
     /// `seed` is any number that differs from start to start.
     pub fn new(config: &Config, now: Instant, seed: u64) -> Self {
+        let keeps = config.state_table.is_some();
         Self {
             addresses: config.addresses.clone(),
             generation: config.addresses.generation(),
             admission: Admission::new(config.rate_limit),
             answers: Answers::new(),
             own_presence: OwnPresence::new(),
-            subscriptions: Subscriptions::new(),
-            publications: Publications::new(),
-            watchers: Watchers::new(),
-            notifier: Notifier::new(config.addresses.clone(), config.server_address.clone(), seed),
+            subscriptions: Subscriptions::new(keeps),
+            publications: Publications::new(keeps),
+            watchers: Watchers::new(keeps),
+            notifier: Notifier::new(config.addresses.clone(), config.server_address.clone(), seed, keeps),
             started: now,
             undelivered: Undelivered::new(config.queue.ttl),
             unique: seed,
