@@ -90,7 +90,6 @@ def test_two_publishers_of_a_dialog_never_bring_it_back(users):
     # The phone is late, says so again, and then nothing.
     phone.tell("a@x confirmed")
     wait(lamp)
-    proxy.withdraw()
     phone.tell("a@x early", "b@y early")
     wait(lamp, "b early")
     check(lamp, users.uri)
