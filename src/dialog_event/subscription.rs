@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn table(places: usize) -> Subscriptions {
-        Subscriptions::over(Vec::leak((0..places * ENTRY).map(|_| AtomicU64::new(0)).collect()))
+        Subscriptions::over(Vec::leak((0..places.saturating_mul(ENTRY)).map(|_| AtomicU64::new(0)).collect()))
     }
 
     #[test]

@@ -67,7 +67,9 @@ pub(super) fn copy(text: &str) -> Option<(NonNull<c_char>, usize)> {
     // SAFETY: [H5] a fresh block of that length and one byte more.
     unsafe { ptr::copy_nonoverlapping(text.as_ptr(), block, text.len()) };
     // SAFETY: [H5] as above: the last byte.
-    unsafe { block.add(text.len()).write(0) };
+    let end = unsafe { block.add(text.len()) };
+    // SAFETY: [H5] as above.
+    unsafe { end.write(0) };
     Some((copy.cast(), text.len()))
 }
 

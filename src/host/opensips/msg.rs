@@ -60,7 +60,9 @@ pub(super) unsafe fn user_agent<'a>(msg: *mut sys::sip_msg) -> Option<&'a [u8]> 
         return None;
     }
     // SAFETY: [H2] as the caller promises.
-    let header = unsafe { msg.as_ref()?.user_agent.as_ref() }?;
+    let msg = unsafe { msg.as_ref() }?;
+    // SAFETY: [H2] NULL, or a header of the message.
+    let header = unsafe { msg.user_agent.as_ref() }?;
     Some(view(&header.body).trim_ascii())
 }
 

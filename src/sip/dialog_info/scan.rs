@@ -303,7 +303,7 @@ mod tests {
             taken in 0_usize..12,
         ) {
             let mut text = USUAL.as_bytes().to_vec();
-            text.splice(at..(at + taken).min(USUAL.len()), noise.bytes());
+            text.splice(at..at.saturating_add(taken).min(USUAL.len()), noise.bytes());
             let text = String::from_utf8(text).unwrap();
             if let Some(read) = document(&text) {
                 prop_assert_eq!(Document::read(text.as_bytes()), Ok(read), "{}", text);
