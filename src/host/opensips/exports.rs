@@ -138,6 +138,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<31>(),
     parameter::<32>(),
     parameter::<33>(),
+    parameter::<34>(),
+    parameter::<35>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
