@@ -184,6 +184,12 @@ static PARAMETERS: Table<[[sys::param_export; 2]; parameters::COUNT + 1]> = Tabl
     parameter::<42>(),
     parameter::<43>(),
     parameter::<44>(),
+    parameter::<45>(),
+    parameter::<46>(),
+    parameter::<47>(),
+    parameter::<48>(),
+    parameter::<49>(),
+    parameter::<50>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::Gateway;
 use super::callbacks;
 use super::calls;
+use super::dialog_event;
 use super::presence;
 use super::sys;
 use crate::calls::Event;
@@ -77,6 +78,10 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
             log::error!("pua refused the callback for replies to PUBLISH");
             return -1;
         }
+    }
+    if let Err(sentence) = dialog_event::register() {
+        log::error!("{sentence}");
+        return -1;
     }
     if gateway.config.calls.mode == DialogMode::Local && presence::bind_dialogs().is_none() {
         log::error!("{}", host::NO_DIALOG_EVENT);

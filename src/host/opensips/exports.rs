@@ -158,6 +158,12 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<42>(),
     parameter::<43>(),
     parameter::<44>(),
+    parameter::<45>(),
+    parameter::<46>(),
+    parameter::<47>(),
+    parameter::<48>(),
+    parameter::<49>(),
+    parameter::<50>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
@@ -200,9 +206,10 @@ static DEPENDENCIES: Table<Dependencies> = Table({
         mod_name: ptr::null_mut(),
         type_: sys::DEP_SILENT.unsigned_abs(),
     };
-    // Its calls are shown (dialog_mode), and its event is where.
-    modules[6] = dependency(c"dialog", sys::DEP_SILENT);
-    modules[7] = dependency(c"presence_dialoginfo", sys::DEP_SILENT);
+    // Who has the event dialog keeps it.
+    modules[6] = dependency(c"presence_dialoginfo", sys::DEP_SILENT);
+    // Its calls are shown (dialog_mode).
+    modules[7] = dependency(c"dialog", sys::DEP_SILENT);
     Dependencies { modules, parameters: [EMPTY_PARAMETER_DEPENDENCY] }
 });
 
