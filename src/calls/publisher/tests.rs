@@ -96,7 +96,7 @@ impl Scene {
 
     fn pass(&mut self, seconds: u64) -> &mut Self {
         for _ in 0..seconds {
-            self.now += Duration::from_secs(1);
+            self.now = self.now.checked_add(Duration::from_secs(1)).unwrap();
             self.publisher.tick(self.now);
         }
         self
