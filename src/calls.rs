@@ -20,6 +20,7 @@ pub mod publisher;
 mod address;
 mod call;
 mod document;
+mod users;
 
 use crate::sip::dialog_info::NameAddress;
 use crate::sip::dialog_info::Replaces;
@@ -155,7 +156,7 @@ pub struct Parties {
 }
 
 /// One of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// Who sent the INVITE.
     Caller,

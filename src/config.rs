@@ -27,6 +27,7 @@ use crate::sip::Uri;
 
 pub use self::address_table::AddressTable;
 pub use self::calls::CallDocuments;
+pub use self::calls::CallPresence;
 pub use self::calls::Calls;
 pub use self::calls::DialogMode;
 pub use self::component::Component;
@@ -104,6 +105,11 @@ pub struct Parameters {
     pub send_publish_flag: Option<i64>,
     pub disable_caller_publish_flag: Option<i64>,
     pub disable_callee_publish_flag: Option<i64>,
+    pub call_presence: Option<i64>,
+    pub call_status_ringing: Option<String>,
+    pub call_status_talking: Option<String>,
+    pub call_status_hold: Option<String>,
+    pub call_remote_party: Option<i64>,
     pub store: Option<i64>,
     pub state_table: Option<String>,
 }

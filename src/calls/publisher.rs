@@ -31,12 +31,14 @@ use super::What;
 use super::address_of_record;
 use super::call::Call;
 use super::document::Subject;
+use super::users::Users;
 use crate::config::CallDocuments;
 use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::dialog_info::Replaces;
 use crate::sip::dialog_state::DialogState;
 use crate::sip::dialog_state::End;
+use crate::translate::call::UserCall;
 
 /// Calls that are followed at the most. A further one is not shown; the log says so.
 pub const MAX_CALLS: usize = 100_000;
@@ -74,6 +76,7 @@ pub struct Publisher {
     under_way: HashMap<String, Name>,
     /// What to look at when, earliest first.
     due: BTreeMap<(Instant, Due), ()>,
+    users: Users,
     hashes: RandomState,
     refused: Tally,
 }
@@ -90,7 +93,7 @@ struct Followed {
 }
 
 /// One publication: a branch of a call, as one side sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     call: u64,
     branch: u16,
@@ -181,6 +184,7 @@ impl Publisher {
             queue: VecDeque::new(),
             under_way: HashMap::new(),
             due: BTreeMap::new(),
+            users: Users::default(),
             hashes: RandomState::new(),
             refused: Tally::default(),
         }
@@ -256,6 +260,16 @@ impl Publisher {
         }
     }
 
+    /// Users, by SIP URI, whose call is another one than before, or over.
+    pub fn changed_users(&mut self) -> Vec<(String, Option<UserCall>)> {
+        self.users.take_changed()
+    }
+
+    /// Whoever was told of users' calls has forgotten them.
+    pub fn tell_users_again(&mut self) {
+        self.users.change_all();
+    }
+
     /// Calls that are followed.
     pub fn calls(&self) -> usize {
         self.calls.len()
@@ -299,12 +313,15 @@ impl Publisher {
             (false, false) => UNANSWERED,
         };
         remind(&mut self.due, &mut followed.until, now.checked_add(until), Due::Call(number));
-        let branches: Vec<u16> = call.branches.keys().copied().collect();
-        for branch in branches {
+        let mut names = Vec::new();
+        for (branch, state) in &call.branches {
             for side in Side::BOTH {
-                self.enqueue(Name { call: number, branch, side });
+                let name = Name { call: number, branch: *branch, side };
+                self.users.see(name, call, state, side);
+                names.push(name);
             }
         }
+        names.into_iter().for_each(|name| self.enqueue(name));
     }
 
     /// The host has not told the end of a call, or it is time to forget it.

@@ -21,6 +21,8 @@ pub struct Calls {
     pub mode: DialogMode,
     /// What is in the documents.
     pub documents: CallDocuments,
+    /// What presence for XMPP says of calls; `None`: nothing.
+    pub presence: Option<CallPresence>,
     /// The script's variable with the address of the caller; `None`: From has it.
     pub caller_spec: Option<String>,
     /// The script's variable with the address of the callee; `None`: the Request-URI has it, or To.
@@ -54,6 +56,19 @@ pub struct CallDocuments {
     pub ring_time: u32,
     /// Lifetime of the publication of a call that is up, in seconds; it is refreshed.
     pub lifetime: u32,
+}
+
+/// What presence for XMPP says of calls. An empty text leaves the status as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallPresence {
+    /// While the phone rings.
+    pub ringing: String,
+    /// While the call is up.
+    pub talking: String,
+    /// While one side holds it.
+    pub on_hold: String,
+    /// Whether the other side is named.
+    pub remote_party: bool,
 }
 
 impl Default for CallDocuments {
@@ -109,9 +124,18 @@ pub(super) fn calls(parameters: &Parameters) -> Result<Calls, Error> {
         )?
         .unwrap_or(LIFETIME),
     };
+    let text = |given: &Option<String>, usual: &str| given.clone().unwrap_or_else(|| usual.to_owned());
+    let presence = CallPresence {
+        ringing: text(&parameters.call_status_ringing, "Ringing"),
+        talking: text(&parameters.call_status_talking, "On the phone"),
+        on_hold: text(&parameters.call_status_hold, "On the phone, on hold"),
+        remote_party: switch("call_remote_party", parameters.call_remote_party, false)?,
+    };
+    let is_told = switch("call_presence", parameters.call_presence, true)? && mode != DialogMode::Off;
     Ok(Calls {
         mode,
         documents,
+        presence: is_told.then_some(presence),
         caller_spec: parameters.caller_spec_param.clone().filter(|spec| !spec.is_empty()),
         callee_spec: parameters.callee_spec_param.clone().filter(|spec| !spec.is_empty()),
         callee_is_request_uri: switch("include_req_uri", parameters.include_req_uri, false)?,

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod event;
+pub mod in_call;
 pub mod kept;
 pub mod notifier;
 pub mod own_presence;

@@ -35,7 +35,7 @@ pub(super) enum Given<'a> {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 51;
+pub(super) const COUNT: usize = 56;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -90,6 +90,11 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     number(c"send_publish_flag", |all, value| all.send_publish_flag = Some(value)),
     number(c"disable_caller_publish_flag", |all, value| all.disable_caller_publish_flag = Some(value)),
     number(c"disable_callee_publish_flag", |all, value| all.disable_callee_publish_flag = Some(value)),
+    number(c"call_presence", |all, value| all.call_presence = Some(value)),
+    text(c"call_status_ringing", |all, value| all.call_status_ringing = Some(value)),
+    text(c"call_status_talking", |all, value| all.call_status_talking = Some(value)),
+    text(c"call_status_hold", |all, value| all.call_status_hold = Some(value)),
+    number(c"call_remote_party", |all, value| all.call_remote_party = Some(value)),
 ];
 
 const fn text(name: &'static CStr, set: fn(&mut config::Parameters, String)) -> Parameter {

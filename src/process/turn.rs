@@ -26,6 +26,7 @@ use crate::config::Backend;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::gateway::action::Action;
+use crate::gateway::in_call::InCall;
 use crate::link::BATCH;
 use crate::link::Inbox;
 use crate::link::Receiver;
@@ -53,6 +54,8 @@ pub(super) struct Turn<'a, H> {
     gateway: Gateway,
     decisions: Decisions<'a>,
     calls: &'a mut Publisher,
+    /// What of them goes out with presence.
+    in_call: InCall,
     addresses: &'a Addresses,
     /// In the order of the configuration.
     streams: Vec<ComponentStream<'a>>,
@@ -76,12 +79,15 @@ impl<'a, H: Host> Turn<'a, H> {
         pause: Duration,
     ) -> Self {
         let Backend::Components(components) = &config.backend;
+        // An earlier life may have been told of them.
+        calls.tell_users_again();
         Self {
             host,
             receiver,
             gateway: Gateway::new(config, Instant::now(), dice()),
             decisions: Decisions::new(receiver.shared()),
             calls,
+            in_call: InCall::new(config.calls.presence.clone()),
             addresses: &config.addresses,
             streams: components
                 .iter()
@@ -170,6 +176,7 @@ impl<'a, H: Host> Turn<'a, H> {
         self.gateway.tick(now, &mut self.actions);
         self.act();
         self.calls.tick(now);
+        self.tell_of_calls();
         // What this made has not been tried yet: a stream that had nothing to write is not one that takes nothing.
         self.write();
         self.streams.iter_mut().for_each(|stream| stream.tick(now));

@@ -2,6 +2,7 @@
 //!
 //! All of it is pure: no clock, no I/O, no state, no log. The tables are in module-docs/mapping.md, the cases in tests/golden.
 
+pub mod call;
 mod call_id;
 pub mod disposition;
 pub mod failure;

@@ -16,6 +16,8 @@ pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// The prefix `xmlns` (Namespaces in XML §3).
 pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+/// User activity (XEP-0108).
+pub const ACTIVITY: &str = "http://jabber.org/protocol/activity";
 /// Chat states (XEP-0085).
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// Delivery receipts (XEP-0184).

@@ -6,10 +6,13 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from support.example import with_calls
 from support.gateway import Gateway
+from support.gateway import jid
 from support.gateway import pairs
 from support.phone import Call
 from support.phone import sdp
 from support.process import wait_until
+from support.sip import pidf
+from support.xmpp import child
 
 NS = "{urn:ietf:params:xml:ns:dialog-info}"
 PAIRS = [pair for pair in pairs() if pair.name.endswith("+prosody")]
@@ -266,3 +269,42 @@ def test_after_a_restart_a_call_is_shown_as_before_and_ends(pair, tmp_path):
         again.wait()
     finally:
         gateway.stop()
+
+
+def seen_by(contact, user, condition):
+    """The newest available presence of this SIP user that the contact was told, by resource; waits until one is as wanted."""
+    def newest():
+        told = {p.get("from").partition("/")[2]: p for p in contact.stanzas("presence") if (p.get("from") or "").split("/")[0] == jid(user)
+                and p.get("type") in (None, "unavailable") and "/" in p.get("from")}
+        return {resource: p for resource, p in told.items() if p.get("type") is None}
+    return wait_until(lambda: f"{contact.jid} to see {jid(user)} otherwise than {contact.shown('presence')}",
+                      lambda: next((p for p in newest().values() if condition(p)), None))
+
+
+def talks(presence):
+    activity = presence.find("{http://jabber.org/protocol/activity}activity")
+    return activity is not None and activity[0].tag.endswith("talking") and activity[0][0].tag.endswith("on_the_phone")
+
+
+def test_an_xmpp_contact_sees_the_call_and_what_was_before_it(gateway):
+    juliet = gateway.xmpp_user()
+    alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
+    gateway.xmpp_watches(juliet, bob, pidf(bob.uri, note="at my desk"))
+    seen_by(juliet, bob, lambda p: child(p, "status") == "at my desk")
+    call = Call(alice, bob)
+    call.ring(bob)
+    ringing = seen_by(juliet, bob, lambda p: child(p, "status") == "Ringing")
+    assert child(ringing, "show") is None and not talks(ringing)
+    caller, callee = call.accept(bob)
+    talking = seen_by(juliet, bob, lambda p: child(p, "status") == "On the phone")
+    assert child(talking, "show") == "dnd" and talks(talking)
+    assert jid(alice) not in "".join(juliet.shown("presence")).replace(jid(bob), "")
+    # What is published meanwhile does not end it.
+    bob.publish(pidf(bob.uri, note="still here"))
+    alice.answers["INVITE"] = 200
+    assert callee.request("INVITE", sdp("sendonly")).status == 200
+    held = seen_by(juliet, bob, lambda p: child(p, "status") == "On the phone, on hold")
+    assert child(held, "show") == "dnd" and talks(held)
+    caller.bye()
+    after = seen_by(juliet, bob, lambda p: child(p, "status") == "still here")
+    assert child(after, "show") is None and not talks(after)

@@ -164,6 +164,11 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<48>(),
     parameter::<49>(),
     parameter::<50>(),
+    parameter::<51>(),
+    parameter::<52>(),
+    parameter::<53>(),
+    parameter::<54>(),
+    parameter::<55>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

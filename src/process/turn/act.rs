@@ -26,7 +26,7 @@ impl<H: Host> Turn<'_, H> {
 
     fn act_on(&mut self, action: Action) {
         match action {
-            Action::Stanza(stanza) => self.push(Instant::now(), stanza.as_bytes(), None),
+            Action::Stanza(stanza) => self.push_with_calls(stanza),
             Action::Message(message) => {
                 if let Err(error) = self.host.message(&message) {
                     log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use jid::BareJid;
+
 use super::Turn;
 use crate::link::call_datagram;
 use crate::link::call_datagram::Told;
@@ -16,13 +18,39 @@ impl<H: Host> Turn<'_, H> {
     pub(super) fn call_event(&mut self, bytes: &[u8]) -> bool {
         match call_datagram::decode(bytes) {
             None => return false,
-            Some(Ok(Told::Event(event))) => self.calls.event(Instant::now(), event),
+            Some(Ok(Told::Event(event))) => {
+                self.calls.event(Instant::now(), event);
+                self.tell_of_calls();
+            }
             Some(Ok(Told::Answered(id))) => self.calls.answered(&id),
             Some(Err(error)) => {
                 log::error!("a datagram of {} bytes on the link is no event of a call: {error:?}", bytes.len());
             }
         }
         true
+    }
+
+    /// XMPP contacts of users whose calls have changed see it.
+    pub(super) fn tell_of_calls(&mut self) {
+        for (user, call) in self.calls.changed_users() {
+            // Who has no JID has no contacts.
+            if let Ok(jid) = self.addresses.sip_user_to_jid(user.as_bytes()) {
+                let stanzas = self.in_call.changed(jid.into_bare().as_str(), call);
+                self.push_all(stanzas);
+            }
+        }
+    }
+
+    /// A stanza of the gateway, with what calls make of it.
+    pub(super) fn push_with_calls(&mut self, stanza: String) {
+        let addresses = self.addresses;
+        let is_user = |bare: &str| BareJid::new(bare).is_ok_and(|jid| addresses.is_sip_user(&jid.into()));
+        let stanzas = self.in_call.outgoing(stanza, is_user);
+        self.push_all(stanzas);
+    }
+
+    pub(super) fn push_all(&mut self, stanzas: Vec<String>) {
+        stanzas.into_iter().for_each(|stanza| self.push(Instant::now(), stanza.as_bytes(), None));
     }
 
     /// Publishes some of what has changed of calls: the rest waits until all others have had their turn, and what changes again meanwhile

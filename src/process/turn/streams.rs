@@ -69,6 +69,8 @@ impl<'a, H: Host> Turn<'a, H> {
             Event::Ready => {
                 self.gateway.stream_up(now, stream.domain(), &mut self.actions);
                 stream.release(self.actions.iter().filter_map(Action::stanza));
+                let stanzas = self.in_call.stream_up(stream.domain());
+                self.push_all(stanzas);
                 Ok(())
             }
             Event::Stanza(stanza) => {

@@ -1,0 +1,94 @@
+//! Who is in a call, and how: of all dialogs of a user the one that says most.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+
+use super::Rendering;
+use super::Side;
+use super::address_of_record;
+use super::call::Branch;
+use super::call::Call;
+use super::publisher::Name;
+use crate::sip::dialog_info::NameAddress;
+use crate::sip::dialog_state::DialogState;
+use crate::translate::call::Phase;
+use crate::translate::call::UserCall;
+
+/// All users who are in a call, by SIP URI.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    calls: HashMap<String, BTreeMap<Name, UserCall>>,
+    /// Whose call each dialog is.
+    owners: HashMap<Name, String>,
+    changed: BTreeSet<String>,
+}
+
+impl Users {
+    /// A dialog of a user has changed, or has not.
+    pub(super) fn see(&mut self, name: Name, call: &Call, branch: &Branch, side: Side) {
+        let state = user_call(call, branch, side);
+        if state.is_none() && !self.owners.contains_key(&name) {
+            return;
+        }
+        let owner = state.as_ref().and_then(|_| address_of_record(&call.identity(branch, side).uri)).map(|uri| uri.to_string());
+        if self.owners.get(&name) != owner.as_ref() {
+            self.forget(name);
+        }
+        let (Some(owner), Some(state)) = (owner, state) else { return };
+        let calls = self.calls.entry(owner.clone()).or_default();
+        let before = calls.values().max().cloned();
+        calls.insert(name, state);
+        if calls.values().max() != before.as_ref() {
+            self.changed.insert(owner.clone());
+        }
+        self.owners.insert(name, owner);
+    }
+
+    fn forget(&mut self, name: Name) {
+        let Some(owner) = self.owners.remove(&name) else { return };
+        if let Some(calls) = self.calls.get_mut(&owner) {
+            calls.remove(&name);
+            if calls.is_empty() {
+                self.calls.remove(&owner);
+            }
+        }
+        self.changed.insert(owner);
+    }
+
+    /// Those whose call is another one than before, or over.
+    pub(super) fn take_changed(&mut self) -> Vec<(String, Option<UserCall>)> {
+        let state = |user: String| {
+            let call = self.calls.get(&user).and_then(|calls| calls.values().max().cloned());
+            (user, call)
+        };
+        std::mem::take(&mut self.changed).into_iter().map(state).collect()
+    }
+
+    /// All are told again.
+    pub(super) fn change_all(&mut self) {
+        self.changed.extend(self.calls.keys().cloned());
+    }
+}
+
+fn user_call(call: &Call, branch: &Branch, side: Side) -> Option<UserCall> {
+    if !call.shows(branch, side) {
+        return None;
+    }
+    let is_held = || Side::BOTH.into_iter().any(|side| call.rendering(side) == Some(Rendering::No));
+    let (phase, other) = match (branch.state(side), side) {
+        (DialogState::Early, Side::Caller) => (Phase::Calling, Side::Callee),
+        (DialogState::Early, Side::Callee) => (Phase::Ringing, Side::Caller),
+        (DialogState::Confirmed, Side::Caller) => (if is_held() { Phase::OnHold } else { Phase::Talking }, Side::Callee),
+        (DialogState::Confirmed, Side::Callee) => (if is_held() { Phase::OnHold } else { Phase::Talking }, Side::Caller),
+        (DialogState::Trying | DialogState::Proceeding | DialogState::Terminated(_), _) => return None,
+    };
+    Some(UserCall { phase, other: name_of(call.identity(branch, other)) })
+}
+
+fn name_of(NameAddress { uri, display }: NameAddress) -> String {
+    display.unwrap_or_else(|| {
+        let address = uri.split_once(':').map_or(&*uri, |(_, address)| address);
+        address.split(['@', ';']).next().unwrap_or(address).to_owned()
+    })
+}
