@@ -54,8 +54,6 @@ pub enum BodyError {
     Attribute,
     /// A required element is missing or has no valid value.
     Element,
-    /// Two items have the same id.
-    Duplicate,
 }
 
 impl std::fmt::Display for BodyError {
@@ -71,7 +69,6 @@ impl std::fmt::Display for BodyError {
             Self::Root => "the body is a document of another kind",
             Self::Attribute => "the body lacks a required attribute",
             Self::Element => "the body lacks a required element",
-            Self::Duplicate => "the body has an id twice",
         })
     }
 }
@@ -123,6 +120,19 @@ impl Ns {
             _ => Self::Other,
         }
     }
+}
+
+/// The characters of a body that is not too long, if XML allows them all.
+pub(super) fn text(body: &[u8]) -> Result<&str, BodyError> {
+    if body.len() > MAX_BODY {
+        return Err(BodyError::TooLong);
+    }
+    let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
+    // quick-xml lets pass what XML forbids, and what is forbidden here would be forbidden in the stanza too.
+    if !is_legal(text) {
+        return Err(BodyError::Malformed);
+    }
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// What comes next in the body.
@@ -208,20 +218,13 @@ struct Declaration {
 impl<'a> XmlBody<'a> {
     /// Starts reading; returns the root element too.
     pub(super) fn new(body: &'a [u8]) -> Result<(Self, Start<'a>), BodyError> {
-        if body.len() > MAX_BODY {
-            return Err(BodyError::TooLong);
-        }
-        let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
-        // quick-xml lets pass what XML forbids, and what is forbidden here would be forbidden in the stanza too.
-        if !is_legal(text) {
-            return Err(BodyError::Malformed);
-        }
-        let mut text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if text.starts_with("<?xml") {
-            // It may stand here only, and anywhere else it is an event.
-            let end = memmem::find(text.as_bytes(), b"?>").ok_or(BodyError::Truncated)?;
-            text = text.get(end.saturating_add(2)..).unwrap_or_default();
-        }
+        let text = text(body)?;
+        // It may stand here only, and anywhere else it is an event.
+        let text = match text.strip_prefix("<?xml").map(|rest| memmem::find(rest.as_bytes(), b"?>").map(|at| (rest, at))) {
+            Some(Some((rest, at))) => rest.get(at.saturating_add(2)..).unwrap_or_default(),
+            Some(None) => return Err(BodyError::Truncated),
+            None => text,
+        };
         let mut reader = Reader::from_str(text);
         reader.config_mut().check_comments = true;
         let mut body = Self { reader, depth: 0, at_empty: false, scope: Vec::new() };
