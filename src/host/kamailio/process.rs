@@ -68,6 +68,8 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         log::error!("{sentence}");
         return -1;
     }
+    #[cfg(feature = "bench")]
+    dialog_event::bench();
     let mode = gateway.config.presence_mode;
     match (presence::bind(mode), mode) {
         (Ok(()), _) => 0,

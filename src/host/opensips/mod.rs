@@ -139,6 +139,8 @@ fn start() -> Result<(), StartError> {
     };
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     dialog_event::register().map_err(StartError::DialogEvent)?;
+    #[cfg(feature = "bench")]
+    dialog_event::bench();
     let module =
         Module { config, worker, receiver, tm, pua, signaling, pending, lanes, origins, variables, presence, address_table };
     MODULE.set(module).map_err(|_| StartError::Twice)
