@@ -167,10 +167,11 @@ pub(super) fn bench() {
     // SAFETY: [H1][H5] as in `register`.
     let bound = unsafe { sys::host_load_presence(&raw mut api) } >= 0;
     let Some(contains_event) = api.contains_event.filter(|_| bound) else { return };
+    let mut name = calls::bytes(NAME.to_bytes());
     // SAFETY: [H1][H5] as in `register`.
-    let Some(event) = (unsafe { contains_event(&raw mut calls::bytes(NAME.to_bytes()), ptr::null_mut()).as_mut() }) else {
-        return;
-    };
+    let event = unsafe { contains_event(&raw mut name, ptr::null_mut()) };
+    // SAFETY: [H4] as in `register`.
+    let Some(event) = (unsafe { event.as_mut() }) else { return };
     let Some(((aggregate, notification), free)) = event.agg_nbody.zip(event.aux_body_processing).zip(event.free_body) else {
         return;
     };
