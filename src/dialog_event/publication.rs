@@ -12,6 +12,9 @@ use crate::sip::dialog_info::Document;
 /// Documents that one process remembers.
 const REMEMBERED: usize = 512;
 
+/// Each has so many places beside each other, of which the next one takes the first that is free or the one that comes next.
+const PLACES: usize = 4;
+
 /// A longer one is read each time.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -36,8 +39,9 @@ pub(super) struct Observed {
 /// The memory of one process.
 #[derive(Debug, Default)]
 pub(super) struct Publications {
-    /// Each has one place, which the next one takes.
     places: Vec<Option<Place>>,
+    /// How many were read.
+    count: usize,
 }
 
 #[derive(Debug)]
@@ -55,12 +59,16 @@ impl Publications {
         if self.places.is_empty() {
             self.places.resize_with(REMEMBERED, || None);
         }
-        let place = usize::try_from(digest(body, key)).unwrap_or(0).checked_rem(REMEMBERED)?;
-        let place = self.places.get_mut(place)?;
-        match place {
-            Some(place) if *place.body == *body => place.publication.clone().ok(),
-            _ => place.insert(Place { body: body.into(), publication: read(body, key) }).publication.clone().ok(),
+        let first = usize::try_from(digest(body, key)).unwrap_or(0).checked_rem(REMEMBERED)?;
+        let first = first.saturating_sub(first.checked_rem(PLACES)?);
+        let places = self.places.get_mut(first..)?.get_mut(..PLACES)?;
+        if let Some(known) = places.iter().flatten().find(|known| *known.body == *body) {
+            return known.publication.clone().ok();
         }
+        self.count = self.count.wrapping_add(1);
+        let free = places.iter().position(Option::is_none).or(self.count.checked_rem(PLACES))?;
+        let place = places.get_mut(free)?.insert(Place { body: body.into(), publication: read(body, key) });
+        place.publication.clone().ok()
     }
 }
 

@@ -217,8 +217,10 @@ impl<'a> Scan<'a> {
             let start = end.checked_add(2)?;
             let end = start.checked_add(length)?;
             let value = next.get(start..end)?;
-            // No early exit: the compiler turns this into vector code, and nearly every value is clean.
-            if value.bytes().fold(false, |found, byte| found | (byte == b'&') | (byte == b'<') | (byte < b' ')) {
+            // Other control characters have been looked for.
+            let odd =
+                memchr::memchr3(b'&', b'<', b'\n', value.as_bytes()).or_else(|| memchr::memchr2(b'\r', b'\t', value.as_bytes()));
+            if odd.is_some() {
                 return None;
             }
             *self.attributes.get_mut(count)? = (key, value);
@@ -236,7 +238,7 @@ impl<'a> Scan<'a> {
             return Some("");
         }
         let (text, rest) = self.rest.split_at_checked(memchr::memchr(b'<', self.rest.as_bytes())?)?;
-        if text.bytes().fold(false, |found, byte| found | (byte == b'&') | (byte == b'\r') | (byte == b']')) {
+        if memchr::memchr3(b'&', b'\r', b']', text.as_bytes()).is_some() {
             return None;
         }
         self.rest = rest;
