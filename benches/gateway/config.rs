@@ -151,8 +151,11 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
     for name in ["rate_limit", "rate_limit_domain"] {
         let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"{name}\", 0)");
     }
-    if settings.dialogs == Some(Dialogs::Gateway) {
+    if matches!(settings.dialogs, Some(Dialogs::Gateway | Dialogs::GatewayChanges)) {
         text.push_str("modparam(\"xmpp_gateway\", \"dialog_event\", 1)\n");
+    }
+    if settings.dialogs == Some(Dialogs::GatewayChanges) {
+        text.push_str("modparam(\"xmpp_gateway\", \"dialog_profile\", \"watcher=*;dialogs=partial\")\n");
     }
     let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"queue_size\", {QUEUE_SIZE})");
     for (name, value) in [

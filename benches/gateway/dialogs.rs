@@ -4,7 +4,8 @@
 //! instructions by callgrind, where valgrind is there. "One changed" is what a host does all day: with each NOTIFY it hands over the documents of
 //! all publishers, of which one is new. "All changed" are documents that this process has never seen.
 //!
-//! **PUBLISH to NOTIFY** goes over the wire: some presentities with one watcher each, one PUBLISH under way for each of them.
+//! **PUBLISH to NOTIFY** goes over the wire: some presentities with one watcher each, one PUBLISH under way for each of them. On OpenSIPS the
+//! gateway's watchers take documents with what has changed, as presence_dialoginfo sends no others after a PUBLISH there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,6 +17,7 @@ use std::time::Instant;
 
 use crate::host;
 use crate::host::Host;
+use crate::host::Kind;
 use crate::host::Presence;
 use crate::host::Settings;
 use crate::interrupt;
@@ -30,6 +32,8 @@ pub(crate) enum Dialogs {
     Stock,
     /// The gateway.
     Gateway,
+    /// The same, for watchers that take changes alone.
+    GatewayChanges,
 }
 
 /// Turns that callgrind counts, and that the clock does.
@@ -66,7 +70,7 @@ pub(crate) fn aggregate(target: &Target) -> io::Result<(bool, String)> {
         {
             let ratio = *stock as f64 / (*ours).max(1) as f64;
             line += &format!("; {stock:>9} {ours:>9} instructions, {ratio:.1} times fewer");
-            if *count == 20 {
+            if *count == 20 && changed == "one" {
                 worst = worst.min(ratio);
             }
         }
@@ -160,10 +164,14 @@ fn start(
 /// PUBLISH to NOTIFY with 1 and with 20 publishers.
 pub(crate) fn notify(target: &Target) -> io::Result<(bool, String)> {
     let mut found = Vec::new();
+    let ours = match target.kind {
+        Kind::Kamailio => Dialogs::Gateway,
+        Kind::Opensips(_) => Dialogs::GatewayChanges,
+    };
     for publishers in [1, 20] {
         let mut rates = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {
-            for (dialogs, rates) in [Dialogs::Stock, Dialogs::Gateway].into_iter().zip(&mut rates) {
+            for (dialogs, rates) in [Dialogs::Stock, ours].into_iter().zip(&mut rates) {
                 rates.push(round(target, dialogs, publishers)?);
             }
         }

@@ -59,7 +59,11 @@ const DIRECTIONS: [Direction; 12] = [
     ("latency", "added latency of an unloaded NOTIFY under 150 us at p50", Runner::unloaded),
     ("queue", "10 000 MESSAGEs queued in an outage: all arrive once and in order, further ones are refused", Runner::queue),
     ("full", "XMPP process under 48 MiB resident with a full queue and while it drains", Runner::full_queue),
-    ("dialogs", "20 dialogs of as many documents: 10 times fewer instructions than presence_dialoginfo", Runner::dialogs),
+    (
+        "dialogs",
+        "20 dialogs of as many documents, one of them new: 10 times fewer instructions than presence_dialoginfo",
+        Runner::dialogs,
+    ),
     ("lamps", "PUBLISH -> NOTIFY with 1 and 20 publishers: 1.5 times the rate of presence_dialoginfo", Runner::lamps),
     ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
 ];
