@@ -51,7 +51,7 @@ pub(super) fn document(text: &str) -> Option<Document> {
         }
         scan.close("dialog-info")?;
     }
-    Some(document)
+    scan.rest.trim_ascii().is_empty().then_some(document)
 }
 
 /// What is left to read.
@@ -207,11 +207,11 @@ impl<'a> Scan<'a> {
                 _ => {}
             }
             let end = next.bytes().position(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')?;
-            // White space has to stand between attributes, and something before the equals sign.
-            if end == 0 || next.len() == rest.len() {
+            let (key, after) = next.split_at_checked(end)?;
+            // White space has to stand between attributes, and a name before the equals sign.
+            if !key.starts_with(|c: char| c.is_ascii_alphabetic()) || next.len() == rest.len() {
                 return None;
             }
-            let (key, after) = next.split_at_checked(end)?;
             let [b'=', quote @ (b'"' | b'\''), after @ ..] = after.as_bytes() else { return None };
             let length = memchr::memchr(*quote, after)?;
             let start = end.checked_add(2)?;
@@ -221,6 +221,9 @@ impl<'a> Scan<'a> {
             let odd =
                 memchr::memchr3(b'&', b'<', b'\n', value.as_bytes()).or_else(|| memchr::memchr2(b'\r', b'\t', value.as_bytes()));
             if odd.is_some() {
+                return None;
+            }
+            if self.attributes.iter().take(count).any(|(known, _)| *known == key) {
                 return None;
             }
             *self.attributes.get_mut(count)? = (key, value);
@@ -294,6 +297,9 @@ mod tests {
             ("</dialog>", "</dialogue>"),
             ("<?xml ", "<!DOCTYPE a><?xml "),
             ("</dialog-info>", ""),
+            ("</dialog-info>", "</dialog-info>x"),
+            ("local-tag=", "7local-tag="),
+            ("local-tag=", "id="),
             ("1928", "19\n28"),
             ("1928", "19<28"),
             (" <dialog id='2'>", "text<dialog id='2'>"),
