@@ -32,6 +32,7 @@ use jid::Jid;
 use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
+use crate::config::PresenceMode;
 use crate::sip;
 use crate::xml::XmlWriter;
 use action::Action;
@@ -56,6 +57,7 @@ use watcher::Watchers;
 #[derive(Debug)]
 pub struct Gateway {
     addresses: Addresses,
+    presence_mode: PresenceMode,
     /// That of the map of addresses when names were last compared.
     generation: u64,
     admission: Admission,
@@ -81,6 +83,7 @@ impl Gateway {
         let keeps = config.state_table.is_some();
         Self {
             addresses: config.addresses.clone(),
+            presence_mode: config.presence_mode,
             generation: config.addresses.generation(),
             admission: Admission::new(config.rate_limit),
             answers: Answers::new(),

@@ -17,6 +17,7 @@ use super::subscription::Pair;
 use super::subscription::Uris;
 use super::subscription::Whereabouts;
 use super::subscription::Wish;
+use crate::config::PresenceMode;
 use crate::sip::Reason;
 use crate::translate::failure;
 use crate::translate::presence;
@@ -104,6 +105,9 @@ impl Gateway {
         (shown_to, when): (String, When),
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
+        if self.presence_mode == PresenceMode::None {
+            return Ok(());
+        }
         let publication = received(stanza, from, wall).and_then(|resource| {
             let rank = resource.rank();
             let publish = presence::to_publication(resource, &self.addresses, publication::EXPIRES);
@@ -172,14 +176,13 @@ impl Gateway {
         if self.notifier.decided(now, (&watcher, &presentity), decision, actions) == Heard::Taken {
             return;
         }
+        let is_here = self.presence_mode == PresenceMode::None || self.notifier.knows(&watcher, &presentity);
         match decision {
-            Authorization::Allowed if !self.notifier.knows(&watcher, &presentity) => {
-                self.publications.expect(&presentity, &watcher)
-            }
+            Authorization::Allowed if !is_here => self.publications.expect(&presentity, &watcher),
             Authorization::Allowed | Authorization::Pending => {}
             Authorization::Refused | Authorization::NoResource => self.publications.expect_no_more(&presentity, &watcher),
         }
-        self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
+        self.watchers.decided(now, (watcher, presentity), uris.watcher, decision, actions);
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod documents;
 mod questions;
+mod refusals;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ use documents::Documents;
 use documents::Order;
 use questions::Question;
 use questions::Questions;
+use refusals::Refusals;
 
 /// Questions that may wait for an answer. For a further one the oldest goes; it is asked again when a NOTIFY (presence.winfo) names it.
 pub const MAX_QUESTIONS: usize = 100_000;
@@ -56,6 +58,7 @@ pub(super) struct Watchers {
     asked: Questions,
     /// How long a question waits for its answer.
     patience: Duration,
+    refusals: Refusals,
     documents: Documents,
     /// Who subscribes to the watchers of XMPP users.
     winfo_watcher: sip::Uri,
@@ -87,6 +90,7 @@ impl Watchers {
         Self {
             asked: Questions::new(MAX_PER_WATCHER, MAX_QUESTIONS),
             patience: config.waiting_subs,
+            refusals: Refusals::new(config.ask_again),
             documents: Documents::default(),
             winfo_watcher: config.winfo_watcher(),
             dropped: Tally::default(),
@@ -146,13 +150,16 @@ impl Watchers {
     /// The XMPP user decided on a SIP watcher.
     pub(super) fn decided(
         &mut self,
-        watcher: String,
-        presentity: String,
+        now: Instant,
+        question: Question,
         presentity_uri: sip::Uri,
         decision: Authorization,
         actions: &mut Vec<Action>,
     ) {
-        let question = (watcher, presentity);
+        match decision {
+            Authorization::Refused => self.refusals.insert(now, &question, presentity_uri.clone()),
+            Authorization::Allowed | Authorization::Pending | Authorization::NoResource => self.refusals.remove(&question),
+        }
         let occasion = if self.asked.close(&question) { Occasion::Asked } else { Occasion::Unasked };
         self.ended.remove(&question);
         self.changes.note(|| question.clone());
@@ -204,6 +211,11 @@ impl Watchers {
             self.changes.note(|| question);
         }
         for _ in 0..PER_TICK {
+            let Some((question, uri)) = self.refusals.ended(now) else { break };
+            self.changes.note(|| question.clone());
+            actions.push(authorize(question, uri, Authorization::Pending, Occasion::Unasked));
+        }
+        for _ in 0..PER_TICK {
             if self.due.front().is_none_or(|(again, ..)| *again > now) {
                 return;
             }
@@ -236,6 +248,11 @@ impl Watchers {
             None if self.ended.contains_key(&question) => Last::LetGo,
             None => Last::Nothing,
         }
+    }
+
+    /// A refusal from before a restart: how long it has stood is not known, so its time begins anew.
+    pub(super) fn restore_refusal(&mut self, now: Instant, question: &Question, presentity_uri: sip::Uri) {
+        self.refusals.insert(now, question, presentity_uri);
     }
 
     /// A question from before a restart is open again, and is put when the stream stands.

@@ -204,3 +204,13 @@ fn whoever_may_be_seen_and_is_not_there_is_asked_for_when_the_stream_stands_agai
     scene.stream_down();
     assert_eq!(scene.stream_up(), NOTHING);
 }
+
+#[test]
+fn where_there_is_no_presence_server_nothing_is_published() {
+    let mut scene = Scene::with(Parameters { presence_mode: Some("none".to_owned()), ..Parameters::default() });
+    scene.romeo("subscribed");
+    assert_eq!(available(&mut scene, "orchard", JULIET, "away"), NOTHING);
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), NOTHING);
+    assert_eq!(scene.romeo("unavailable"), NOTHING);
+}

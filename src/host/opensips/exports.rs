@@ -134,6 +134,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<27>(),
     parameter::<28>(),
     parameter::<29>(),
+    parameter::<30>(),
+    parameter::<31>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

@@ -124,17 +124,25 @@ fn start() -> Result<(), StartError> {
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     let variables = Variables::new().ok_or(StartError::Memory)?;
-    let presence = match Presence::bind(config.presence_mode) {
-        Ok(presence) => Some(presence),
-        Err(_) if config.presence_mode == PresenceMode::Local => return Err(StartError::NoLocalPresence),
-        Err(warning) => {
-            ::log::warn!("{warning}");
-            None
-        }
-    };
+    let presence = presence(config.presence_mode)?;
     let module =
         Module { config, worker, receiver, tm, pua, signaling, pending, lanes, origins, variables, presence, address_table };
     MODULE.set(module).map_err(|_| StartError::Twice)
+}
+
+/// The presence server of this host, where there is to be one.
+fn presence(mode: PresenceMode) -> Result<Option<Presence>, StartError> {
+    if mode == PresenceMode::None {
+        return Ok(None);
+    }
+    match Presence::bind(mode) {
+        Ok(presence) => Ok(Some(presence)),
+        Err(_) if mode == PresenceMode::Local => Err(StartError::NoLocalPresence),
+        Err(warning) => {
+            ::log::warn!("{warning}");
+            Ok(None)
+        }
+    }
 }
 
 /// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.
