@@ -191,7 +191,7 @@ fn standing(decision: Decision) -> Option<Standing> {
     match decision {
         Decision::Allowed => Some(Standing::Allowed),
         Decision::Refused => Some(Standing::Refused),
-        Decision::Pending | Decision::NoResource => None,
+        Decision::Pending | Decision::Hidden | Decision::NoResource => None,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod watcher;
 
 mod admission;
 pub(crate) mod entity;
+mod hidden;
 mod iq;
 mod messages;
 mod names;
@@ -40,6 +41,7 @@ use admission::Admission;
 use event::Event;
 use event::NotifyReply;
 use event::SubscribeReply;
+use hidden::Hidden;
 use iq::Answers;
 use names::pair;
 use names::uris;
@@ -65,6 +67,7 @@ pub struct Gateway {
     own_presence: OwnPresence,
     subscriptions: Subscriptions,
     publications: Publications,
+    hidden: Hidden,
     watchers: Watchers,
     notifier: Notifier,
     started: Instant,
@@ -90,6 +93,7 @@ impl Gateway {
             own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::new(keeps),
             publications: Publications::new(config.presence_composition, keeps),
+            hidden: Hidden::new(),
             watchers: Watchers::new(config, keeps),
             notifier: Notifier::new(config, seed, keeps),
             started: now,
@@ -133,6 +137,7 @@ impl Gateway {
         self.subscriptions.tick(now, is_there, actions);
         let admission = &mut self.admission;
         self.publications.tick(now, |jid| admission.take_token(now, jid), actions);
+        self.look_for_hidden(now, actions);
         self.watchers.tick(now, actions);
         self.notifier.tick(now, actions);
         self.farewell(actions);

@@ -193,7 +193,7 @@ impl Notifier {
         let Some(known) = self.known.get_mut(&pair) else { return Heard::Open };
         let phase = known.phase;
         let reason = match decision {
-            Authorization::Pending => return Heard::Open,
+            Authorization::Pending | Authorization::Hidden => return Heard::Open,
             Authorization::Allowed => {
                 if known.activate() == Change::Visible {
                     let (dialogs, knows_state) = (known.dialogs.clone(), known.knows_state());

@@ -158,7 +158,9 @@ impl Watchers {
     ) {
         match decision {
             Authorization::Refused => self.refusals.insert(now, &question, presentity_uri.clone()),
-            Authorization::Allowed | Authorization::Pending | Authorization::NoResource => self.refusals.remove(&question),
+            Authorization::Allowed | Authorization::Hidden | Authorization::Pending | Authorization::NoResource => {
+                self.refusals.remove(&question);
+            }
         }
         let occasion = if self.asked.close(&question) { Occasion::Asked } else { Occasion::Unasked };
         self.ended.remove(&question);
