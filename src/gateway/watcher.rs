@@ -13,6 +13,7 @@
 mod documents;
 mod questions;
 mod refusals;
+mod released;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ use documents::Order;
 use questions::Question;
 use questions::Questions;
 use refusals::Refusals;
+use released::Released;
 
 /// Questions that may wait for an answer. For a further one the oldest goes; it is asked again when a NOTIFY (presence.winfo) names it.
 pub const MAX_QUESTIONS: usize = 100_000;
@@ -59,6 +61,7 @@ pub(super) struct Watchers {
     /// How long a question waits for its answer.
     patience: Duration,
     refusals: Refusals,
+    released: Released,
     documents: Documents,
     /// Who subscribes to the watchers of XMPP users.
     winfo_watcher: sip::Uri,
@@ -91,6 +94,7 @@ impl Watchers {
             asked: Questions::new(MAX_PER_WATCHER, MAX_QUESTIONS),
             patience: config.waiting_subs,
             refusals: Refusals::new(config.ask_again),
+            released: Released::default(),
             documents: Documents::default(),
             winfo_watcher: config.winfo_watcher(),
             dropped: Tally::default(),
@@ -103,7 +107,8 @@ impl Watchers {
 
     /// Who watches an XMPP user, or waits for a decision. `uri` is the SIP URI of that user.
     pub(super) fn told(&mut self, now: Instant, told: event::Watchers, uri: Option<sip::Uri>, actions: &mut Vec<Action>) {
-        let event::Watchers { presentity, waiting, given_up, document } = told;
+        let event::Watchers { presentity, mut waiting, given_up, document } = told;
+        let state = document.as_ref().map(|document| document.state);
         match document.map_or(Order::Next, |document| self.documents.order(now, &presentity, &document)) {
             Order::Late => {
                 log::debug!("who watches {presentity} is known from a newer document");
@@ -122,6 +127,7 @@ impl Watchers {
                 self.changes.note(|| question);
             }
         }
+        waiting.retain(|watcher| self.released.subscribes(now, watcher, &presentity, state));
         self.waiting(now, &presentity, waiting, actions);
     }
 
@@ -215,6 +221,7 @@ impl Watchers {
         for _ in 0..PER_TICK {
             let Some((question, uri)) = self.refusals.ended(now) else { break };
             self.changes.note(|| question.clone());
+            self.released.insert(now, question.clone());
             actions.push(authorize(question, uri, Authorization::Pending, Occasion::Unasked));
         }
         for _ in 0..PER_TICK {
@@ -225,6 +232,7 @@ impl Watchers {
             if self.ended.get(&pair) == Some(&again) {
                 self.ended.remove(&pair);
                 self.changes.note(|| pair.clone());
+                self.released.insert(now, pair.clone());
                 actions.push(authorize(pair, uri, Authorization::Pending, Occasion::Unasked));
             }
         }

@@ -21,17 +21,16 @@ def watched(pair, folder, mode):
     gateway = Gateway(pair, folder, edit=edit)
     try:
         alice, bob, juliet = gateway.wait_connected().sip_user(), gateway.sip_user("bob"), gateway.xmpp_user()
-        for user in (alice, bob):
-            subscription = user.subscribe(gateway.uri_of(juliet.bare))
-            subscription.wait_notify("an open tuple", lambda n: "open" in n.text)
+        watching = alice.subscribe(gateway.uri_of(juliet.bare))
+        watching.wait_notify("an open tuple", lambda n: "open" in n.text)
+        subscription = bob.subscribe(gateway.uri_of(juliet.bare))
+        subscription.wait_notify("an open tuple", lambda n: "open" in n.text)
         # bob keeps the permission, and no dialog.
         subscription.end()
         juliet.expect_presence(jid(bob), "unavailable")
         for show in ("away", "dnd"):
             juliet.presence(show=show)
-        # Once this has come back, the gateway has seen what went before.
-        juliet.message(jid(alice), "seen?")
-        alice.expect("MESSAGE")
+        watching.wait_notify("dnd", lambda n: "dnd" in n.text)
         return [r for r in server.requests_seen("PUBLISH") if r.uri_of("To") == f"sip:{juliet.bare}"]
     finally:
         gateway.stop()

@@ -272,3 +272,16 @@ fn who_is_let_in_after_a_refusal_stays_so() {
     }
     assert_eq!(scene.pass(Duration::from_secs(3600)), NOTHING);
 }
+
+/// A presence server that is told so tells the gateway that they are pending: nobody has subscribed.
+#[test]
+fn that_a_watcher_may_ask_again_is_no_question() {
+    let mut scene = Scene::with(Parameters { ask_again_interval: Some(3600), ..Parameters::default() });
+    document(&mut scene, (0, State::Full), &[JULIET], &[]);
+    scene.romeo("unsubscribed");
+    assert_eq!(scene.pass(Duration::from_secs(3600)), told("Pending"));
+    assert_eq!(document(&mut scene, (1, State::Partial), &[JULIET], &[]), NOTHING);
+    scene.pass(Duration::from_secs(60));
+    assert_eq!(document(&mut scene, (2, State::Full), &[JULIET], &[]), NOTHING);
+    assert_eq!(document(&mut scene, (3, State::Partial), &[JULIET], &[]), [question(JULIET, 2)]);
+}
