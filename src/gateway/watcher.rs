@@ -108,7 +108,9 @@ impl Watchers {
     /// Who watches an XMPP user, or waits for a decision. `uri` is the SIP URI of that user.
     pub(super) fn told(&mut self, now: Instant, told: event::Watchers, uri: Option<sip::Uri>, actions: &mut Vec<Action>) {
         let event::Watchers { presentity, mut waiting, given_up, document } = told;
-        let state = document.as_ref().map(|document| document.state);
+        if document.is_some() {
+            waiting.retain(|watcher| !self.released.is_news(now, watcher, &presentity));
+        }
         match document.map_or(Order::Next, |document| self.documents.order(now, &presentity, &document)) {
             Order::Late => {
                 log::debug!("who watches {presentity} is known from a newer document");
@@ -127,7 +129,6 @@ impl Watchers {
                 self.changes.note(|| question);
             }
         }
-        waiting.retain(|watcher| self.released.subscribes(now, watcher, &presentity, state));
         self.waiting(now, &presentity, waiting, actions);
     }
 
@@ -218,6 +219,7 @@ impl Watchers {
             log::info!("{presentity} has not decided on {watcher} and is asked no more until that user subscribes once more");
             self.changes.note(|| question);
         }
+        self.released.tick(now);
         for _ in 0..PER_TICK {
             let Some((question, uri)) = self.refusals.ended(now) else { break };
             self.changes.note(|| question.clone());

@@ -1,6 +1,8 @@
 """`presence_mode` none: SIP users see XMPP users by dialogs with the gateway, and nothing is published. The SIP agent stands for what would
 take a PUBLISH."""
 
+import time
+
 from support import example
 from support.doors import with_parameter
 from support.gateway import Gateway
@@ -8,6 +10,7 @@ from support.gateway import jid
 from support.gateway import pairs
 from support.notifier import Notifier
 
+QUIET = 1.5
 PAIRS = [p for p in pairs() if p.name.endswith("+prosody")]
 
 
@@ -31,6 +34,7 @@ def watched(pair, folder, mode):
         for show in ("away", "dnd"):
             juliet.presence(show=show)
         watching.wait_notify("dnd", lambda n: "dnd" in n.text)
+        time.sleep(QUIET)
         return [r for r in server.requests_seen("PUBLISH") if r.uri_of("To") == f"sip:{juliet.bare}"]
     finally:
         gateway.stop()

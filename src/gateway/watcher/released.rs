@@ -1,4 +1,4 @@
-//! Watchers who may be asked for again, and have not subscribed since.
+//! Watchers who may be asked for again, from a moment ago.
 //!
 //! That they may, a presence server takes for news: they are pending, and presence.winfo names them. It is no SUBSCRIBE, so nobody is asked.
 
@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use super::MAX_QUESTIONS;
 use super::questions::Question;
-use crate::sip::winfo::State;
 
 /// How long a presence server may take to tell the news.
 const NEWS: Duration = Duration::from_secs(5);
@@ -25,21 +24,15 @@ impl Released {
         }
     }
 
-    /// Whether it subscribes: `document` is what names it, if one does. One of all watchers, whenever it comes, names who does not, too.
-    pub(super) fn subscribes(&mut self, now: Instant, watcher: &str, presentity: &str, document: Option<State>) -> bool {
-        if self.0.is_empty() {
-            return true;
-        }
-        let question = (watcher.to_owned(), presentity.to_owned());
-        let is_news = match (self.0.get(&question), document) {
-            (None, _) | (Some(_), None) => false,
-            (Some(until), Some(State::Partial)) => now < *until,
-            (Some(_), Some(State::Full)) => true,
-        };
-        if !is_news {
-            self.0.remove(&question);
-        }
-        !is_news
+    /// Whether a document that names it as pending is the news.
+    pub(super) fn is_news(&self, now: Instant, watcher: &str, presentity: &str) -> bool {
+        let until = || self.0.get(&(watcher.to_owned(), presentity.to_owned()));
+        !self.0.is_empty() && until().is_some_and(|until| now < *until)
+    }
+
+    /// Forgets whose moment has passed.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.0.retain(|_, until| now < *until);
     }
 }
 
@@ -48,17 +41,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_that_follows_from_the_release_is_no_subscribe() {
-        let now = Instant::now();
-        for (seconds, document, wanted) in
-            [(4, Some(State::Partial), false), (5, Some(State::Partial), true), (4000, Some(State::Full), false), (0, None, true)]
-        {
-            let mut released = Released::default();
-            released.insert(now, ("j@s".to_owned(), "r@x".to_owned()));
-            let at = now + Duration::from_secs(seconds);
-            assert_eq!(released.subscribes(at, "j@s", "r@x", document), wanted, "{seconds} {document:?}");
-            assert_eq!(released.subscribes(at, "j@s", "r@x", Some(State::Full)), wanted, "known to have subscribed, or not");
-            assert!(released.subscribes(at, "k@s", "r@x", Some(State::Full)));
-        }
+    fn a_document_that_follows_from_the_release_is_the_news() {
+        let (mut released, now) = (Released::default(), Instant::now());
+        released.insert(now, ("j@s".to_owned(), "r@x".to_owned()));
+        let is_news =
+            |released: &Released, seconds, watcher| released.is_news(now + Duration::from_secs(seconds), watcher, "r@x");
+        assert_eq!([4, 5].map(|seconds| is_news(&released, seconds, "j@s")), [true, false]);
+        assert!(!is_news(&released, 0, "k@s"));
+        released.tick(now + NEWS);
+        assert!(released.0.is_empty());
     }
 }
