@@ -93,6 +93,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             address,
             retry_after,
             expires,
+            dialog,
             min_expires,
         }) => {
             out.push(SUBSCRIBE_REPLY);
@@ -104,6 +105,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_text(out, address.as_deref().unwrap_or_default());
             push_number(out, retry_after.unwrap_or_default());
             push_optional(out, *expires);
+            push_text(out, dialog.as_deref().unwrap_or_default());
             push_optional(out, *min_expires);
         }
         Event::Subscribe(Subscribe { dialog, cseq, expires, place }) => {
@@ -190,6 +192,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             address: fields.optional()?,
             retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
             expires: fields.optional_number()?,
+            dialog: fields.optional()?,
             min_expires: fields.optional_number()?,
         }),
         SUBSCRIBE | REFRESH => Event::Subscribe(Subscribe {
@@ -392,6 +395,7 @@ mod tests {
             address,
             retry_after,
             expires: (status == 302).then_some(0),
+            dialog: (status == 302).then(|| "1;t".into()),
             min_expires: (status == 302).then_some(60),
         })
     }
