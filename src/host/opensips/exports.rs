@@ -169,6 +169,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<53>(),
     parameter::<54>(),
     parameter::<55>(),
+    parameter::<56>(),
+    parameter::<57>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
