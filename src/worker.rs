@@ -43,6 +43,9 @@ pub use self::subscribe::Subscription;
 /// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
 const WINFO_EXPIRES: u32 = 3600;
 
+/// What stands for the reply to a request that was never sent.
+const NOT_SENT: u16 = 500;
+
 /// What a script function answers. Only `host/guard.rs` turns it into the `int` of the host, and never into 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScriptResult {
@@ -270,6 +273,20 @@ impl Worker {
         let Some(sip::Origin { from, to, id }) = &message.origin else { return };
         let error = StanzaError::new(error.condition()).with_by(stanza::domain_of(to));
         self.send_stanza(&stanza::error_stanza(stanza::Kind::Message, to, from, id.as_deref(), &error));
+    }
+
+    /// The host did not publish a state of the XMPP process.
+    pub fn publish_refused(&self, publish: &sip::Publish, error: HostError) {
+        log::error!("the presence of {} cannot be published: {error}", publish.presentity);
+    }
+
+    /// The host's pua did not take a SUBSCRIBE of the XMPP process: it is tried again later.
+    pub fn subscribe_refused(&self, subscribe: &sip::Subscribe, error: HostError) {
+        log::info!("no SUBSCRIBE of {} to {}: {error}", subscribe.watcher, subscribe.presentity);
+        if subscribe.event == sip::Event::Presence {
+            let reply = sip::Reply::local(Some(NOT_SENT));
+            self.subscribe_reply(subscribe.watcher.as_bytes(), subscribe.presentity.as_bytes(), &reply);
+        }
     }
 
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent, or what stands for one where none came.

@@ -30,6 +30,7 @@ use xmpp_gateway::process;
 use xmpp_gateway::process::host::Flow;
 use xmpp_gateway::process::host::Host;
 use xmpp_gateway::process::host::HostError;
+use xmpp_gateway::process::host::Readiness;
 use xmpp_gateway::sip;
 use xmpp_gateway::worker::Judgement;
 use xmpp_gateway::worker::ScriptResult;
@@ -67,8 +68,8 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn readiness(&self) -> Readiness {
+        Readiness::Ready
     }
 
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
@@ -86,7 +87,7 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn watchers_changed(&mut self, _presentity: &str) -> Result<(), HostError> {
+    fn watchers_changed(&mut self, _presentity: &sip::Uri) -> Result<(), HostError> {
         Ok(())
     }
 

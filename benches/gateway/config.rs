@@ -29,7 +29,7 @@ pub(crate) const CONTROL_SOCKET: &str = "control";
 pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
     let folder = settings.folder.display();
     let mut text = format!(
-        "debug=-1\nlog_stderror=yes\nchildren=2\nasync_workers=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
+        "debug=-1\nlog_stderror=yes\nchildren=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
          mpath=\"{}\"\n",
         settings.address,
         kamailio_modules()

@@ -35,8 +35,8 @@ use crate::process::decisions::Decisions;
 use crate::process::decisions::Kept;
 use crate::process::host::Flow;
 use crate::process::host::Host;
-use crate::process::host::HostError;
 use crate::process::host::READ;
+use crate::process::host::Readiness;
 use crate::process::outgoing::Outgoing;
 use crate::process::pace::Pace;
 use crate::process::stream::ComponentStream;
@@ -49,7 +49,7 @@ use crate::xmpp::stanza::sender;
 /// How long a clean close may take when the host stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// How long no stream is read while the host is not ready.
+/// How long a host that is not ready has for what it was given.
 const HOST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Batches taken from the link before the others have their turn.
@@ -110,7 +110,8 @@ impl<'a, H: Host> Turn<'a, H> {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let reads = self.reads(Instant::now());
+            let readiness = self.host.readiness();
+            let reads = self.reads(Instant::now(), readiness);
             tokio::select! {
                 ready = wake.readable() => {
                     ready?.clear_ready();
@@ -125,7 +126,7 @@ impl<'a, H: Host> Turn<'a, H> {
                     }
                 }
                 (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if reads => self.changed(stream, change),
-                () = sleep(HOST_PAUSE), if !reads => {}
+                () = sleep(HOST_PAUSE), if readiness != Readiness::Ready => {}
                 _ = ticks.tick() => self.tick(Instant::now()),
             }
             self.write();
@@ -139,8 +140,8 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     /// Whether the streams are read now: they are not while the host has no room for what they bring. That is not to their servers' debit.
-    fn reads(&mut self, now: Instant) -> bool {
-        match (self.host.is_ready(), self.suspended) {
+    fn reads(&mut self, now: Instant, readiness: Readiness) -> bool {
+        match (readiness != Readiness::Full, self.suspended) {
             (true, None) => true,
             (true, Some(since)) => {
                 self.suspended = None;
@@ -317,15 +318,13 @@ impl<'a, H: Host> Turn<'a, H> {
             Action::Notify(notify) => {
                 if let Err(error) = self.host.notify(&notify) {
                     log::error!("no NOTIFY to {}: {error}", notify.dialog.remote_target());
-                    self.gateway.notify_refused(Instant::now(), &notify, &mut self.actions);
+                    self.gateway.notify_refused(Instant::now(), &notify, error, &mut self.actions);
                 }
             }
             Action::EndDialog(dialog) => self.receiver.shared().end_dialog(&dialog),
             Action::Authorize { watcher, presentity, presentity_uri, decision, occasion } => {
                 if self.decisions.keep(&watcher, &presentity, decision, occasion) == Kept::Changed
                     && let Err(error) = self.host.watchers_changed(&presentity_uri)
-                    // Where there is no presence server, the watchers are the gateway's own.
-                    && !matches!(error, HostError::Missing(_))
                 {
                     log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
                 }

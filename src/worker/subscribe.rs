@@ -84,6 +84,12 @@ impl Worker {
         self.send_event(&Event::NotifyReply(NotifyReply { number, status, retry_after }));
     }
 
+    /// The host's tm did not take a NOTIFY of the XMPP process: as if nobody had answered.
+    pub fn notify_refused(&self, notify: &sip::Notify, error: HostError) {
+        log::error!("no NOTIFY to {}: {error}", notify.dialog.remote_target());
+        self.notify_reply(notify.number, &sip::Reply::local(None));
+    }
+
     fn judged(&self, request: &sip::Request, tag: impl FnOnce() -> Option<Vec<u8>>) -> Result<Subscription, Error> {
         let event = request.event.as_deref().unwrap_or_default();
         if header::event_package(event) != b"presence" {

@@ -161,16 +161,6 @@ pub(super) unsafe extern "C" fn address_reload(rpc: *mut sys::rpc_t, context: *m
     });
 }
 
-/// A task that [`calls`] made: MESSAGEs wait in a lane. In an async worker.
-pub(super) extern "C" fn send_lane(lane: *mut c_void) {
-    guard::answer((), || {
-        if let Some(gateway) = GATEWAY.get() {
-            // SAFETY: [H1] the core does each task once.
-            unsafe { gateway.lanes.do_job(lane.addr(), gateway) };
-        }
-    });
-}
-
 /// tm: a MESSAGE of ours was answered, or not in time; then, its transaction goes. Runs in any worker, or in a timer process.
 pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, params: *mut sys::tmcb_params) {
     guard::answer((), || {

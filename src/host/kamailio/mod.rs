@@ -9,6 +9,7 @@
 //! presence   Kamailio's presence server: who may see an XMPP user, and their states, in process
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
+//! senders    the extra processes that call tm, pua and presence
 //! rpc        what commands answer
 //! log        the log crate on LOG
 //! sys        bindgen; wrapper.h, shim.c and build.rs make it
@@ -24,6 +25,7 @@ mod presence;
 mod process;
 mod reply;
 mod rpc;
+mod senders;
 mod sys;
 
 use std::ffi::CStr;
@@ -54,8 +56,10 @@ struct Gateway {
     pending: Pending,
     /// Where a database is configured.
     address_table: Option<AddressTable<db::Driver>>,
-    /// To the async workers, who send MESSAGEs.
+    /// To our processes that send.
     lanes: Lanes,
+    /// What tells them of jobs.
+    senders: senders::Queue,
     /// Of the MESSAGEs under way.
     origins: Origins,
 }
@@ -125,10 +129,11 @@ fn start() -> Result<(), StartError> {
     let worker = Worker::new(&config, sender);
     let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
+    let senders = senders::Queue::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     process::announce().map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
-    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, lanes, origins, address_table });
+    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, lanes, senders, origins, address_table });
     Ok(())
 }
 

@@ -24,7 +24,6 @@ use crate::host;
 use crate::host::publications;
 use crate::host::publications::KeepsTags;
 use crate::host::publications::Operation;
-use crate::host::publications::Publications;
 use crate::host::watched::Watched;
 use crate::process::host::HostError;
 use crate::sip::Publish;
@@ -110,21 +109,22 @@ pub(super) fn watchers_changed(presentity: &str) -> Result<(), HostError> {
 }
 
 /// Stores, changes or takes away the state of one resource, and has the watchers told.
-pub(super) fn publish(publish: &Publish, publications: &mut Publications) -> Result<(), HostError> {
+pub(super) fn publish(publish: &Publish, operation: Operation) -> Result<(), HostError> {
     let presence = PRESENCE.get().ok_or(HostError::Missing("presence"))?;
+    let body = publish.body.as_deref().unwrap_or_default();
     // An entity tag that it does not know is no error to it, and not told.
-    publications.hand_over(publish, |operation| match operation {
-        Operation::Initial(body) => presence.store(publish, Some(body), EntityTag::New),
+    match operation {
+        Operation::Initial => presence.store(publish, Some(body), EntityTag::New),
         // Where it keeps its states in a database it takes no second one of this tag, and says so.
-        Operation::Adopt(body) => {
+        Operation::Adopt => {
             presence.store(publish, Some(body), EntityTag::New).or_else(|_| presence.store(publish, Some(body), EntityTag::Known))
         }
-        Operation::Modify(body) => presence.store(publish, Some(body), EntityTag::Known),
-        Operation::Refresh(body) => {
+        Operation::Modify => presence.store(publish, Some(body), EntityTag::Known),
+        Operation::Refresh => {
             presence.store(publish, presence.checks_spheres.is_some_and(Setting::is_on).then_some(body), EntityTag::Known)
         }
         Operation::Remove => presence.store(publish, Some(&[]), EntityTag::Known),
-    })
+    }
 }
 
 impl Presence {

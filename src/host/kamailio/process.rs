@@ -19,29 +19,33 @@ use std::time::Duration;
 
 use super::Gateway;
 use super::callbacks;
+#[cfg(feature = "bench")]
 use super::calls;
 use super::presence;
+use super::senders;
+use super::senders::SENDERS;
 use super::sys;
 use crate::config::PresenceMode;
 use crate::host;
 use crate::host::guard;
 use crate::host::lanes::feed::Feed;
-use crate::host::publications::Publications;
+use crate::host::lanes::task::Task;
 use crate::process;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
+use crate::process::host::Readiness;
 use crate::sip;
 
-/// Our processes in Kamailio's table.
-const PROCESSES: c_int = 1;
+/// Our processes in Kamailio's table: this one, and those that send.
+const PROCESSES: c_int = 1 + SENDERS;
 
 /// How long the stream may take to close before the alarm ends the process.
 const STOP_SECONDS: u32 = 3;
 
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// In mod_init: room for the process, and for its copy of the core's settings.
+/// In mod_init: room for the processes, and for their copies of the core's settings.
 pub(super) fn announce() -> Result<(), &'static str> {
     // SAFETY: [H1] mod_init is where modules announce processes.
     if unsafe { sys::register_procs(PROCESSES) } < 0 {
@@ -77,7 +81,7 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
     }
 }
 
-/// In the main process: forks the XMPP process, which never returns from here.
+/// In the main process: forks the XMPP process and those that send, which never return from here.
 pub(super) fn fork(gateway: &Gateway) -> c_int {
     let name = c"xmpp_gateway".as_ptr().cast_mut();
     // PROC_RPC: all modules' child_init run in it, so that pua and presence have their database connections.
@@ -89,7 +93,7 @@ pub(super) fn fork(gateway: &Gateway) -> c_int {
             log::error!("Kamailio could not fork the XMPP process");
             -1
         }
-        _ => 0,
+        _ => senders::fork(gateway),
     }
 }
 
@@ -120,10 +124,6 @@ fn run(gateway: &Gateway) -> ! {
 struct KamailioHost<'a> {
     gateway: &'a Gateway,
     stop: OwnedFd,
-    scratch: Vec<u8>,
-    /// In the presence server of this host.
-    publications: Publications,
-    has_async_workers: bool,
     feed: Feed<'a>,
 }
 
@@ -144,40 +144,36 @@ impl<'a> KamailioHost<'a> {
             return Err(io::Error::other("Kamailio gave no copy of its settings"));
         }
         let feed = Feed::new(&gateway.lanes);
-        let publications = Publications::new();
-        Ok(Self { gateway, stop, scratch: Vec::new(), publications, has_async_workers: calls::has_async_workers(), feed })
+        Ok(Self { gateway, stop, feed })
     }
 }
 
 impl Host for KamailioHost<'_> {
     fn message(&mut self, message: &sip::Message) -> Result<(), HostError> {
-        if !self.has_async_workers {
-            return calls::message(self.gateway, message);
-        }
-        self.feed.push(message, self.gateway)
+        self.feed.push(Task::Message(message), self.gateway)
     }
 
-    fn is_ready(&self) -> bool {
-        self.feed.has_room()
+    fn readiness(&self) -> Readiness {
+        self.feed.readiness()
     }
 
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
         match self.gateway.config.presence_mode {
-            PresenceMode::Pua => calls::publish(self.gateway, publish, &mut self.scratch),
-            PresenceMode::Local => presence::publish(publish, &mut self.publications),
+            PresenceMode::Pua => self.feed.push(Task::Publish(publish), self.gateway),
+            PresenceMode::Local => self.feed.push_state(publish, self.gateway),
         }
     }
 
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
-        calls::subscribe(self.gateway, subscribe)
+        self.feed.push(Task::Subscribe(subscribe), self.gateway)
     }
 
     fn notify(&mut self, notify: &sip::Notify) -> Result<(), HostError> {
-        calls::notify(self.gateway, notify)
+        self.feed.push(Task::Notify(notify), self.gateway)
     }
 
-    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
-        presence::watchers_changed(presentity)
+    fn watchers_changed(&mut self, presentity: &sip::Uri) -> Result<(), HostError> {
+        self.feed.push(Task::Judge(presentity), self.gateway)
     }
 
     #[cfg(feature = "bench")]

@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include "core/sr_module.h"
-#include "core/async_task.h"
 #include "core/mod_fix.h"
 #include "core/kemi.h"
 #include "core/data_lump_rpl.h"

@@ -159,8 +159,8 @@ pub(super) unsafe extern "C" fn address_reload(_: *const sys::mi_params_t, _: *m
     })
 }
 
-/// A job that [`calls`] made: MESSAGEs wait in a lane. In any worker.
-pub(super) unsafe extern "C" fn send_lane(_: c_int, lane: *mut c_void) {
+/// A job that [`calls`] made: something waits in a lane. In any worker.
+pub(super) unsafe extern "C" fn do_job(_: c_int, lane: *mut c_void) {
     guard::answer((), || {
         if let Some(module) = MODULE.get() {
             // SAFETY: [H1] the host does each job once.

@@ -22,7 +22,6 @@ use crate::host;
 use crate::host::publications;
 use crate::host::publications::KeepsTags;
 use crate::host::publications::Operation;
-use crate::host::publications::Publications;
 use crate::host::watched::Watched;
 use crate::process::host::HostError;
 use crate::sip::Publish;
@@ -96,15 +95,16 @@ impl Presence {
     }
 
     /// Stores, changes or takes away the state of one resource, and has the watchers told.
-    pub(super) fn publish(&self, publish: &Publish, publications: &mut Publications) -> Result<(), HostError> {
-        publications.hand_over(publish, |operation| match operation {
-            Operation::Initial(body) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+    pub(super) fn publish(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        let body = publish.body.as_deref().unwrap_or_default();
+        match operation {
+            Operation::Initial => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
             // It logs as an error that there is none: it is only asked where there is a state.
-            Operation::Adopt(body) if !self.has_states(publish) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
-            Operation::Adopt(body) | Operation::Modify(body) => self.replace(publish, Some(body), body),
-            Operation::Refresh(body) => self.replace(publish, None, body),
+            Operation::Adopt if !self.has_states(publish) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+            Operation::Adopt | Operation::Modify => self.replace(publish, Some(body), body),
+            Operation::Refresh => self.replace(publish, None, body),
             Operation::Remove => self.store(publish, None, EntityTag::Known).map(|_| ()),
-        })
+        }
     }
 
     /// Stores a change, or none but the time; where there is nothing to change, the whole state.

@@ -5,25 +5,28 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::Module;
+#[cfg(feature = "bench")]
 use super::calls;
 use super::sys;
 use crate::config::PresenceMode;
 use crate::host;
 use crate::host::descriptor;
 use crate::host::lanes::feed::Feed;
-use crate::host::publications::Publications;
+use crate::host::lanes::task::Task;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
+use crate::process::host::Readiness;
 use crate::sip::Message;
 use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
+use crate::sip::Uri;
 
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, feed: Feed::new(&module.lanes), publications: Publications::new() };
+    let mut host = OpenSips { module, feed: Feed::new(&module.lanes) };
     crate::process::run(&mut host, &module.config, &module.receiver);
     if is_terminating() {
         while has_job(FAREWELL) {
@@ -38,40 +41,34 @@ const FAREWELL: Duration = Duration::from_millis(200);
 struct OpenSips<'a> {
     module: &'a Module,
     feed: Feed<'a>,
-    /// In the presence server of this host.
-    publications: Publications,
 }
 
 impl Host for OpenSips<'_> {
     fn message(&mut self, message: &Message) -> Result<(), HostError> {
-        self.feed.push(message, self.module)
+        self.feed.push(Task::Message(message), self.module)
     }
 
-    fn is_ready(&self) -> bool {
-        self.feed.has_room()
+    fn readiness(&self) -> Readiness {
+        self.feed.readiness()
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
-        match (self.module.config.presence_mode, &self.module.presence) {
-            (PresenceMode::Pua, _) => calls::publish(self.module, publish),
-            (PresenceMode::Local, Some(presence)) => presence.publish(publish, &mut self.publications),
-            (PresenceMode::Local, None) => Err(HostError::Missing("presence")),
+        match self.module.config.presence_mode {
+            PresenceMode::Pua => self.feed.push(Task::Publish(publish), self.module),
+            PresenceMode::Local => self.feed.push_state(publish, self.module),
         }
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {
-        calls::subscribe(self.module, subscribe)
+        self.feed.push(Task::Subscribe(subscribe), self.module)
     }
 
     fn notify(&mut self, notify: &Notify) -> Result<(), HostError> {
-        calls::notify(self.module, notify)
+        self.feed.push(Task::Notify(notify), self.module)
     }
 
-    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
-        match &self.module.presence {
-            Some(presence) => presence.watchers_changed(presentity),
-            None => Err(HostError::Missing("presence_xml")),
-        }
+    fn watchers_changed(&mut self, presentity: &Uri) -> Result<(), HostError> {
+        self.feed.push(Task::Judge(presentity), self.module)
     }
 
     #[cfg(feature = "bench")]

@@ -85,3 +85,9 @@ int host_wake_descriptor(void)
 {
 	return IPC_FD_READ_SELF;
 }
+
+/* The socket that this process reads SIP from; -1 if it reads none, or more than one. */
+int host_own_socket(void)
+{
+	return bind_address ? bind_address->socket : -1;
+}

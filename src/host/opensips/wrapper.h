@@ -21,6 +21,7 @@
 #include "sr_module_deps.h"
 #include "data_lump_rpl.h"
 #include "dprint.h"
+#include "globals.h"
 #include "pt.h"
 #include "ipc.h"
 #include "status_report.h"
@@ -62,5 +63,6 @@ int host_load_pua(pua_api_t *pua);
 int host_load_signaling(struct sig_binds *signaling);
 int host_load_presence(presence_api_t *presence);
 int host_wake_descriptor(void);
+int host_own_socket(void);
 
 #endif
