@@ -270,10 +270,11 @@ fn events(case: &Case<'_>) -> Vec<Event> {
         let notify = Notify {
             watcher: watcher.into(),
             presentity: presentity.into(),
-            call_id: "1".into(),
+            dialog: "1".into(),
             cseq: 7,
             state,
             retry_after: None,
+            expires: None,
             presences,
             display_name: None,
         };

@@ -85,6 +85,10 @@ pub struct SubscribeReply {
     pub address: Option<String>,
     /// Retry-After, in seconds.
     pub retry_after: Option<u32>,
+    /// The lifetime that a 2xx granted, in seconds; 0 leaves no subscription.
+    pub expires: Option<u32>,
+    /// The lifetime that a 423 wants at the least, in seconds.
+    pub min_expires: Option<u32>,
 }
 
 /// What a NOTIFY (presence) says, already translated.
@@ -94,14 +98,16 @@ pub struct Notify {
     pub watcher: String,
     /// The SIP user, bare JID.
     pub presentity: String,
-    /// Call-ID of the subscription's dialog.
-    pub call_id: String,
+    /// The subscription's dialog: its Call-ID and the notifier's tag.
+    pub dialog: String,
     /// CSeq of the NOTIFY: a lower one of the same dialog came late.
     pub cseq: u32,
     /// What it says of the subscription.
     pub state: SubscriptionState,
     /// How many seconds it wants no new SUBSCRIBE, where it says that the subscription is over.
     pub retry_after: Option<u32>,
+    /// How many seconds of the subscription are left, where it says so.
+    pub expires: Option<u32>,
     /// What the presentity is called, if it says so.
     pub display_name: Option<String>,
     /// One finished `<presence/>` per tuple; empty where the NOTIFY had no body.

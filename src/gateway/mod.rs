@@ -45,6 +45,7 @@ use notifier::Notifier;
 use notifier::Wish as Question;
 use own_presence::OwnPresence;
 use publication::Publications;
+use subscription::Pair;
 use subscription::Subscriptions;
 use subscription::Uris;
 use undelivered::Undelivered;
@@ -126,7 +127,9 @@ impl Gateway {
     /// Time has passed: call it about once a second.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.follow_the_map(now, actions);
-        self.subscriptions.tick(now, actions);
+        let (publications, notifier) = (&self.publications, &self.notifier);
+        let is_there = |(xmpp_user, sip_user): &Pair| publications.shows_any(xmpp_user) || notifier.is_shown(sip_user, xmpp_user);
+        self.subscriptions.tick(now, is_there, actions);
         let admission = &mut self.admission;
         self.publications.tick(now, |jid| admission.take_token(now, jid), actions);
         self.watchers.tick(now, actions);

@@ -212,6 +212,11 @@ impl Notifier {
         self.known.contains_key(&Pair::new(watcher, presentity))
     }
 
+    /// Whether this SIP user is shown a resource of this XMPP user over a stream that stands.
+    pub(super) fn is_shown(&self, watcher: &str, presentity: &str) -> bool {
+        self.known.get(&Pair::new(watcher, presentity)).is_some_and(VirtualSubscription::is_there)
+    }
+
     /// The names of SIP and XMPP users changed. `today` gives the pair that a dialog is of now: where it is another one, the watcher is told
     /// to subscribe anew.
     pub(super) fn rename(

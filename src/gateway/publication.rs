@@ -173,6 +173,12 @@ impl Publications {
         of_user.into_iter().any(|known| known.shown_to.contains(to) || known.cut_off.contains(to))
     }
 
+    /// Whether any SIP user is shown a resource of this user, a bare JID, over a stream that stands.
+    pub(super) fn shows_any(&self, jid: &str) -> bool {
+        let of_user = self.known.get(jid).into_iter().chain(self.of_user(jid).map(|(_, known)| known));
+        of_user.into_iter().any(|known| !known.shown_to.is_empty())
+    }
+
     /// The stream of a domain broke: what was said over it may have changed unheard.
     pub(super) fn stream_down(&mut self, domain: &str) {
         self.up.remove(domain);

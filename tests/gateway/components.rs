@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::DOMAIN;
 use crate::support::NOTHING;
 use crate::support::Scene;
+use crate::support::reply;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::SubscribeReply;
 
@@ -68,10 +69,7 @@ fn a_user_without_a_stream_is_spoken_for_later_and_the_others_now() {
         scene.event(Event::SubscribeReply(SubscribeReply {
             watcher: "romeo@example.net".into(),
             presentity: user.into(),
-            status: 603,
-            text: None,
-            address: None,
-            retry_after: None,
+            ..reply(603)
         }))
     };
     let unsubscribed = |user: &str| format!("<presence from='{user}' to='romeo@example.net' type='unsubscribed'/>");

@@ -33,6 +33,8 @@ pub struct Scene {
     pub now: Instant,
     /// What the next NOTIFYs say of it.
     pub retry_after: Option<u32>,
+    /// What the next NOTIFYs say of the time that is left.
+    pub expires: Option<u32>,
     cseq: u32,
 }
 
@@ -64,7 +66,7 @@ impl Scene {
 
     pub fn before_any_stream(config: &Config) -> Self {
         let now = Instant::now();
-        Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, cseq: 0 }
+        Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, expires: None, cseq: 0 }
     }
 
     pub fn stream_up(&mut self) -> Vec<String> {
@@ -116,7 +118,7 @@ impl Scene {
 
     pub fn notify_as(
         &mut self,
-        call_id: &str,
+        dialog: &str,
         cseq: u32,
         state: SubscriptionState,
         resources: &[(&str, Availability)],
@@ -137,10 +139,11 @@ impl Scene {
         self.event(Event::Notify(Notify {
             watcher: ROMEO.into(),
             presentity: JULIET.into(),
-            call_id: call_id.into(),
+            dialog: dialog.into(),
             cseq,
             state,
             retry_after: self.retry_after,
+            expires: self.expires,
             display_name: Some("Juliet Capulet".into()),
             presences,
         }))
@@ -159,8 +162,7 @@ impl Scene {
         retry_after: Option<u32>,
     ) -> Vec<String> {
         let [text, address] = [text, address].map(|text| text.map(str::to_owned));
-        let (watcher, presentity) = (ROMEO.into(), JULIET.into());
-        self.event(Event::SubscribeReply(SubscribeReply { watcher, presentity, status, text, address, retry_after }))
+        self.event(Event::SubscribeReply(SubscribeReply { text, address, retry_after, ..reply(status) }))
     }
 
     pub fn event(&mut self, event: Event) -> Vec<String> {
@@ -182,6 +184,20 @@ impl Scene {
         let mut actions = Vec::new();
         self.gateway.tick(self.now, &mut actions);
         lines(actions)
+    }
+}
+
+/// The final reply to a SUBSCRIBE of Romeo to Juliet, with nothing but its status.
+pub fn reply(status: u16) -> SubscribeReply {
+    SubscribeReply {
+        watcher: ROMEO.into(),
+        presentity: JULIET.into(),
+        status,
+        text: None,
+        address: None,
+        retry_after: None,
+        expires: None,
+        min_expires: None,
     }
 }
 

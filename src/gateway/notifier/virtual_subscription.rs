@@ -98,6 +98,11 @@ impl VirtualSubscription {
         !self.shown.is_empty()
     }
 
+    /// Whether a resource of the XMPP user is there, beyond doubt.
+    pub(super) fn is_there(&self) -> bool {
+        self.shown.iter().any(|shown| !shown.doubtful && shown.presence.availability() == Availability::Available)
+    }
+
     /// The XMPP user agreed.
     pub(super) fn activate(&mut self) -> Change {
         if self.phase == Phase::Active {
