@@ -11,6 +11,7 @@ mod queue;
 mod scheme;
 mod secret;
 mod server;
+mod state_table;
 
 use std::fmt;
 
@@ -32,6 +33,7 @@ pub use self::queue::MOST_QUEUED;
 pub use self::queue::Queue;
 pub use self::secret::Secret;
 pub use self::server::Server;
+pub use self::state_table::StateTable;
 
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]
@@ -69,6 +71,8 @@ pub struct Parameters {
     pub queue_ttl: Option<i64>,
     pub db_url: Option<Secret>,
     pub address_table: Option<String>,
+    pub store: Option<i64>,
+    pub state_table: Option<String>,
 }
 
 /// Everything the operator decided, checked.
@@ -92,6 +96,8 @@ pub struct Config {
     pub queue: Queue,
     /// Where users stand whose address the operator chose (`db_url`, `address_table`); `None`: the scheme is for all.
     pub address_table: Option<AddressTable>,
+    /// Where stands what is to survive a restart (`store`, `state_table`); `None`: nothing is.
+    pub state_table: Option<StateTable>,
 }
 
 /// How we reach the XMPP network.
@@ -141,6 +147,7 @@ impl Config {
             presence_mode: presence::mode(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,
+            state_table: state_table::state_table(parameters)?,
             backend,
         })
     }

@@ -32,6 +32,8 @@ pub mod xmpp;
 pub mod address;
 pub mod translate;
 
+pub mod store;
+
 pub mod gateway;
 
 #[allow(unsafe_code, reason = "system calls that std does not offer, and memory shared over the fork")]

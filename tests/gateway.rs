@@ -15,6 +15,8 @@ mod support;
 mod admission;
 #[path = "gateway/components.rs"]
 mod components;
+#[path = "gateway/kept.rs"]
+mod kept;
 #[path = "gateway/messages.rs"]
 mod messages;
 #[path = "gateway/notifier.rs"]

@@ -147,7 +147,7 @@ impl Scene {
         let (call, calls) = mpsc::channel();
         let process = thread::spawn(move || {
             let mut host = FakeHost { calls: call, wake };
-            process::run(&mut host, &config, &receiver);
+            process::run(&mut host, &config, &receiver, None);
         });
         Self { server, worker, calls, stop, process }
     }

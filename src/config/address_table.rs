@@ -15,6 +15,13 @@ pub struct AddressTable {
 
 /// The table, if there is a database.
 pub(super) fn address_table(parameters: &Parameters) -> Result<Option<AddressTable>, Error> {
+    let Some(url) = database(parameters)? else { return Ok(None) };
+    let name = parameters.address_table.as_deref().unwrap_or(DEFAULT_ADDRESS_TABLE);
+    Ok(Some(AddressTable { url: url.clone(), name: table("address_table", name)? }))
+}
+
+/// The URL of the database, if there is one.
+pub(super) fn database(parameters: &Parameters) -> Result<Option<&Secret>, Error> {
     let Some(url) = &parameters.db_url else { return Ok(None) };
     let is_url = url
         .expose()
@@ -25,13 +32,17 @@ pub(super) fn address_table(parameters: &Parameters) -> Result<Option<AddressTab
         let takes = "a database URL, as in \"mysql://user:password@localhost/kamailio\" or \"sqlite:///var/lib/kamailio.sqlite\"";
         return Err(Error { parameter: "db_url", value: Some("(not shown)".to_owned()), takes });
     }
-    let name = parameters.address_table.as_deref().unwrap_or(DEFAULT_ADDRESS_TABLE);
+    Ok(Some(url))
+}
+
+/// The name of a table.
+pub(super) fn table(parameter: &'static str, name: &str) -> Result<String, Error> {
     // It becomes part of a query.
     if name.is_empty() || name.len() > MAX_TABLE_NAME || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         let takes = "the name of a table: 1 to 63 letters, digits and underscores";
-        return Err(Error { parameter: "address_table", value: Some(name.to_owned()), takes });
+        return Err(Error { parameter, value: Some(name.to_owned()), takes });
     }
-    Ok(Some(AddressTable { url: url.clone(), name: name.to_owned() }))
+    Ok(name.to_owned())
 }
 
 /// The table of mapped users, where `address_table` is not set.

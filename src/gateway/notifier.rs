@@ -16,6 +16,7 @@
 pub mod bounds;
 
 mod dialog;
+mod kept;
 mod subscribe;
 mod virtual_subscription;
 
@@ -32,6 +33,8 @@ use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::event::NotifyReply;
+use crate::gateway::kept::Changes;
+use crate::gateway::kept::DialogKey;
 use crate::gateway::presence_stanza;
 use crate::gateway::publication::When;
 use crate::gateway::tally::Tally;
@@ -96,6 +99,8 @@ pub(super) struct Notifier {
     left: Vec<Pair>,
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
+    /// What is to be written.
+    pub(super) changes: Changes<DialogKey>,
 }
 
 /// Whether the pair is one of ours.
@@ -108,7 +113,7 @@ pub(super) enum Heard {
 }
 
 impl Notifier {
-    pub(super) fn new(addresses: Addresses, contact: sip::Uri, seed: u64) -> Self {
+    pub(super) fn new(addresses: Addresses, contact: sip::Uri, seed: u64, keeps: bool) -> Self {
         Self {
             addresses,
             contact,
@@ -124,6 +129,7 @@ impl Notifier {
             refused: Tally::default(),
             left: Vec::new(),
             up: BTreeSet::new(),
+            changes: Changes::new(keeps),
         }
     }
 
@@ -188,6 +194,7 @@ impl Notifier {
                         self.probe(&pair, actions);
                     }
                     for number in dialogs {
+                        self.keep(number);
                         self.notify(now, number, actions);
                     }
                 }
@@ -275,7 +282,7 @@ impl Notifier {
             }
             let Some((_, doubts, pair)) = self.probed.pop_front() else { break };
             let Some(known) = self.known.get_mut(&pair).filter(|known| known.doubts == doubts) else { continue };
-            if known.believe_no_more() == Change::Visible {
+            if known.believe_no_more(pair.presentity()) == Change::Visible {
                 for number in known.dialogs.clone() {
                     self.notify(now, number, actions);
                 }
@@ -341,6 +348,9 @@ impl Notifier {
             Says::Closed | Says::Nothing => None,
         };
         let cseq = dialog.goes(now, known.version);
+        if dialog.is_to_be_kept() {
+            self.changes.note(|| DialogKey(dialog.sip.clone()));
+        }
         let dialog = dialog.sip.clone();
         let body = document.unwrap_or_default().into_bytes();
         let headers = self.headers(&dialog, state, seconds, (!body.is_empty()).then_some("application/pidf+xml"));
@@ -378,6 +388,7 @@ impl Notifier {
         }
         self.bounds.give_back(&dialog.pair);
         if dialog.lasts == Lasts::Lasting {
+            self.changes.note(|| DialogKey(dialog.sip.clone()));
             actions.push(Action::EndDialog(dialog.sip));
         }
         let Some(known) = self.known.get_mut(&dialog.pair) else { return };

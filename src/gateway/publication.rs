@@ -7,6 +7,8 @@
 //!
 //! A user over the limit of traffic is not told to say it again, as nobody would: the newest state of each resource waits for a token.
 
+mod kept;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use std::time::Instant;
 
 use crate::address::domain_of;
 use crate::gateway::action::Action;
+use crate::gateway::kept::Changes;
 use crate::gateway::presence_stanza;
 use crate::gateway::share::Shares;
 use crate::gateway::tally::Tally;
@@ -59,6 +62,8 @@ pub(super) struct Publications {
     /// Who is not published any more, but may be there for a SIP user whose stream is down: domain of the SIP user and bare JID of the XMPP
     /// user, and the SIP user.
     unasked: BTreeMap<(String, String), String>,
+    /// What is to be written.
+    pub(super) changes: Changes<String>,
 }
 
 #[derive(Debug)]
@@ -98,7 +103,7 @@ pub(super) enum When {
 
 impl Publications {
     /// None yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keeps: bool) -> Self {
         Self {
             known: BTreeMap::new(),
             shares: Shares::new(MAX_PER_USER, MAX_PUBLICATIONS),
@@ -106,6 +111,7 @@ impl Publications {
             due: BTreeMap::new(),
             up: BTreeSet::new(),
             unasked: BTreeMap::new(),
+            changes: Changes::new(keeps),
         }
     }
 
@@ -118,6 +124,7 @@ impl Publications {
         (publish, when): (sip::Publish, When),
         actions: &mut Vec<Action>,
     ) {
+        self.changes.note(|| jid.to_owned());
         match self.known.get_mut(jid) {
             Some(known) => {
                 known.show_to(to);
@@ -261,6 +268,7 @@ impl Publications {
 
     fn hide_from(&mut self, to: &str, jid: &str, actions: &mut Vec<Action>) {
         let Some(known) = self.known.get_mut(jid) else { return };
+        self.changes.note(|| jid.to_owned());
         known.shown_to.remove(to);
         known.cut_off.remove(to);
         if known.shown_to.is_empty() {
@@ -270,6 +278,7 @@ impl Publications {
 
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
         let Some(mut known) = self.known.remove(jid) else { return };
+        self.changes.note(|| jid.to_owned());
         self.shares.give_back(user_of(jid));
         self.due.remove(&(known.due, jid.to_owned()));
         known.take_away(actions);
@@ -293,7 +302,11 @@ impl Publications {
 
 impl Publication {
     fn new(publish: sip::Publish, to: String, due: Instant) -> Self {
-        let (shown_to, cut_off) = (BTreeSet::from([to]), BTreeSet::new());
+        Self { shown_to: BTreeSet::from([to]), ..Self::of(publish, due) }
+    }
+
+    fn of(publish: sip::Publish, due: Instant) -> Self {
+        let (shown_to, cut_off) = (BTreeSet::new(), BTreeSet::new());
         Self { publish, said: Said::Nothing, shown_to, cut_off, probed: false, due }
     }
 

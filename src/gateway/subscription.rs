@@ -14,6 +14,7 @@
 //! A 2xx says nothing (RFC 8048 §5.2.1), nor does a NOTIFY pending: only the first NOTIFY active is `subscribed`.
 
 mod dialogs;
+mod kept;
 mod renamed;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
+use crate::gateway::kept::Changes;
 use crate::gateway::presence_stanza;
 use crate::gateway::share::Full;
 use crate::gateway::share::Shares;
@@ -94,6 +96,8 @@ pub(super) struct Subscriptions {
     renamed: HashMap<Pair, Pair>,
     /// What ended while its stream was down, with the SIP user it is about: told when the stream stands again.
     farewells: Vec<(String, Action)>,
+    /// What is to be written.
+    pub(super) changes: Changes<Pair>,
 }
 
 #[derive(Debug)]
@@ -122,6 +126,8 @@ enum Due {
     Silence,
     /// A pause is over.
     Retry,
+    /// It is from before a restart: whether its dialog still stands has to be found out.
+    Restored,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +163,7 @@ pub(super) enum Wish {
 
 impl Subscriptions {
     /// None yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keeps: bool) -> Self {
         Self {
             known: HashMap::new(),
             shares: Shares::new(MAX_PER_USER, MAX_SUBSCRIPTIONS),
@@ -166,6 +172,7 @@ impl Subscriptions {
             up: BTreeSet::new(),
             renamed: HashMap::new(),
             farewells: Vec::new(),
+            changes: Changes::new(keeps),
         }
     }
 
@@ -178,6 +185,7 @@ impl Subscriptions {
         (wish, id): (Wish, Option<&str>),
         actions: &mut Vec<Action>,
     ) {
+        self.changes.note(|| pair.clone());
         let Some(known) = self.known.get_mut(&pair) else {
             if self.place(now, &pair).is_err() {
                 actions.push(presence_error(&pair, id, &Condition::ResourceConstraint.into()));
@@ -226,6 +234,7 @@ impl Subscriptions {
 
     /// An XMPP user gives a subscription up.
     pub(super) fn unsubscribe(&mut self, now: Instant, pair: Pair, uris: Uris, actions: &mut Vec<Action>) {
+        self.changes.note(|| pair.clone());
         if let Some(known) = self.known.get_mut(&pair) {
             if known.phase == Phase::Ending {
                 // It is on its way: what comes of it answers this one too.
@@ -320,6 +329,7 @@ impl Subscriptions {
             log::debug!("a NOTIFY for {} from {} came late and is dropped", pair.0, pair.1);
             return;
         }
+        self.changes.note(|| pair.clone());
         match (known.phase, notify.state) {
             // The last one of a subscription that was given up: nobody is to see it.
             (Phase::Ending, _) => {}
@@ -372,6 +382,7 @@ impl Subscriptions {
         actions.extend(told.into_iter().map(|(_, farewell)| farewell));
         for (pair, known) in &mut self.known {
             if known.phase == Phase::Active && domain_of(&pair.1) == domain {
+                self.changes.note(|| pair.clone());
                 known.tell(pair, actions);
             }
         }
@@ -395,8 +406,10 @@ impl Subscriptions {
             let Some(known) = self.known.get_mut(&pair) else { continue };
             let due = known.due.take().map(|(_, due)| due);
             match (known.phase, due) {
+                (_, Some(Due::Restored)) | (Phase::Asked | Phase::Active, Some(Due::Retry)) => {
+                    self.subscribe(now, &pair, actions)
+                }
                 (Phase::Ending, _) => self.end(&pair, actions),
-                (Phase::Asked | Phase::Active, Some(Due::Retry)) => self.subscribe(now, &pair, actions),
                 (Phase::Asked | Phase::Active, Some(Due::Silence)) => self.pause(now, &pair, 408, None),
                 (Phase::Asked | Phase::Active, None) => {}
             }
@@ -473,6 +486,7 @@ impl Subscriptions {
     fn remove(&mut self, pair: &Pair) -> Option<Subscription> {
         self.look_again(pair, None);
         let known = self.known.remove(pair)?;
+        self.changes.note(|| pair.clone());
         self.shares.give_back(&pair.0);
         Some(known)
     }

@@ -20,6 +20,7 @@ use crate::address::domain_of;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::action::Occasion;
+use crate::gateway::kept::Changes;
 use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::Reason;
@@ -51,17 +52,30 @@ pub(super) struct Watchers {
     due: VecDeque<(Instant, Question, sip::Uri)>,
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
+    /// What is to be written.
+    pub(super) changes: Changes<Question>,
+}
+
+/// What is known of a SIP user who wants to see an XMPP user, beside what was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    /// The question is open.
+    Asked,
+    /// The SIP user was let go just now, which is no decision.
+    LetGo,
+    Nothing,
 }
 
 impl Watchers {
     /// Nobody was asked yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keeps: bool) -> Self {
         Self {
             asked: Questions::new(MAX_PER_WATCHER, MAX_QUESTIONS),
             dropped: Tally::default(),
             ended: HashMap::new(),
             due: VecDeque::new(),
             up: BTreeSet::new(),
+            changes: Changes::new(keeps),
         }
     }
 
@@ -70,13 +84,18 @@ impl Watchers {
         for watcher in waiting {
             let question = (watcher, presentity.to_owned());
             let Some(number) = self.asked.open(&question) else { continue };
+            self.changes.note(|| question.clone());
             if self.up.contains(&*domain_of(&question.0)) {
                 actions.push(ask(&question, number));
             }
-            if let Some((watcher, presentity)) = self.asked.surplus(&question.0)
-                && let Some(total) = self.dropped.count(now)
-            {
-                log::warn!("too many questions wait for an answer: that of {watcher} to {presentity} is dropped; {total} so far");
+            if let Some(surplus) = self.asked.surplus(&question.0) {
+                if let Some(total) = self.dropped.count(now) {
+                    let (watcher, presentity) = &surplus;
+                    log::warn!(
+                        "too many questions wait for an answer: that of {watcher} to {presentity} is dropped; {total} so far"
+                    );
+                }
+                self.changes.note(|| surplus);
             }
         }
     }
@@ -93,6 +112,7 @@ impl Watchers {
         let question = (watcher, presentity);
         let occasion = if self.asked.close(&question) { Occasion::Asked } else { Occasion::Unasked };
         self.ended.remove(&question);
+        self.changes.note(|| question.clone());
         actions.push(authorize(question, presentity_uri, decision, occasion));
     }
 
@@ -103,6 +123,7 @@ impl Watchers {
         match self.asked.number(&question) {
             Some(number) if error_id.is_none_or(|error_id| error_id == id(number)) => {
                 self.asked.close(&question);
+                self.changes.note(|| question);
                 Occasion::Asked
             }
             Some(_) | None => Occasion::Unasked,
@@ -119,6 +140,7 @@ impl Watchers {
         (reason, occasion): (Reason, Occasion),
         actions: &mut Vec<Action>,
     ) {
+        self.changes.note(|| pair.clone());
         let decision = if reason == Reason::Rejected { Authorization::Refused } else { Authorization::NoResource };
         actions.push(authorize(pair.clone(), uri.clone(), decision, occasion));
         if self.due.len() >= MAX_QUESTIONS {
@@ -139,6 +161,7 @@ impl Watchers {
             let Some((again, pair, uri)) = self.due.pop_front() else { return };
             if self.ended.get(&pair) == Some(&again) {
                 self.ended.remove(&pair);
+                self.changes.note(|| pair.clone());
                 actions.push(authorize(pair, uri, Authorization::Pending, Occasion::Unasked));
             }
         }
@@ -154,6 +177,23 @@ impl Watchers {
     /// The stream of a domain broke.
     pub(super) fn stream_down(&mut self, domain: &str) {
         self.up.remove(domain);
+    }
+
+    /// What is to be kept of this pair.
+    pub(super) fn last(&self, watcher: &str, presentity: &str) -> Last {
+        let question = (watcher.to_owned(), presentity.to_owned());
+        match self.asked.number(&question) {
+            Some(_) => Last::Asked,
+            None if self.ended.contains_key(&question) => Last::LetGo,
+            None => Last::Nothing,
+        }
+    }
+
+    /// A question from before a restart is open again, and is put when the stream stands.
+    pub(super) fn restore(&mut self, question: Question) {
+        if self.asked.open(&question).is_some() {
+            self.asked.surplus(&question.0);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod fill;
 pub(crate) mod mapping;
 pub mod memory;
 pub mod shared;
+pub mod store;
 pub(crate) mod watch;
 
 use std::io;
@@ -79,24 +80,7 @@ pub fn pair() -> io::Result<(Sender, Receiver)> {
 impl Sender {
     /// Sends one datagram, or says at once why not.
     pub fn send(&self, datagram: &[u8]) -> Result<(), SendError> {
-        if datagram.len() > MAX_DATAGRAM {
-            return Err(SendError::TooLarge);
-        }
-        loop {
-            // SAFETY: [H2] the pointer and the length are those of a slice that lives through the call, and the descriptor is open as
-            // long as `self`.
-            let sent =
-                unsafe { libc::send(self.socket.as_raw_fd(), datagram.as_ptr().cast(), datagram.len(), libc::MSG_NOSIGNAL) };
-            if sent >= 0 {
-                return Ok(());
-            }
-            match io::Error::last_os_error().raw_os_error() {
-                Some(libc::EINTR) => {}
-                Some(libc::EAGAIN | libc::ENOBUFS) => return Err(SendError::Full),
-                Some(libc::EMSGSIZE) => return Err(SendError::TooLarge),
-                other => return Err(SendError::Socket(other.unwrap_or(0))),
-            }
-        }
+        send(self.socket.as_raw_fd(), datagram)
     }
 
     /// Whether a datagram that is sent now will hardly find the link full: less than a quarter of it waits to be read.
@@ -222,6 +206,27 @@ impl<'a> Inbox<'a> {
         }
         self.count = got;
         Ok(())
+    }
+}
+
+/// Sends one datagram on this socket, without waiting.
+fn send(socket: RawFd, datagram: &[u8]) -> Result<(), SendError> {
+    if datagram.len() > MAX_DATAGRAM {
+        return Err(SendError::TooLarge);
+    }
+    loop {
+        // SAFETY: [H2] the pointer and the length are those of a slice that lives through the call, and the descriptor is open: it is
+        // that of one end of a link, which the caller holds.
+        let sent = unsafe { libc::send(socket, datagram.as_ptr().cast(), datagram.len(), libc::MSG_NOSIGNAL) };
+        if sent >= 0 {
+            return Ok(());
+        }
+        match io::Error::last_os_error().raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EAGAIN | libc::ENOBUFS) => return Err(SendError::Full),
+            Some(libc::EMSGSIZE) => return Err(SendError::TooLarge),
+            other => return Err(SendError::Socket(other.unwrap_or(0))),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 
 use crate::gateway::action::Authorization;
 use crate::link::counters::Counters;
-use crate::link::dialogs::Dialogs;
+use crate::link::dialogs;
 use crate::link::fill::Fill;
 use crate::link::fill::Place;
 use crate::link::mapping;
@@ -43,9 +43,11 @@ struct Page {
     streams_up: AtomicU64,
     /// Likewise.
     outputs_full: AtomicU64,
+    /// Not 0: there may be dialogs that are not entered.
+    awaits_dialogs: AtomicU64,
     counters: Counters,
     fill: Fill,
-    dialogs: Dialogs,
+    dialogs: dialogs::Dialogs,
     authorizations: [AtomicU64; AUTHORIZATIONS],
 }
 
@@ -184,6 +186,16 @@ impl Shared {
         self.page().dialogs.end(self.dialog_digest(dialog.id()));
     }
 
+    /// Whether the table has all dialogs there are. Said by the XMPP process, and before there is one.
+    pub fn set_dialogs(&self, dialogs: Dialogs) {
+        self.page().awaits_dialogs.store(u64::from(dialogs == Dialogs::Awaited), Ordering::Release);
+    }
+
+    /// Whether a dialog that [`Self::has_dialog`] does not know may yet come back from the store.
+    pub fn awaits_dialogs(&self) -> bool {
+        self.page().awaits_dialogs.load(Ordering::Acquire) != 0
+    }
+
     /// All are over: nobody remembers them.
     pub fn end_all_dialogs(&self) {
         self.page().dialogs.end_all();
@@ -235,6 +247,15 @@ pub enum OutputState {
     Open,
     /// Not before the server has read some of it.
     Full,
+}
+
+/// What the table of dialogs has in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialogs {
+    /// All there are.
+    Known,
+    /// Not yet those that the store keeps.
+    Awaited,
 }
 
 /// Stands for "anyone" in the watcher's place: no JID is empty.

@@ -4,6 +4,7 @@
 //! over, and what XMPP servers and the host's pua know brings the state back.
 
 pub mod host;
+pub mod storekeeper;
 
 pub(crate) mod backoff;
 #[cfg(feature = "bench")]
@@ -11,6 +12,7 @@ mod bench;
 mod broken;
 mod connection;
 mod decisions;
+pub(crate) mod keeper;
 mod liveness;
 mod outgoing;
 mod output;
@@ -26,19 +28,25 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::link::Receiver;
+use crate::link::shared::Dialogs;
+use crate::link::store::End;
 use host::Flow;
 use host::Host;
+use keeper::Keeper;
 use turn::Turn;
 
 /// The pause after a panic before the server is connected again.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 
-/// Runs the XMPP process until the host stops.
-pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver) {
+/// Runs the XMPP process until the host stops. `store` is its line to the store process, if there is one.
+pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver, store: Option<&End>) {
     let mut pause = Duration::ZERO;
     loop {
-        let ended = catch_unwind(AssertUnwindSafe(|| live(host, config, receiver, pause)));
+        let ended = catch_unwind(AssertUnwindSafe(|| live(host, config, receiver, store, pause)));
         receiver.shared().set_all_streams_down();
+        // A gateway of an earlier life has taken what it knew of them with it.
+        receiver.shared().set_dialogs(if store.is_some() { Dialogs::Awaited } else { Dialogs::Known });
+        receiver.shared().end_all_dialogs();
         match ended {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
@@ -55,9 +63,7 @@ pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver) {
 }
 
 /// One life: a runtime, a gateway, and connections until the host stops.
-fn live(host: &mut impl Host, config: &Config, receiver: &Receiver, pause: Duration) -> std::io::Result<()> {
-    // A gateway of an earlier life has taken what it knew of them with it.
-    receiver.shared().end_all_dialogs();
+fn live(host: &mut impl Host, config: &Config, receiver: &Receiver, store: Option<&End>, pause: Duration) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(async { Turn::new(host, config, receiver, pause).run().await })
+    runtime.block_on(async { Turn::new(host, config, receiver, Keeper::new(store), pause).run().await })
 }

@@ -1,8 +1,11 @@
 //! The main loop: wait for one of its sources, do what it brings without waiting again, write once.
 
+mod restore;
+
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,6 +13,8 @@ use std::time::Instant;
 use std::time::SystemTime;
 
 use jid::Jid;
+use tokio::io::unix::AsyncFd;
+use tokio::io::unix::AsyncFdReadyGuard;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::sleep;
@@ -37,6 +42,7 @@ use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::READ;
 use crate::process::host::Readiness;
+use crate::process::keeper::Keeper;
 use crate::process::outgoing::Outgoing;
 use crate::process::pace::Pace;
 use crate::process::stream::ComponentStream;
@@ -74,12 +80,13 @@ pub(super) struct Turn<'a, H> {
     /// Since when none is read, as the host is not ready.
     suspended: Option<Instant>,
     pace: Pace,
+    keeper: Keeper<'a>,
     actions: Vec<Action>,
     buffer: Vec<u8>,
 }
 
 impl<'a, H: Host> Turn<'a, H> {
-    pub(super) fn new(host: &'a mut H, config: &'a Config, receiver: &'a Receiver, pause: Duration) -> Self {
+    pub(super) fn new(host: &'a mut H, config: &'a Config, receiver: &'a Receiver, keeper: Keeper<'a>, pause: Duration) -> Self {
         let Backend::Components(components) = &config.backend;
         Self {
             host,
@@ -97,6 +104,7 @@ impl<'a, H: Host> Turn<'a, H> {
             first: 0,
             suspended: None,
             pace: Pace::new(Instant::now()),
+            keeper,
             actions: Vec::new(),
             buffer: vec![0; READ],
         }
@@ -106,6 +114,12 @@ impl<'a, H: Host> Turn<'a, H> {
     pub(super) async fn run(mut self) -> io::Result<()> {
         let wake = watch::readable(self.host.wake_descriptor())?;
         let link = watch::readable(self.receiver.as_fd())?;
+        let store = self.keeper.descriptor().map(watch::readable).transpose()?;
+        if let Some(store) = &store
+            && self.restore(store, &wake).await? == Flow::Stop
+        {
+            return Ok(());
+        }
         let mut inbox = Inbox::new();
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,16 +139,23 @@ impl<'a, H: Host> Turn<'a, H> {
                         ready?.clear_ready();
                     }
                 }
+                ready = readable(store.as_ref()) => {
+                    ready?.clear_ready();
+                    // Rows that came too late are those of what is known by now, or began anew.
+                    while self.keeper.heard()?.is_some() {}
+                }
                 (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if reads => self.changed(stream, change),
                 () = sleep(HOST_PAUSE), if readiness != Readiness::Ready => {}
                 _ = ticks.tick() => self.tick(Instant::now()),
             }
             self.write();
+            self.keeper.write(Instant::now(), &mut self.gateway, self.receiver.shared());
             self.host.tick();
             // The runtime looks at its descriptors only between polls: without this a busy source would hide the others.
             tokio::task::yield_now().await;
         }
         self.take_last_stanzas(&mut inbox)?;
+        self.keeper.write_last(Instant::now(), &mut self.gateway, self.receiver.shared());
         self.close().await;
         Ok(())
     }
@@ -404,6 +425,14 @@ impl<'a, H: Host> Turn<'a, H> {
         for stream in &mut self.streams {
             stream.close(until.unwrap_or_else(tokio::time::Instant::now)).await;
         }
+    }
+}
+
+/// When something is there to be read; never, where there is nothing to read from.
+async fn readable(descriptor: Option<&AsyncFd<OwnedFd>>) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+    match descriptor {
+        Some(descriptor) => descriptor.readable().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -176,6 +176,9 @@ impl Refusal {
     /// The XMPP process does not keep up.
     pub const BUSY: Self = Self { status: 503, reason: "Gateway Busy", header: "Retry-After: 5\r\n" };
 
+    /// The gateway has begun anew, and does not know yet which dialogs there are: with 481 the watcher would give its up (RFC 6665 §4.1.2.2).
+    pub const RESTORING: Self = Self { status: 500, reason: "Gateway Restarting", header: "Retry-After: 2\r\n" };
+
     /// A NOTIFY of no subscription (RFC 6665 §4.1.3).
     pub const UNKNOWN_DIALOG: Self = Self::plain(481, "Subscription Does Not Exist");
 

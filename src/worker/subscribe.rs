@@ -119,7 +119,7 @@ impl Worker {
         let dialog = sip::Dialog::new(&parts, &routes).ok_or(Error::Dialog)?;
         let place = if in_dialog {
             if !self.link.shared().has_dialog(dialog.id()) {
-                return Err(Error::UnknownDialog);
+                return Err(if self.link.shared().awaits_dialogs() { Error::Restoring } else { Error::UnknownDialog });
             }
             Place::InDialog
         } else {
@@ -160,6 +160,8 @@ enum Error {
     Dialog,
     /// The dialog is over, or never was one of ours.
     UnknownDialog,
+    /// Whether there is such a dialog is not known yet.
+    Restoring,
     Address(ToXmppError),
     /// More than the XMPP process takes, or remembers.
     Busy,
@@ -176,6 +178,7 @@ impl Error {
             Self::TooBrief => Refusal::INTERVAL_TOO_BRIEF,
             Self::Contact => Refusal::NO_CONTACT,
             Self::Dialog => Refusal::MALFORMED,
+            Self::Restoring => Refusal::RESTORING,
             Self::Address(error) => Refusal::of_message(error),
             Self::UnknownDialog => return ScriptResult::UnknownDialog,
             Self::Busy => return ScriptResult::Busy,
@@ -194,6 +197,7 @@ impl fmt::Display for Error {
             Self::Contact => "it has no Contact",
             Self::Dialog => "Call-ID, tags, URIs or Record-Route cannot be used",
             Self::UnknownDialog => "there is no such dialog",
+            Self::Restoring => "the dialogs from before are not read back yet",
             Self::Address(error) => return error.fmt(f),
             Self::Busy => "the XMPP process does not keep up, or too many SIP users watch",
             Self::Tag => "the SIP server gave no tag for To",

@@ -57,10 +57,14 @@ impl Scene {
     }
 
     pub fn configured(config: &Config) -> Self {
-        let now = Instant::now();
-        let mut scene = Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, cseq: 0 };
+        let mut scene = Self::before_any_stream(config);
         assert_eq!(scene.stream_up(), Vec::<String>::new());
         scene
+    }
+
+    pub fn before_any_stream(config: &Config) -> Self {
+        let now = Instant::now();
+        Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, cseq: 0 }
     }
 
     pub fn stream_up(&mut self) -> Vec<String> {

@@ -13,6 +13,9 @@ use crate::sip::Reason;
 /// How long a NOTIFY may be under way: longer than its transaction lives (RFC 3261 §17.1.2.2: 32 s).
 const UNDER_WAY: Duration = Duration::from_secs(40);
 
+/// How far the CSeq in the store is ahead: so many NOTIFYs cost one change of it.
+const AHEAD: u32 = 256;
+
 #[derive(Debug)]
 pub(super) struct Dialog {
     pub(super) sip: sip::Dialog,
@@ -22,6 +25,8 @@ pub(super) struct Dialog {
     remote_cseq: u32,
     /// Ours.
     cseq: u32,
+    /// What the store says of it: more than it is.
+    kept_cseq: u32,
     /// The version of the state that was said last; 0: none.
     pub(super) told: u32,
     /// A NOTIFY has to follow whatever it says.
@@ -94,7 +99,21 @@ pub(super) enum Outcome {
 impl Dialog {
     pub(super) fn new(sip: sip::Dialog, pair: Pair, remote_cseq: u32, expires: Instant, lasts: Lasts) -> Self {
         let (cseq, told, owed) = (0, 0, lasts == Lasts::Lasting);
-        Self { sip, pair, expires, remote_cseq, cseq, told, owed, wait: None, is_slowed: false, end: None, due: None, lasts }
+        Self {
+            sip,
+            pair,
+            expires,
+            remote_cseq,
+            cseq,
+            kept_cseq: 0,
+            told,
+            owed,
+            wait: None,
+            is_slowed: false,
+            end: None,
+            due: None,
+            lasts,
+        }
     }
 
     /// A further SUBSCRIBE came. False: it is older than the newest, or the same again.
@@ -107,6 +126,27 @@ impl Dialog {
         // The watcher is there, so a wait that it asked for is over.
         self.wait = self.wait.filter(|(_, wait)| *wait == Wait::Reply);
         true
+    }
+
+    /// One from before a restart. What it said last is not known; nothing is said anew.
+    pub(super) fn restored(
+        (sip, pair): (sip::Dialog, Pair),
+        (remote_cseq, cseq): (u32, u32),
+        expires: Instant,
+        told: u32,
+    ) -> Self {
+        Self { cseq, told, owed: false, ..Self::new(sip, pair, remote_cseq, expires, Lasts::Lasting) }
+    }
+
+    /// Both CSeqs for the store: ours is one that will not be reached before it is written again.
+    pub(super) fn kept(&mut self) -> (u32, u32) {
+        self.kept_cseq = self.cseq.saturating_add(AHEAD);
+        (self.remote_cseq, self.kept_cseq)
+    }
+
+    /// Whether the CSeq comes near to what the store says.
+    pub(super) fn is_to_be_kept(&self) -> bool {
+        self.lasts == Lasts::Lasting && self.cseq.saturating_add(AHEAD >> 1) >= self.kept_cseq
     }
 
     /// Whether a NOTIFY may go now.

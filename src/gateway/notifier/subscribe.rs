@@ -90,6 +90,7 @@ impl Notifier {
         };
         let dialog = Dialog::new(dialog, pair.clone(), cseq, now.checked_add(lifetime).unwrap_or(now), lasts);
         self.dialogs.insert(number, dialog);
+        self.keep(number);
         self.look_again(number);
         if phase != Phase::Pending && !knows_state {
             self.probe(&pair, actions);
@@ -124,6 +125,7 @@ impl Notifier {
         dialog.expires = now.checked_add(Duration::from_secs(expires.into())).unwrap_or(now);
         dialog.owed = true;
         let lasts = dialog.lasts;
+        self.keep(number);
         self.look_again(number);
         self.notify(now, number, actions);
         self.known.get(&pair).map_or(Wish::Nothing, |known| wish(&pair, known.phase, lasts))
@@ -144,7 +146,7 @@ impl Notifier {
         Wish::Nothing
     }
 
-    fn number_of(&self, dialog: &sip::Dialog) -> Option<u64> {
+    pub(super) fn number_of(&self, dialog: &sip::Dialog) -> Option<u64> {
         let number = self.numbers.get(&self.digest(dialog))?;
         self.dialogs.get(number).filter(|known| known.sip.id() == dialog.id()).map(|_| *number)
     }

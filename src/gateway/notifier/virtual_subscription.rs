@@ -54,6 +54,8 @@ pub(super) struct VirtualSubscription {
     shown: Vec<Shown>,
     /// How often the stream broke: the answer to an earlier probe clears no later doubt.
     pub(super) doubts: u32,
+    /// From before a restart: its watchers were shown what is not known here.
+    is_restored: bool,
 }
 
 /// What the XMPP user has to do with it.
@@ -83,7 +85,12 @@ pub(super) enum Change {
 
 impl VirtualSubscription {
     pub(super) fn new(phase: Phase) -> Self {
-        Self { phase, version: 1, dialogs: Vec::new(), shown: Vec::new(), doubts: 0 }
+        Self { phase, version: 1, dialogs: Vec::new(), shown: Vec::new(), doubts: 0, is_restored: false }
+    }
+
+    /// One from before a restart.
+    pub(super) fn restored(phase: Phase) -> Self {
+        Self { is_restored: true, ..Self::new(phase) }
     }
 
     /// Whether the state of the XMPP user was ever heard.
@@ -121,8 +128,14 @@ impl VirtualSubscription {
     }
 
     /// What was not heard since [`Self::doubt`] is gone.
-    pub(super) fn believe_no_more(&mut self) -> Change {
+    pub(super) fn believe_no_more(&mut self, user: &str) -> Change {
         let mut change = Change::None;
+        if self.is_restored
+            && self.shown.is_empty()
+            && let Ok(user) = Jid::new(user)
+        {
+            change = self.unavailable(ResourcePresence::gone(user));
+        }
         let doubtful: Vec<Jid> =
             self.shown.iter().filter(|shown| shown.doubtful).map(|shown| shown.presence.jid().clone()).collect();
         for jid in doubtful {

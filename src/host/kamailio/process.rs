@@ -102,7 +102,7 @@ fn run(gateway: &Gateway) -> ! {
     let code = match KamailioHost::new(gateway) {
         Ok(mut host) => {
             while guard::answer(Flow::Continue, || {
-                process::run(&mut host, &gateway.config, &gateway.receiver);
+                process::run(&mut host, &gateway.config, &gateway.receiver, None);
                 Flow::Stop
             }) == Flow::Continue
             {

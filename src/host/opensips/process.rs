@@ -27,7 +27,7 @@ use crate::sip::Uri;
 pub(super) fn run(module: &Module) {
     host::settle_process();
     let mut host = OpenSips { module, feed: Feed::new(&module.lanes) };
-    crate::process::run(&mut host, &module.config, &module.receiver);
+    crate::process::run(&mut host, &module.config, &module.receiver, None);
     if is_terminating() {
         while has_job(FAREWELL) {
             handle_job();

@@ -1,0 +1,148 @@
+//! Presence from XMPP: what each type of it means for subscriptions, publications and watchers (RFC 8048).
+
+use std::time::Instant;
+use std::time::SystemTime;
+
+use jid::Jid;
+
+use super::Gateway;
+use super::action::Action;
+use super::action::Authorization;
+use super::action::Occasion;
+use super::notifier::Heard;
+use super::publication;
+use super::publication::When;
+use super::subscription::Pair;
+use super::subscription::Uris;
+use super::subscription::Wish;
+use crate::sip::Reason;
+use crate::translate::failure;
+use crate::translate::presence;
+use crate::translate::presence::ResourcePresence;
+use crate::xmpp::element::Element;
+use crate::xmpp::stanza;
+use crate::xmpp::stanza::PresenceType;
+use crate::xmpp::stanza_error::Condition;
+use crate::xmpp::stanza_error::StanzaError;
+
+impl Gateway {
+    pub(super) fn presence(
+        &mut self,
+        (now, wall): (Instant, SystemTime),
+        stanza: &Element,
+        stanza::Addresses { from, to }: &stanza::Addresses,
+        when: When,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        let kind = PresenceType::of(stanza).ok_or(Condition::BadRequest)?;
+        if kind == PresenceType::Error {
+            self.presence_came_back(now, stanza, from, to, actions);
+            return Ok(());
+        }
+        if to.node().is_none() {
+            if self.addresses.is_sip_user(to) {
+                self.own_presence.received(from, to.domain().as_str(), kind, actions);
+            }
+            return Ok(());
+        }
+        let pair = (from.to_bare().into_inner(), to.to_bare().into_inner());
+        let uris = self.uris(&pair, from, to, kind)?;
+        match kind {
+            PresenceType::Available => {
+                if self.tell_watchers((now, wall), stanza, from, (&pair, when), actions) == Heard::Open {
+                    self.available(now, stanza, from, (pair.1, when), actions)?;
+                }
+            }
+            PresenceType::Unavailable => {
+                self.tell_watchers((now, wall), stanza, from, (&pair, when), actions);
+                self.publications.unavailable(from.as_str(), &pair.1, actions);
+            }
+            PresenceType::Subscribe => {
+                self.subscriptions.ask(now, pair, uris, (Wish::Subscribe, stanza.attribute("id")), actions)
+            }
+            PresenceType::Probe => self.subscriptions.ask(now, pair, uris, (Wish::Probe, stanza.attribute("id")), actions),
+            PresenceType::Unsubscribe => self.subscriptions.unsubscribe(now, pair, uris, actions),
+            PresenceType::Subscribed => self.decided(now, pair, uris, Authorization::Allowed, actions),
+            PresenceType::Unsubscribed => self.decided(now, pair, uris, Authorization::Refused, actions),
+            PresenceType::Error => {}
+        }
+        Ok(())
+    }
+
+    fn available(
+        &mut self,
+        now: Instant,
+        stanza: &Element,
+        from: &Jid,
+        (shown_to, when): (String, When),
+        actions: &mut Vec<Action>,
+    ) -> Result<(), StanzaError> {
+        match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
+            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, (publish, when), actions),
+            Err(error) => match failure::presence_error(error) {
+                Some(error) => return Err(error),
+                None => log::debug!("the presence of {from} is not for SIP: {error}"),
+            },
+        }
+        Ok(())
+    }
+
+    /// The SIP user who is told this presence may watch by dialogs with us.
+    fn tell_watchers(
+        &mut self,
+        (now, wall): (Instant, SystemTime),
+        stanza: &Element,
+        from: &Jid,
+        ((presentity, watcher), when): (&Pair, When),
+        actions: &mut Vec<Action>,
+    ) -> Heard {
+        let read = || {
+            let mut presence = ResourcePresence::read(stanza, from).ok()?;
+            presence.changed = presence.changed.or_else(|| wall.try_into().ok());
+            Some(presence)
+        };
+        self.notifier.presence(now, (watcher, presentity, when), read, actions)
+    }
+
+    /// Presence that we sent in the name of `to` has come back from `from`: what ends by it, both ways.
+    fn presence_came_back(&mut self, now: Instant, stanza: &Element, from: &Jid, to: &Jid, actions: &mut Vec<Action>) {
+        let error = StanzaError::of(stanza).unwrap_or_else(|| Condition::UndefinedCondition.into());
+        log::debug!("presence of {to} came back from {from}: {}", error.condition.name());
+        if from.is_full() {
+            // An error comes from where the stanza went (RFC 6120 §8.3.1), and what one device answers is not true of the user.
+            return;
+        }
+        if to.node().is_none() {
+            if failure::end_of_watching(&error).is_some() {
+                self.own_presence.came_back(from.as_str(), to.domain().as_str());
+            }
+            return;
+        }
+        let (user, sip_user) = (from.as_str(), to.to_bare().into_inner());
+        let occasion = self.watchers.came_back(&sip_user, user, stanza.attribute("id"));
+        let Some(reason) = failure::end_of_watching(&error) else { return };
+        if occasion == Occasion::Unasked {
+            self.subscriptions.came_back(&(user.to_owned(), sip_user.clone()), actions);
+            if !self.publications.is_shown(user, &sip_user) && !self.notifier.knows(&sip_user, user) {
+                return;
+            }
+            self.publications.unavailable(user, &sip_user, actions);
+        }
+        let decision = if reason == Reason::Rejected { Authorization::Refused } else { Authorization::NoResource };
+        if self.notifier.decided(now, (&sip_user, user), decision, actions) == Heard::Taken {
+            return;
+        }
+        if let Ok(uri) = self.to_sip(from) {
+            self.watchers.end(now, (sip_user, user.to_owned()), uri, (reason, occasion), actions);
+        }
+    }
+
+    /// The XMPP user, who sent it, decided on the SIP user it was sent to.
+    fn decided(&mut self, now: Instant, pair: Pair, uris: Uris, decision: Authorization, actions: &mut Vec<Action>) {
+        let (presentity, watcher) = pair;
+        if self.notifier.decided(now, (&watcher, &presentity), decision, actions) == Heard::Taken {
+            return;
+        }
+        self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
+    }
+}
