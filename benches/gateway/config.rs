@@ -67,7 +67,7 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
              \x20       else sl_send_reply(\"481\", \"Not Known\");\n        exit;\n    }\n",
         );
     }
-    presence_routes(settings, "method", "\"3600\"", &mut text);
+    presence_routes(settings, &Spelling { method: "method", hour: "\"3600\"", refusal: "\"500\"" }, &mut text);
     text.push_str("    sl_send_reply(\"405\", \"Method Not Allowed\");\n}\n");
     text
 }
@@ -112,14 +112,33 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
              \x20       else sl_send_reply(481, \"Not Known\");\n        exit;\n    }\n",
         );
     }
-    presence_routes(settings, "$rm", "3600", &mut text);
+    presence_routes(settings, &Spelling { method: "$rm", hour: "3600", refusal: "500" }, &mut text);
     text.push_str("    sl_send_reply(405, \"Method Not Allowed\");\n}\n");
     text
 }
 
-/// The presence server: the names of the method and of an hour are what the hosts spell differently.
-fn presence_routes(settings: &Settings<'_>, method: &str, hour: &str, text: &mut String) {
-    let Some(presence) = settings.presence else { return };
+/// What the hosts spell differently.
+struct Spelling {
+    /// The method of the request.
+    method: &'static str,
+    /// An hour, as the parameter of a function.
+    hour: &'static str,
+    /// The status of a refusal, likewise.
+    refusal: &'static str,
+}
+
+/// SUBSCRIBE: to the gateway, or to the presence server.
+fn presence_routes(settings: &Settings<'_>, spelling: &Spelling, text: &mut String) {
+    let Spelling { method, hour, refusal } = spelling;
+    let Some(presence) = settings.presence else {
+        if settings.module.is_some() {
+            let _ = write!(
+                text,
+                "    if ({method} == \"SUBSCRIBE\") {{\n        if (!xmpp_handle_subscribe()) sl_send_reply({refusal}, \"No\");\n        exit;\n    }}\n"
+            );
+        }
+        return;
+    };
     let ask = match presence {
         Presence::Pua => format!("        if ($hdr(Event) == \"presence\") pua_xmpp_req_winfo(\"$ru\", {hour});\n"),
         Presence::Local => String::new(),

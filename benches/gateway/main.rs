@@ -37,6 +37,7 @@ mod sip_peer;
 mod soak;
 mod target;
 mod udp;
+mod watchers;
 mod xmpp_server;
 
 use std::process::ExitCode;

@@ -114,6 +114,7 @@ impl Worker {
             remote_uri: &request.from,
             remote_target: request.contact.as_deref().ok_or(Error::Contact)?,
             event_id: header::event_id(event),
+            socket: &request.socket,
         };
         let dialog = sip::Dialog::new(&parts, &routes).ok_or(Error::Dialog)?;
         let place = if in_dialog {

@@ -188,7 +188,7 @@ fn found(path: PathBuf) -> Option<PathBuf> {
 }
 
 /// What we use of Kamailio: this list is our contract with it.
-const FUNCTIONS: &str = "add_avp|add_lump_rpl2|destroy_avps|cfg_child_init|cfg_register_child|find_export|find_mod_export|find_module_by_name|find_param_export|fixup_free_spve_spve|fixup_spve_spve\
+const FUNCTIONS: &str = "add_avp|add_lump_rpl2|destroy_avps|cfg_child_init|cfg_register_child|find_export|find_mod_export|find_module_by_name|find_param_export|lookup_local_socket|fixup_free_spve_spve|fixup_spve_spve\
     |fork_process|get_body|get_debug_level|get_str_fparam|parse_contact|parse_from_header|parse_headers|parse_to_header\
     |register_procs|register_script_cb|sr_kemi_modules_add|xmpp_gateway_.*";
 const TYPES: &str = "cell|cmd_export|contact_body|cseq_body|db1_res|db_bind_api_f|db_func|db_row|fparam|int_str|load_tm_f|module_exports|bind_presence_t|bind_sl_f|bind_pua_t|param_export|pres_ev|presence_api|pua_api|publ_info\

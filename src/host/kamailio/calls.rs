@@ -140,6 +140,11 @@ fn notify(gateway: &Gateway, notify: &Notify) -> Result<(), HostError> {
     dialog.rem_uri = host_text(ours.remote_uri().as_bytes());
     dialog.rem_target = host_text(ours.remote_target().as_bytes());
     dialog.route_set = routes.first_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    if !ours.socket().is_empty() {
+        let mut socket = host_text(ours.socket().as_bytes());
+        // SAFETY: [H1][H2] the text is only read; what it gives is NULL, or a socket of the core, which lasts.
+        dialog.send_sock = unsafe { sys::lookup_local_socket(&raw mut socket) };
+    }
 
     // SAFETY: the structure holds pointers, numbers and an optional function, for which all zeros is a value.
     let mut request: sys::uac_req = unsafe { mem::zeroed() };

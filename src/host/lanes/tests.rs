@@ -341,7 +341,7 @@ fn every_task_comes_out_as_it_went_in() {
 fn notify(number: u64) -> Notify {
     let mut headers = Headers::default();
     headers.push(HeaderName::Event, "presence");
-    let dialog = Dialog::of("1@phone\nours\ntheirs\nsip:romeo@x\nsip:juliet@s\nsip:juliet@192.0.2.1\n").unwrap();
+    let dialog = Dialog::of("1@phone\nours\ntheirs\nsip:romeo@x\nsip:juliet@s\nsip:juliet@192.0.2.1\n\n").unwrap();
     Notify { number, dialog, cseq: 7, headers, body: b"<presence/>".to_vec() }
 }
 

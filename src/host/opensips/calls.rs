@@ -175,6 +175,11 @@ fn notify(module: &Module, notify: &Notify) -> Result<(), HostError> {
     dialog.rem_uri = string(ours.remote_uri());
     dialog.rem_target = string(ours.remote_target());
     dialog.route_set = routes.first_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    if !ours.socket().is_empty() {
+        let mut socket = string(ours.socket());
+        // SAFETY: [H1][H5] both live through the call; the host looks for a socket of its own, which lives as long as it.
+        unsafe { sys::host_prefer_socket(&raw mut dialog, &raw mut socket) };
+    }
     let number = usize::try_from(notify.number).unwrap_or(0);
     // SAFETY: [H1][H5] the strings, the routes and the dialog live through the call, tm copies what it keeps and frees nothing.
     let code = unsafe {

@@ -86,6 +86,12 @@ int host_wake_descriptor(void)
 	return IPC_FD_READ_SELF;
 }
 
+/* Whether its type is const differs between versions. Preferred, not forced: where the transport is another, the host chooses. */
+void host_prefer_socket(dlg_t *dialog, str *socket)
+{
+	dialog->pref_sock = parse_sock_info(socket);
+}
+
 /* The socket that this process reads SIP from; -1 if it reads none, or more than one. */
 int host_own_socket(void)
 {
