@@ -62,6 +62,9 @@ def check(subscription):
 
 def test_notifies_leave_from_the_address_that_the_subscribe_came_to(pair, tmp_path):
     """On a host with several addresses a firewall lets in only what comes from where the SUBSCRIBE went."""
+    if "lua" in pair.name:
+        pytest.skip("the sockets stand in the file beside the script in Lua")
+
     def edit(text):
         text, lines = re.subn(r"^((?:listen|socket)=udp:)[^:]+:(.*)$", r"\g<0>\n\g<1>127.0.0.2:\g<2>", text, flags=re.MULTILINE)
         assert lines == 1
