@@ -122,7 +122,9 @@ fn a_job_is_short() {
     let job = host.jobs.borrow_mut().pop().unwrap();
     // SAFETY: made above, done once.
     unsafe { lanes.do_job(job, &host) };
-    assert_eq!((host.sent.borrow().len(), host.jobs.borrow().len()), (JOB, 1));
+    // Fewer where it took long.
+    assert!((1..=JOB).contains(&host.sent.borrow().len()));
+    assert_eq!(host.jobs.borrow().len(), 1);
     host.do_all(&lanes);
     assert_eq!(host.sent.borrow().len(), JOB + 1);
 }
@@ -177,7 +179,7 @@ fn a_worker_who_gets_no_further_job_leaves_the_rest_to_the_next_offer() {
     host.busy.set(true);
     // SAFETY: made above, done once.
     unsafe { lanes.do_job(job, &host) };
-    assert_eq!(host.later.sent.borrow().len(), JOB, "and then SIP has its turn");
+    assert!((1..=JOB).contains(&host.later.sent.borrow().len()), "and then SIP has its turn");
     lanes.offer(&host);
     assert!(host.later.sent.take().into_iter().map(|message| message.unique).eq(0..100));
     // The lane is free, for jobs as well.
