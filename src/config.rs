@@ -14,6 +14,8 @@ mod server;
 mod state_table;
 
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use jid::BareJid;
 
@@ -28,6 +30,7 @@ pub use self::component::MAX_COMPONENTS;
 pub use self::component::Ping;
 pub use self::component::Tls;
 pub use self::peers::RateLimit;
+pub use self::presence::PresenceComposition;
 pub use self::presence::PresenceMode;
 pub use self::queue::MOST_QUEUED;
 pub use self::queue::Queue;
@@ -61,6 +64,8 @@ pub struct Parameters {
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
     pub presence_mode: Option<String>,
+    pub presence_composition: Option<String>,
+    pub waiting_subs_daysno: Option<i64>,
     /// Repeatable, as `gwmap`.
     pub allow_domain: Vec<String>,
     /// Repeatable, as `gwmap`.
@@ -90,6 +95,10 @@ pub struct Config {
     pub presence_server: Option<Uri>,
     /// How the presence of XMPP users reaches the presence server, and the questions of their watchers the gateway.
     pub presence_mode: PresenceMode,
+    /// What SIP users are shown of an XMPP user with several resources.
+    pub presence_composition: PresenceComposition,
+    /// How long an XMPP user is waited for who was asked about a SIP watcher (`waiting_subs_daysno`).
+    pub waiting_subs: Duration,
     /// How much SIP traffic XMPP users may cause.
     pub rate_limit: RateLimit,
     /// What waits while the XMPP server is not connected.
@@ -145,6 +154,8 @@ impl Config {
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
             presence_mode: presence::mode(parameters)?,
+            presence_composition: presence::composition(parameters)?,
+            waiting_subs: presence::waiting_subs(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,
             state_table: state_table::state_table(parameters)?,
@@ -177,6 +188,18 @@ fn domain(parameter: &'static str, value: &str) -> Result<String, Error> {
         return Err(wrong());
     }
     Ok(jid.domain().as_str().to_owned())
+}
+
+fn number(
+    parameter: &'static str,
+    given: Option<i64>,
+    range: RangeInclusive<u32>,
+    default: u32,
+    takes: &'static str,
+) -> Result<u32, Error> {
+    let Some(given) = given else { return Ok(default) };
+    let wrong = Error { parameter, value: Some(given.to_string()), takes };
+    u32::try_from(given).ok().filter(|number| range.contains(number)).ok_or(wrong)
 }
 
 fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<Uri>, Error> {

@@ -16,7 +16,6 @@ use crate::config::PresenceMode;
 use crate::gateway::entity::Entity;
 use crate::link::Sender;
 use crate::sip;
-use watchers::address_of_record;
 
 pub use self::result::ScriptResult;
 pub use self::subscribe::Subscription;
@@ -41,15 +40,13 @@ pub struct Worker {
 impl Worker {
     /// Takes the workers' end of the link.
     pub fn new(config: &Config, link: Sender) -> Self {
-        let server = config.presence_server.as_ref().unwrap_or(&config.server_address);
-        let winfo_watcher = sip::Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone());
         let (addresses, queue_size) = (config.addresses.clone(), config.queue.size);
         Self {
             addresses,
             link,
             presence_mode: config.presence_mode,
             queue_size,
-            winfo_watcher,
+            winfo_watcher: config.winfo_watcher(),
             contact: config.server_address.clone(),
             caps: Entity::User.caps().to_xml(),
         }

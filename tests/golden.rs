@@ -22,6 +22,7 @@ use xmpp_gateway::address::Addresses;
 use xmpp_gateway::address::DomainPair;
 use xmpp_gateway::address::Scheme;
 use xmpp_gateway::address::read_jid;
+use xmpp_gateway::gateway::event;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
@@ -281,8 +282,13 @@ fn events(case: &Case<'_>) -> Vec<Event> {
         return vec![Event::Notify(notify)];
     }
     if let Ok(document) = winfo::Document::parse(case.input.as_bytes()) {
-        let waiting = watchers::waiting(&document, &case.addresses());
-        return vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting }];
+        let place = event::Document { call_id: "1".into(), version: document.version, state: document.state };
+        return vec![Event::Watchers(event::Watchers {
+            presentity: "juliet@example.net".into(),
+            waiting: watchers::waiting(&document, &case.addresses()),
+            given_up: watchers::given_up(&document, &case.addresses()),
+            document: Some(place),
+        })];
     }
     Vec::new()
 }

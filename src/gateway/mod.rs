@@ -27,6 +27,8 @@ mod wanted;
 
 use std::time::Instant;
 
+use jid::Jid;
+
 use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
@@ -88,9 +90,9 @@ impl Gateway {
             answers: Answers::new(),
             own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::new(keeps),
-            publications: Publications::new(keeps),
-            watchers: Watchers::new(keeps),
-            notifier: Notifier::new(config.addresses.clone(), config.server_address.clone(), seed, keeps),
+            publications: Publications::new(config.presence_composition, keeps),
+            watchers: Watchers::new(config, keeps),
+            notifier: Notifier::new(config, seed, keeps),
             started: now,
             undelivered: Undelivered::new(config.queue.ttl),
             unique: seed,
@@ -149,7 +151,10 @@ impl Gateway {
                 let notify = self.subscriptions.under_its_names(notify);
                 self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
-            Event::Watchers { presentity, waiting } => self.watchers.waiting(now, &presentity, waiting, actions),
+            Event::Watchers(told) => {
+                let uri = Jid::new(&told.presentity).ok().and_then(|jid| self.to_sip(&jid).ok());
+                self.watchers.told(now, told, uri, actions);
+            }
             Event::SubscribeReply(reply) => {
                 let (watcher, presentity) = self.subscriptions.names((reply.watcher, reply.presentity));
                 self.subscriptions.reply(now, SubscribeReply { watcher, presentity, ..reply }, actions);

@@ -20,6 +20,7 @@ use super::subscription::Wish;
 use crate::sip::Reason;
 use crate::translate::failure;
 use crate::translate::presence;
+use crate::translate::presence::PresenceError;
 use crate::translate::presence::ResourcePresence;
 use crate::xmpp::element::Element;
 use crate::xmpp::stanza;
@@ -54,7 +55,7 @@ impl Gateway {
             PresenceType::Available => {
                 self.subscriptions.watcher_is(&pair, Whereabouts::Unknown);
                 if self.tell_watchers((now, wall), stanza, from, (&pair, when), actions) == Heard::Open {
-                    self.available(now, stanza, from, (pair.1, when), actions)?;
+                    self.available((now, wall), stanza, from, (pair.1, when), actions)?;
                 }
             }
             PresenceType::Unavailable => {
@@ -97,14 +98,19 @@ impl Gateway {
 
     fn available(
         &mut self,
-        now: Instant,
+        (now, wall): (Instant, SystemTime),
         stanza: &Element,
         from: &Jid,
         (shown_to, when): (String, When),
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
-        match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
-            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, (publish, when), actions),
+        let publication = received(stanza, from, wall).and_then(|resource| {
+            let rank = resource.rank();
+            let publish = presence::to_publication(resource, &self.addresses, publication::EXPIRES);
+            Ok((publish.map_err(PresenceError::From)?, rank))
+        });
+        match publication {
+            Ok((publish, rank)) => self.publications.available(now, from.as_str(), shown_to, (publish, rank, when), actions),
             Err(error) => match failure::presence_error(error) {
                 Some(error) => return Err(error),
                 None => log::debug!("the presence of {from} is not for SIP: {error}"),
@@ -122,12 +128,7 @@ impl Gateway {
         ((presentity, watcher), when): (&Pair, When),
         actions: &mut Vec<Action>,
     ) -> Heard {
-        let read = || {
-            let mut presence = ResourcePresence::read(stanza, from).ok()?;
-            presence.changed = presence.changed.or_else(|| wall.try_into().ok());
-            Some(presence)
-        };
-        self.notifier.presence(now, (watcher, presentity, when), read, actions)
+        self.notifier.presence(now, (watcher, presentity, when), || received(stanza, from, wall).ok(), actions)
     }
 
     /// Presence that we sent in the name of `to` has come back from `from`: what ends by it, both ways.
@@ -171,6 +172,20 @@ impl Gateway {
         if self.notifier.decided(now, (&watcher, &presentity), decision, actions) == Heard::Taken {
             return;
         }
+        match decision {
+            Authorization::Allowed if !self.notifier.knows(&watcher, &presentity) => {
+                self.publications.expect(&presentity, &watcher)
+            }
+            Authorization::Allowed | Authorization::Pending => {}
+            Authorization::Refused | Authorization::NoResource => self.publications.expect_no_more(&presentity, &watcher),
+        }
         self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
     }
+}
+
+/// What it says, and when it was said, which is now where it does not tell.
+fn received(stanza: &Element, from: &Jid, wall: SystemTime) -> Result<ResourcePresence, PresenceError> {
+    let mut presence = ResourcePresence::read(stanza, from)?;
+    presence.changed = presence.changed.or_else(|| wall.try_into().ok());
+    Ok(presence)
 }

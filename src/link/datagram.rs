@@ -5,16 +5,19 @@
 //! there is no version; what does not decode is a bug of ours and is dropped with a log line.
 
 use crate::gateway::action::Authorization;
+use crate::gateway::event::Document;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::gateway::event::NotifyReply;
 use crate::gateway::event::Place;
 use crate::gateway::event::Subscribe;
 use crate::gateway::event::SubscribeReply;
+use crate::gateway::event::Watchers;
 use crate::sip;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
 use crate::sip::imdn;
+use crate::sip::winfo;
 use crate::translate::disposition::Wanted;
 use crate::translate::presence::Availability;
 use crate::translate::presence::TuplePresence;
@@ -43,6 +46,7 @@ const SUBSCRIBE: u8 = 6;
 const REFRESH: u8 = 7;
 const NOTIFY_REPLY: u8 = 8;
 const WANTED: u8 = 5;
+const WATCHER: u8 = 9;
 
 /// Writes the event as one datagram into `out`, which is cleared first.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
@@ -66,12 +70,19 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
                 push_text(out, &presence.stanza);
             }
         }
-        Event::Watchers { presentity, waiting } => {
-            out.push(WATCHERS);
+        Event::Watchers(Watchers { presentity, waiting, given_up, document }) => {
+            out.push(if document.is_some() { WATCHERS } else { WATCHER });
             push_text(out, presentity);
-            push_number(out, count(waiting.len()));
-            for watcher in waiting {
-                push_text(out, watcher);
+            for watchers in [waiting, given_up] {
+                push_number(out, count(watchers.len()));
+                for watcher in watchers {
+                    push_text(out, watcher);
+                }
+            }
+            if let Some(Document { call_id, version, state }) = document {
+                push_text(out, call_id);
+                push_number(out, *version);
+                push_number(out, u32::from(*state == winfo::State::Full));
             }
         }
         Event::SubscribeReply(SubscribeReply {
@@ -154,7 +165,23 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
                 })
             })?,
         }),
-        WATCHERS => Event::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
+        WATCHER | WATCHERS => Event::Watchers(Watchers {
+            presentity: fields.text()?,
+            waiting: fields.list(Fields::text)?,
+            given_up: fields.list(Fields::text)?,
+            document: match *tag {
+                WATCHERS => Some(Document {
+                    call_id: fields.text()?,
+                    version: fields.number()?,
+                    state: match fields.number()? {
+                        0 => winfo::State::Partial,
+                        1 => winfo::State::Full,
+                        _ => return Err(DecodeError::Tag),
+                    },
+                }),
+                _ => None,
+            },
+        }),
         SUBSCRIBE_REPLY => Event::SubscribeReply(SubscribeReply {
             watcher: fields.text()?,
             presentity: fields.text()?,
@@ -357,6 +384,11 @@ mod tests {
         })
     }
 
+    fn watchers(document: Option<Document>) -> Event {
+        let (waiting, given_up) = (vec!["a@b".into(), "c@d".into()], vec!["e@f".into()]);
+        Event::Watchers(Watchers { presentity: "romeo@x".into(), waiting, given_up, document })
+    }
+
     fn wanted(recipient: Option<&str>, record_route: &[&str]) -> Event {
         let [recipient, original_recipient] = [recipient, recipient].map(|uri| uri.map(str::to_owned));
         let record_route = record_route.iter().map(|uri| (*uri).to_owned()).collect();
@@ -368,7 +400,9 @@ mod tests {
     fn examples() -> Vec<Event> {
         let mut examples = vec![
             Event::Stanza("<presence/>".into()),
-            Event::Watchers { presentity: "romeo@x".into(), waiting: vec!["a@b".into(), "c@d".into()] },
+            watchers(None),
+            watchers(Some(Document { call_id: "1".into(), version: 7, state: winfo::State::Full })),
+            watchers(Some(Document { call_id: "2".into(), version: u32::MAX, state: winfo::State::Partial })),
             subscribe_reply(603, None, None, None),
             subscribe_reply(302, Some("Moved"), Some("xmpp:j@z"), Some(5)),
             wanted(None, &[]),

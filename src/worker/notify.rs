@@ -7,9 +7,11 @@ use super::ScriptResult;
 use super::Worker;
 use super::shown;
 use crate::address::AddressError;
+use crate::gateway::event::Document;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
+use crate::gateway::event::Watchers;
 use crate::process::host::HostError;
 use crate::sip;
 use crate::sip::BodyError;
@@ -134,8 +136,16 @@ impl Worker {
         let document = winfo::Document::parse(&request.body).map_err(NotifyError::Winfo)?;
         // The host's pua kept the subscription over a restart of ours.
         self.link.shared().answer_for(presentity.as_str());
-        let waiting = watchers::waiting(&document, &self.addresses);
-        Ok(Event::Watchers { presentity: presentity.into_inner(), waiting })
+        Ok(Event::Watchers(Watchers {
+            presentity: presentity.into_inner(),
+            waiting: watchers::waiting(&document, &self.addresses),
+            given_up: watchers::given_up(&document, &self.addresses),
+            document: Some(Document {
+                call_id: String::from_utf8_lossy(&request.call_id).into_owned(),
+                version: document.version,
+                state: document.state,
+            }),
+        }))
     }
 }
 

@@ -8,13 +8,12 @@ use super::shown;
 use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::gateway::event::Event;
+use crate::gateway::event::Watchers;
+use crate::gateway::watcher::WINFO_EXPIRES;
 use crate::process::host::HostError;
 use crate::sip;
 use crate::translate;
 use crate::translate::failure::Refusal;
-
-/// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
-const WINFO_EXPIRES: u32 = 3600;
 
 /// What the presence server is to do with one subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,19 +99,10 @@ impl Worker {
         let shared = self.link.shared();
         if shared.authorization(watcher.as_str(), presentity.as_str()) == Authorization::Pending {
             shared.answer_for(presentity.as_str());
-            self.send_event(&Event::Watchers { presentity: presentity.into_inner(), waiting: vec![watcher.into_inner()] });
+            let (presentity, waiting, given_up) = (presentity.into_inner(), vec![watcher.into_inner()], Vec::new());
+            self.send_event(&Event::Watchers(Watchers { presentity, waiting, given_up, document: None }));
         }
     }
-}
-
-/// A URI without port, parameters and headers: presence servers write From and To of their NOTIFYs without them, and a host's pua finds
-/// a dialog only if they are spelled as they were sent.
-pub(super) fn address_of_record(uri: &str) -> &str {
-    let host = uri.find('@').or_else(|| uri.find(':')).map_or(0, |at| at.saturating_add(1));
-    let address = uri.get(host..).filter(|rest| rest.starts_with('[')).and_then(|rest| rest.find(']')).unwrap_or(0);
-    let name = host.saturating_add(address);
-    let end = uri.get(name..).and_then(|rest| rest.find([':', ';', '?'])).and_then(|length| name.checked_add(length));
-    end.and_then(|end| uri.get(..end)).unwrap_or(uri)
 }
 
 #[cfg(test)]
@@ -171,8 +161,10 @@ mod tests {
             (asked, worker.judge(watcher.as_bytes(), presentity.as_bytes()))
         };
         let [alice, juliet] = ["sip:alice@sip.example.com", "sip:juliet@example.net;user=ip"];
-        let question =
-            || vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting: vec!["alice@sip.example.com".into()] }];
+        let question = || {
+            let (presentity, waiting) = ("juliet@example.net".into(), vec!["alice@sip.example.com".into()]);
+            vec![Event::Watchers(Watchers { presentity, waiting, given_up: Vec::new(), document: None })]
+        };
         assert_eq!(subscribes(alice, juliet), (question(), Judgement::Undecided));
         assert_eq!(subscribes(alice, juliet), (question(), Judgement::Undecided));
         for decision in [Authorization::Allowed, Authorization::Refused] {
@@ -184,21 +176,5 @@ mod tests {
         assert_eq!(subscribes(alice, juliet), (question(), Judgement::Decided(Authorization::Pending)));
         assert_eq!(subscribes(alice, "sip:bob@sip.example.com"), (Vec::new(), Judgement::NotOurs));
         assert_eq!(subscribes("sip:mallory@example.org", juliet), (Vec::new(), Judgement::Decided(Authorization::Pending)));
-    }
-
-    #[test]
-    fn an_address_of_record_has_neither_port_nor_parameters() {
-        for (uri, address) in [
-            ("sip:presence@example.com", "sip:presence@example.com"),
-            ("sip:presence@example.com:5060", "sip:presence@example.com"),
-            ("sip:presence@127.0.0.1:5060;transport=tcp", "sip:presence@127.0.0.1"),
-            ("sip:presence@[2001:db8::1]:5060;lr", "sip:presence@[2001:db8::1]"),
-            ("sip:a;b=c@example.com;d=e?f=g@h", "sip:a;b=c@example.com"),
-            ("sip:127.0.0.1:5060", "sip:127.0.0.1"),
-            ("sip:[::1]", "sip:[::1]"),
-            ("sip:example.com;lr", "sip:example.com"),
-        ] {
-            assert_eq!(address_of_record(uri), address);
-        }
     }
 }

@@ -16,6 +16,8 @@ WRONG = {
     "port zero": ("xmpp_port", "0", ["xmpp_port", "0"]),
     "queue too large": ("queue_size", "65537", ["queue_size", "65537", "65536"]),
     "queue without time": ("queue_ttl", "0", ["queue_ttl", "0", "86400"]),
+    "composition unknown": ("presence_composition", '"best"', ["presence_composition", "best", "most-available"]),
+    "nobody waits for ever": ("waiting_subs_daysno", "31", ["waiting_subs_daysno", "31", "30"]),
     "host with a bad port": ("xmpp_host", '"a.example:99999"', ["xmpp_host", "a.example:99999"]),
     "tls neither on nor off": ("xmpp_tls", '"yes"', ["xmpp_tls", "yes", "off"]),
     "tls without a ca": ("xmpp_tls", '"on"', ["xmpp_tls_ca"]),

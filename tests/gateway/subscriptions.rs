@@ -662,7 +662,7 @@ fn of_the_dialogs_of_a_forked_subscribe_the_one_heard_last_counts() {
 fn a_contact_taken_out_of_the_roster_ends_both_ways() {
     for order in [["unsubscribe", "unsubscribed"], ["unsubscribed", "unsubscribe"]] {
         let mut scene = subscribed_scene();
-        scene.event(Event::Watchers { presentity: ROMEO.into(), waiting: vec![JULIET.into()] });
+        scene.event(watchers(ROMEO, &[JULIET]));
         scene.romeo("subscribed");
         let mut done: Vec<String> = order.iter().flat_map(|kind| scene.romeo(kind)).collect();
         done.sort();
@@ -682,7 +682,7 @@ fn a_contact_taken_out_of_the_roster_ends_both_ways() {
 fn subscriptions_from_both_ends_at_once_are_two() {
     let mut scene = Scene::new();
     assert_eq!(scene.romeo("subscribe"), SUBSCRIBED_FOR_AN_HOUR);
-    let asked = scene.event(Event::Watchers { presentity: ROMEO.into(), waiting: vec![JULIET.into()] });
+    let asked = scene.event(watchers(ROMEO, &[JULIET]));
     assert!(asked.len() == 1 && asked[0].contains("type='subscribe'"), "{asked:?}");
     assert_eq!(scene.romeo("subscribed"), ["sip:romeo@example.net answers juliet@sip.example.com: Allowed"]);
     assert_eq!(scene.reply(200), NOTHING);

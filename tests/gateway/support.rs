@@ -11,6 +11,7 @@ use xmpp_gateway::gateway::action::Action;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::gateway::event::SubscribeReply;
+use xmpp_gateway::gateway::event::Watchers;
 use xmpp_gateway::sip;
 use xmpp_gateway::sip::SubscriptionState;
 use xmpp_gateway::translate::presence::Availability;
@@ -187,6 +188,12 @@ impl Scene {
     }
 }
 
+/// These SIP users subscribe to Romeo, or to another, at the presence server of this host.
+pub fn watchers(presentity: &str, waiting: &[&str]) -> Event {
+    let waiting = waiting.iter().map(|watcher| (*watcher).to_owned()).collect();
+    Event::Watchers(Watchers { presentity: presentity.into(), waiting, given_up: Vec::new(), document: None })
+}
+
 /// The final reply to a SUBSCRIBE of Romeo to Juliet, with nothing but its status.
 pub fn reply(status: u16) -> SubscribeReply {
     SubscribeReply {
@@ -220,8 +227,11 @@ pub fn lines(actions: Vec<Action>) -> Vec<String> {
                 format!("PUBLISH {presentity} for {expires}")
             }
             Action::Publish(sip::Publish { presentity, body: None, .. }) => format!("PUBLISH {presentity} ends"),
-            Action::Subscribe(sip::Subscribe { watcher, presentity, expires, .. }) => {
+            Action::Subscribe(sip::Subscribe { event: sip::Event::Presence, watcher, presentity, expires }) => {
                 format!("SUBSCRIBE {watcher} -> {presentity} for {expires}")
+            }
+            Action::Subscribe(sip::Subscribe { event: sip::Event::PresenceWinfo, watcher, presentity, expires }) => {
+                format!("SUBSCRIBE {watcher} -> watchers of {presentity} for {expires}")
             }
             Action::Notify(notify) => notify_line(&notify),
             Action::EndDialog(dialog) => format!("dialog {} is over", dialog.call_id()),

@@ -132,6 +132,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<25>(),
     parameter::<26>(),
     parameter::<27>(),
+    parameter::<28>(),
+    parameter::<29>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

@@ -61,7 +61,7 @@ impl<'a, H: Host> Turn<'a, H> {
     fn event(&mut self, bytes: &[u8]) {
         match datagram::decode(bytes) {
             Ok(mut event) => {
-                if let event::Event::Watchers { presentity, waiting } = &mut event {
+                if let event::Event::Watchers(event::Watchers { presentity, waiting, .. }) = &mut event {
                     waiting.retain(|watcher| self.decisions.is_open(watcher, presentity));
                 }
                 self.gateway.event(Instant::now(), event, &mut self.actions);
