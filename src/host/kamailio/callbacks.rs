@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use std::ffi::c_int;
 use std::ffi::c_uint;
 use std::ffi::c_void;
+use std::ptr;
 
 use super::GATEWAY;
 use super::Gateway;
@@ -237,6 +238,21 @@ pub(super) extern "C" fn rules_document(user: *mut sys::str_, host: *mut sys::st
         // SAFETY: [H2] texts of this call, and its place for the answer.
         Some(gateway) => unsafe { presence::rules_document(&gateway.worker, user, host, document) },
         None => ERROR,
+    })
+}
+
+/// presence: the body of a NOTIFY. Runs in any worker, and in the processes that send.
+pub(super) extern "C" fn notify_body(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    expired: c_int,
+) -> *mut sys::str_ {
+    guard::answer(ptr::null_mut(), || match GATEWAY.get() {
+        // SAFETY: [H2] texts of this call.
+        Some(gateway) => unsafe { presence::notify_body(&gateway.worker, user, host, bodies, count, expired) },
+        None => ptr::null_mut(),
     })
 }
 

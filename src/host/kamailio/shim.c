@@ -2,6 +2,10 @@
 
 #include "wrapper.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem/pkg.h"
 #include "core/mem/shm.h"
 
 void xmpp_gateway_log(int level, const char *text, int length)
@@ -17,6 +21,23 @@ void *xmpp_gateway_shm_malloc(size_t size)
 void xmpp_gateway_shm_free(void *block)
 {
 	shm_free(block);
+}
+
+/* A body as presence frees it: the text by xmlFree(), which is free(), and what holds it by pkg_free(). */
+str *xmpp_gateway_body_copy(const char *text, int length)
+{
+	str *copy = pkg_malloc(sizeof *copy);
+
+	if (copy == NULL)
+		return NULL;
+	copy->s = malloc(length);
+	if (copy->s == NULL) {
+		pkg_free(copy);
+		return NULL;
+	}
+	memcpy(copy->s, text, length);
+	copy->len = length;
+	return copy;
 }
 
 void xmpp_gateway_cfg_update(void)

@@ -40,6 +40,7 @@ void xmpp_gateway_log(int level, const char *text, int length);
 void *xmpp_gateway_shm_malloc(size_t size);
 void xmpp_gateway_shm_free(void *block);
 /* The cfg_update macro: settings that were changed at runtime. */
+str *xmpp_gateway_body_copy(const char *text, int length);
 void xmpp_gateway_cfg_update(void);
 /* FAKED_REPLY is a pointer made of a number. */
 int xmpp_gateway_is_reply(const struct sip_msg *reply);

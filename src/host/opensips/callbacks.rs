@@ -239,6 +239,18 @@ pub(super) unsafe extern "C" fn rules_document(
     guard::answer(-1, || unsafe { presence::rules_document(user, host, document) })
 }
 
+/// The presence server makes the body of a NOTIFY (presence): in any worker, and in the XMPP process.
+pub(super) unsafe extern "C" fn notify_body(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    expired: c_int,
+) -> *mut sys::str_ {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(ptr::null_mut(), || unsafe { presence::notify_body(user, host, bodies, count, expired) })
+}
+
 /// A request has been through the script: in any worker.
 pub(super) unsafe extern "C" fn script_ended(_: *mut sys::sip_msg, _: *mut c_void) -> c_int {
     guard::answer(sys::SCB_RUN_ALL, || {

@@ -64,6 +64,7 @@ int host_load_signaling(struct sig_binds *signaling);
 int host_load_presence(presence_api_t *presence);
 int host_wake_descriptor(void);
 int host_own_socket(void);
+str *host_body_copy(const char *text, int length);
 void host_prefer_socket(dlg_t *dialog, str *socket);
 
 #endif
