@@ -15,7 +15,6 @@
 //! - **H6** No panic crosses the border: every entry point runs under [`guard`].
 
 pub(crate) mod database;
-#[cfg(any(host = "opensips", test))]
 mod descriptor;
 pub(crate) mod guard;
 mod lanes;

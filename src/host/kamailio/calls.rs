@@ -11,6 +11,7 @@ use super::callbacks;
 use super::msg::Received;
 use super::msg::host_text;
 use super::presence;
+use super::senders;
 use super::sys;
 use crate::host::lanes::Jobs;
 use crate::host::lanes::task;
@@ -43,7 +44,7 @@ impl Jobs for Gateway {
     }
 
     fn is_awaited(&self) -> bool {
-        false
+        senders::sip_is_behind()
     }
 }
 

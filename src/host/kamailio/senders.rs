@@ -1,6 +1,9 @@
 //! The processes that do what waits in the lanes. Kamailio's SIP workers take no jobs, so these are our own.
 //!
 //! A pipe tells them of jobs, a byte each. It never fills: each lane has one job at a time.
+//!
+//! They share the processors with the SIP workers, who have to read the replies. Where these fall behind, tm would send again what was
+//! answered long ago, and make it worse: so the senders wait for them, a little.
 
 use std::ffi::c_int;
 use std::io;
@@ -8,13 +11,22 @@ use std::os::fd::AsRawFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
+use std::thread;
+use std::time::Duration;
 
 use super::Gateway;
 use super::sys;
+use crate::host::descriptor;
 use crate::host::guard;
 
 /// How many there are.
 pub(super) const SENDERS: c_int = 2;
+
+/// Bytes at a socket from which on the SIP workers are behind: some fifty replies.
+const BEHIND: u32 = 64 << 10;
+
+/// What the SIP workers get then, for each request that is sent.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What the XMPP process, and a sender that does not finish, tell the senders of jobs with.
 pub(super) struct Queue {
@@ -69,6 +81,20 @@ pub(super) fn fork(gateway: &Gateway) -> c_int {
     0
 }
 
+/// Whether SIP messages wait to be read, more than a few.
+pub(super) fn sip_is_behind() -> bool {
+    // SAFETY: [H1] made by the core before it forked.
+    let mut next = unsafe { sys::udp_listen };
+    // SAFETY: [H4] a list that ends with NULL, of sockets that last.
+    while let Some(socket) = unsafe { next.as_ref() } {
+        if descriptor::waiting(socket.socket) > BEHIND {
+            return true;
+        }
+        next = socket.next;
+    }
+    false
+}
+
 fn run(gateway: &Gateway) -> ! {
     // SAFETY: [H1] the call reads a NUL-terminated text of less than 16 bytes: the name in `ps` and under /proc.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"xmpp_sender".as_ptr()) };
@@ -84,5 +110,8 @@ fn run(gateway: &Gateway) -> ! {
         unsafe { sys::xmpp_gateway_cfg_update() };
         // SAFETY: [H1] the pipe gives each job once.
         guard::answer((), || unsafe { gateway.lanes.do_job(lane, gateway) });
+        if sip_is_behind() {
+            thread::sleep(PAUSE);
+        }
     }
 }
