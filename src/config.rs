@@ -5,6 +5,7 @@
 
 mod address_table;
 mod component;
+mod dialog_event;
 mod peers;
 mod presence;
 mod queue;
@@ -29,6 +30,7 @@ pub use self::component::DEFAULT_COMPONENT_PORT;
 pub use self::component::MAX_COMPONENTS;
 pub use self::component::Ping;
 pub use self::component::Tls;
+pub use self::dialog_event::DialogEvent;
 pub use self::peers::RateLimit;
 pub use self::presence::PresenceComposition;
 pub use self::presence::PresenceMode;
@@ -64,6 +66,13 @@ pub struct Parameters {
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
     pub presence_mode: Option<String>,
+    pub dialog_event: Option<i64>,
+    pub default_expires: Option<i64>,
+    pub force_single_dialog: Option<i64>,
+    pub force_dummy_dialog: Option<i64>,
+    pub single_dialog_order: Option<String>,
+    /// Repeatable, as `gwmap`.
+    pub dialog_profile: Vec<String>,
     pub presence_composition: Option<String>,
     pub waiting_subs_daysno: Option<i64>,
     /// Repeatable, as `gwmap`.
@@ -95,6 +104,8 @@ pub struct Config {
     pub presence_server: Option<Uri>,
     /// How the presence of XMPP users reaches the presence server, and the questions of their watchers the gateway.
     pub presence_mode: PresenceMode,
+    /// The event package "dialog" of this SIP server's presence server; `None`: it is none of ours.
+    pub dialog_event: Option<DialogEvent>,
     /// What SIP users are shown of an XMPP user with several resources.
     pub presence_composition: PresenceComposition,
     /// How long an XMPP user is waited for who was asked about a SIP watcher (`waiting_subs_daysno`).
@@ -154,6 +165,7 @@ impl Config {
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
             presence_mode: presence::mode(parameters)?,
+            dialog_event: dialog_event::dialog_event(parameters)?,
             presence_composition: presence::composition(parameters)?,
             waiting_subs: presence::waiting_subs(parameters)?,
             queue: queue::queue(parameters)?,

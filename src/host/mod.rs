@@ -17,6 +17,7 @@
 pub(crate) mod database;
 #[cfg(any(host = "opensips", test))]
 mod descriptor;
+mod dialog_event;
 pub(crate) mod guard;
 mod lanes;
 mod origin;
