@@ -4,7 +4,9 @@
 //! accepts all of them or names the parameter, what it held and what it takes.
 
 mod address_table;
+mod calls;
 mod component;
+mod dialog_event;
 mod peers;
 mod presence;
 mod queue;
@@ -24,11 +26,15 @@ use crate::address::is_domain;
 use crate::sip::Uri;
 
 pub use self::address_table::AddressTable;
+pub use self::calls::CallDocuments;
+pub use self::calls::Calls;
+pub use self::calls::DialogMode;
 pub use self::component::Component;
 pub use self::component::DEFAULT_COMPONENT_PORT;
 pub use self::component::MAX_COMPONENTS;
 pub use self::component::Ping;
 pub use self::component::Tls;
+pub use self::dialog_event::DialogEvent;
 pub use self::peers::RateLimit;
 pub use self::presence::PresenceComposition;
 pub use self::presence::PresenceMode;
@@ -64,6 +70,13 @@ pub struct Parameters {
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
     pub presence_mode: Option<String>,
+    pub dialog_event: Option<i64>,
+    pub default_expires: Option<i64>,
+    pub force_single_dialog: Option<i64>,
+    pub force_dummy_dialog: Option<i64>,
+    pub single_dialog_order: Option<String>,
+    /// Repeatable, as `gwmap`.
+    pub dialog_profile: Vec<String>,
     pub presence_composition: Option<String>,
     pub waiting_subs_daysno: Option<i64>,
     /// Repeatable, as `gwmap`.
@@ -76,6 +89,21 @@ pub struct Parameters {
     pub queue_ttl: Option<i64>,
     pub db_url: Option<Secret>,
     pub address_table: Option<String>,
+    pub dialog_mode: Option<String>,
+    pub include_callid: Option<i64>,
+    pub include_tags: Option<i64>,
+    pub include_localremote: Option<i64>,
+    pub caller_confirmed: Option<i64>,
+    pub publish_on_trying: Option<i64>,
+    pub dialog_ring_time: Option<i64>,
+    pub override_lifetime: Option<i64>,
+    pub caller_spec_param: Option<String>,
+    pub callee_spec_param: Option<String>,
+    pub nopublish_flag: Option<String>,
+    pub include_req_uri: Option<i64>,
+    pub send_publish_flag: Option<i64>,
+    pub disable_caller_publish_flag: Option<i64>,
+    pub disable_callee_publish_flag: Option<i64>,
     pub store: Option<i64>,
     pub state_table: Option<String>,
 }
@@ -95,6 +123,8 @@ pub struct Config {
     pub presence_server: Option<Uri>,
     /// How the presence of XMPP users reaches the presence server, and the questions of their watchers the gateway.
     pub presence_mode: PresenceMode,
+    /// The event package "dialog" of this SIP server's presence server; `None`: it is none of ours.
+    pub dialog_event: Option<DialogEvent>,
     /// What SIP users are shown of an XMPP user with several resources.
     pub presence_composition: PresenceComposition,
     /// How long an XMPP user is waited for who was asked about a SIP watcher (`waiting_subs_daysno`).
@@ -105,6 +135,8 @@ pub struct Config {
     pub queue: Queue,
     /// Where users stand whose address the operator chose (`db_url`, `address_table`); `None`: the scheme is for all.
     pub address_table: Option<AddressTable>,
+    /// Which calls are shown as dialogs, and how.
+    pub calls: Calls,
     /// Where stands what is to survive a restart (`store`, `state_table`); `None`: nothing is.
     pub state_table: Option<StateTable>,
 }
@@ -154,10 +186,12 @@ impl Config {
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
             presence_mode: presence::mode(parameters)?,
+            dialog_event: dialog_event::dialog_event(parameters)?,
             presence_composition: presence::composition(parameters)?,
             waiting_subs: presence::waiting_subs(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,
+            calls: calls::calls(parameters)?,
             state_table: state_table::state_table(parameters)?,
             backend,
         })

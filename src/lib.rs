@@ -32,8 +32,10 @@ pub mod xmpp;
 pub mod address;
 pub mod translate;
 
+pub mod dialog_event;
 pub mod store;
 
+pub mod calls;
 pub mod gateway;
 
 #[allow(unsafe_code, reason = "system calls that std does not offer, and memory shared over the fork")]

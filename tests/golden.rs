@@ -225,7 +225,10 @@ fn keep_as_seed(case: &Case<'_>) {
     match case.what {
         "PIDF to presence" => seeds::keep("pidf", case.input.as_bytes()),
         "watcherinfo to waiting watchers" => seeds::keep("winfo", case.input.as_bytes()),
-        "dialog-info as it is understood" => seeds::keep("dialog_info", case.input.as_bytes()),
+        "dialog-info as it is understood" => {
+            seeds::keep("dialog_info", case.input.as_bytes());
+            seeds::keep("dialog_event", case.input.as_bytes());
+        }
         "presence to PIDF" | "presence to publication" | "message to MESSAGE" => seeds::keep("stanza", case.input.as_bytes()),
         "SIP URI to JID" => case.input.lines().for_each(|uri| seeds::keep("sip_uri", uri.as_bytes())),
         "JID to SIP URI" => case.input.lines().for_each(|jid| seeds::keep("jid", jid.as_bytes())),

@@ -35,7 +35,7 @@ pub(super) enum Given<'a> {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 30;
+pub(super) const COUNT: usize = 51;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -59,6 +59,12 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"server_address", |all, value| all.server_address = Some(value)),
     text(c"presence_server", |all, value| all.presence_server = Some(value)),
     text(c"presence_mode", |all, value| all.presence_mode = Some(value)),
+    number(c"dialog_event", |all, value| all.dialog_event = Some(value)),
+    number(c"default_expires", |all, value| all.default_expires = Some(value)),
+    number(c"force_single_dialog", |all, value| all.force_single_dialog = Some(value)),
+    number(c"force_dummy_dialog", |all, value| all.force_dummy_dialog = Some(value)),
+    text(c"single_dialog_order", |all, value| all.single_dialog_order = Some(value)),
+    text(c"dialog_profile", |all, value| all.dialog_profile.push(value)),
     text(c"presence_composition", |all, value| all.presence_composition = Some(value)),
     number(c"waiting_subs_daysno", |all, value| all.waiting_subs_daysno = Some(value)),
     text(c"allow_domain", |all, value| all.allow_domain.push(value)),
@@ -69,6 +75,21 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     number(c"queue_ttl", |all, value| all.queue_ttl = Some(value)),
     secret(c"db_url", |all, value| all.db_url = Some(value)),
     text(c"address_table", |all, value| all.address_table = Some(value)),
+    text(c"dialog_mode", |all, value| all.dialog_mode = Some(value)),
+    number(c"include_callid", |all, value| all.include_callid = Some(value)),
+    number(c"include_tags", |all, value| all.include_tags = Some(value)),
+    number(c"include_localremote", |all, value| all.include_localremote = Some(value)),
+    number(c"caller_confirmed", |all, value| all.caller_confirmed = Some(value)),
+    number(c"publish_on_trying", |all, value| all.publish_on_trying = Some(value)),
+    number(c"dialog_ring_time", |all, value| all.dialog_ring_time = Some(value)),
+    number(c"override_lifetime", |all, value| all.override_lifetime = Some(value)),
+    text(c"caller_spec_param", |all, value| all.caller_spec_param = Some(value)),
+    text(c"callee_spec_param", |all, value| all.callee_spec_param = Some(value)),
+    text(c"nopublish_flag", |all, value| all.nopublish_flag = Some(value)),
+    number(c"include_req_uri", |all, value| all.include_req_uri = Some(value)),
+    number(c"send_publish_flag", |all, value| all.send_publish_flag = Some(value)),
+    number(c"disable_caller_publish_flag", |all, value| all.disable_caller_publish_flag = Some(value)),
+    number(c"disable_callee_publish_flag", |all, value| all.disable_callee_publish_flag = Some(value)),
 ];
 
 const fn text(name: &'static CStr, set: fn(&mut config::Parameters, String)) -> Parameter {

@@ -7,6 +7,8 @@
 //! calls      sip::Message, Publish, Subscribe -> tm, pua
 //! reply      what a script can reply: AVPs, reply headers
 //! presence   Kamailio's presence server: who may see an XMPP user, and their states, in process
+//! dialog_calls  calls of module dialog, and what happens to them
+//! dialog_event  the event package "dialog" in Kamailio's presence server
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
 //! senders    the extra processes that call tm, pua and presence
@@ -18,6 +20,8 @@
 mod callbacks;
 mod calls;
 mod db;
+mod dialog_calls;
+mod dialog_event;
 mod exports;
 mod log;
 mod msg;
@@ -36,6 +40,7 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
 use crate::host::lanes::Lanes;
@@ -103,6 +108,8 @@ enum StartError {
     Link(io::Error),
     /// The table of mapped users.
     Database(DatabaseError),
+    /// Calls cannot be shown; why.
+    Calls(&'static str),
     /// The core gave no room for our process or settings.
     Core(&'static str),
 }
@@ -114,6 +121,7 @@ impl fmt::Display for StartError {
             Self::Missing(module, purpose) => write!(f, "module {module} is not loaded: {purpose}; load it before xmpp_gateway"),
             Self::Link(error) => write!(f, "no link between the SIP workers and the XMPP process: {error}"),
             Self::Database(error) => error.fmt(f),
+            Self::Calls(error) => f.write_str(error),
             Self::Core(what) => write!(f, "Kamailio refused {what}"),
         }
     }
@@ -122,7 +130,8 @@ impl fmt::Display for StartError {
 /// mod_init: parameters become the configuration, the link is made, other modules are bound.
 fn start() -> Result<(), StartError> {
     let mut config = Config::from_parameters(&parameters::taken()).map_err(StartError::Parameter)?;
-    let binds = bind()?;
+    let (binds, tm) = bind()?;
+    dialog_calls::bind(&mut config.calls, &tm).map_err(StartError::Calls)?;
     // Before anybody copies the addresses out of the configuration.
     let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
@@ -130,6 +139,7 @@ fn start() -> Result<(), StartError> {
     let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let senders = senders::Queue::new().map_err(StartError::Link)?;
+    host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     process::announce().map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
@@ -137,7 +147,7 @@ fn start() -> Result<(), StartError> {
     Ok(())
 }
 
-fn bind() -> Result<Binds, StartError> {
+fn bind() -> Result<(Binds, sys::tm_binds), StartError> {
     let tm = StartError::Missing("tm", "it sends the gateway's requests");
     let pua = StartError::Missing("pua", "it keeps the gateway's subscriptions and publications");
 
@@ -162,7 +172,7 @@ fn bind() -> Result<Binds, StartError> {
     let ((send_publish, send_subscribe), (is_dialog, register_puacb)) = functions.ok_or(pua)?;
     let (t_request_within, _t_request) = tm_binds.t_request_within.zip(tm_binds.t_request).filter(|_| tm_loaded).ok_or(tm)?;
     let compares_contacts = calls::Setting::find(c"pua", c"check_remote_contact");
-    Ok(Binds {
+    let binds = Binds {
         t_request_within,
         #[cfg(feature = "bench")]
         t_request: _t_request,
@@ -172,7 +182,8 @@ fn bind() -> Result<Binds, StartError> {
         register_puacb,
         compares_contacts,
         replies: reply::Replies::bind(),
-    })
+    };
+    Ok((binds, tm_binds))
 }
 
 /// A function that another module exports to modules, by name and number of parameters.

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/mem/pkg.h"
+#include "core/mem/mem.h"
 #include "core/mem/shm.h"
 
 void xmpp_gateway_log(int level, const char *text, int length)
@@ -21,6 +21,11 @@ void *xmpp_gateway_shm_malloc(size_t size)
 void xmpp_gateway_shm_free(void *block)
 {
 	shm_free(block);
+}
+
+void *xmpp_gateway_pkg_malloc(size_t size)
+{
+	return pkg_malloc(size);
 }
 
 /* A body as presence frees it: the text by xmlFree(), which is free(), and what holds it by pkg_free(). */

@@ -28,9 +28,14 @@
 #include "modules/pua/pua_bind.h"
 #include "modules/presence/bind_presence.h"
 #include "modules/presence/subscribe.h"
+#include "modules/dialog/dlg_load.h"
+#include "modules/dialog/dlg_hash.h"
+#include "core/pvar.h"
+#include "core/timer_ticks.h"
 
 /* Macros whose value only the C compiler can tell. */
 static const unsigned int XMPP_GATEWAY_PARAM_USE_FUNC = PARAM_USE_FUNC;
+static const unsigned int XMPP_GATEWAY_TICKS_A_SECOND = TIMER_TICKS_HZ;
 static const hdr_flags_t XMPP_GATEWAY_HDR_EOH_F = HDR_EOH_F;
 static const unsigned int XMPP_GATEWAY_AFTER_REQUESTS = POST_SCRIPT_CB | REQUEST_CB | FAILURE_CB;
 
@@ -39,6 +44,8 @@ void xmpp_gateway_log(int level, const char *text, int length);
 /* shm_malloc and shm_free, whose arguments differ with the debug flags. */
 void *xmpp_gateway_shm_malloc(size_t size);
 void xmpp_gateway_shm_free(void *block);
+/* pkg_malloc: for what another module frees in the same process. */
+void *xmpp_gateway_pkg_malloc(size_t size);
 /* The cfg_update macro: settings that were changed at runtime. */
 str *xmpp_gateway_body_copy(const char *text, int length);
 void xmpp_gateway_cfg_update(void);

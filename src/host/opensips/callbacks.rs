@@ -1,6 +1,7 @@
 //! Every function that the host calls: guard, convert, call, convert back.
 
 use std::ffi::CStr;
+use std::ffi::c_char;
 use std::ffi::c_int;
 use std::ffi::c_void;
 use std::ptr;
@@ -8,6 +9,8 @@ use std::ptr;
 use super::MODULE;
 use super::Module;
 use super::calls;
+use super::dialog_calls;
+use super::dialog_event;
 use super::log;
 use super::mi;
 use super::msg;
@@ -16,6 +19,7 @@ use super::presence;
 use super::process;
 use super::reply;
 use super::sys;
+use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::guard;
 use crate::host::parameters;
@@ -152,6 +156,90 @@ pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
     })
 }
 
+/// `dialoginfo_set([parties])`
+pub(super) unsafe extern "C" fn dialoginfo_set(
+    msg: *mut sys::sip_msg,
+    parties: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    script(msg, |module| {
+        // SAFETY: [H2][H3] the host gives a `str` for a string parameter, NULL where there is none.
+        let letters = unsafe { msg::bytes(parties.cast::<sys::str_>()) };
+        host::dialog_calls::for_parties("dialoginfo_set", &letters, |parties| {
+            // SAFETY: [H2] the message of the running script.
+            unsafe { dialog_calls::show(module, msg, parties) }
+        })
+    })
+}
+
+/// `dialoginfo_set_branch_callee(callee)`
+pub(super) unsafe extern "C" fn dialoginfo_set_branch_callee(
+    msg: *mut sys::sip_msg,
+    callee: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    script(msg, |module| {
+        // SAFETY: [H2][H3] the host gives a `str` for a string parameter.
+        let callee = unsafe { msg::bytes(callee.cast::<sys::str_>()) };
+        host::dialog_calls::result("dialoginfo_set_branch_callee", dialog_calls::set_branch_callee(module, &callee))
+    })
+}
+
+/// `dialoginfo_mute_branch([parties])`
+pub(super) unsafe extern "C" fn dialoginfo_mute_branch(
+    msg: *mut sys::sip_msg,
+    parties: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    script(msg, |module| {
+        // SAFETY: [H2][H3] the host gives a `str` for a string parameter, NULL where there is none.
+        let letters = unsafe { msg::bytes(parties.cast::<sys::str_>()) };
+        host::dialog_calls::for_parties("dialoginfo_mute_branch", &letters, |parties| dialog_calls::mute_branch(module, parties))
+    })
+}
+
+/// dialog: one from before a restart, in mod_init; or from another node, in any process.
+pub(super) unsafe extern "C" fn call_loaded(dialog: *mut sys::dlg_cell, _: c_int, _: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] the dialog of this call.
+        MODULE.get().and_then(|module| unsafe { dialog_calls::loaded(module, dialog) });
+    });
+}
+
+/// dialog: something happened to a call. In any worker, and in a timer process.
+pub(super) unsafe extern "C" fn call_event(dialog: *mut sys::dlg_cell, kind: c_int, parameters: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] dialog's parameters, alive through this call.
+        MODULE.get().and_then(|module| unsafe { dialog_calls::event(module, dialog, kind, parameters) });
+    });
+}
+
+/// tm: a reply to the INVITE of a call. In any worker or, where none came, in a timer process.
+pub(super) unsafe extern "C" fn call_reply(cell: *mut sys::cell, kind: c_int, parameters: *mut sys::tmcb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] tm's parameters, alive through this call.
+        MODULE.get().and_then(|module| unsafe { dialog_calls::reply(module, cell, kind, parameters) });
+    });
+}
+
 /// MI `xmpp_address_reload`: in whatever process took the command.
 pub(super) unsafe extern "C" fn address_reload(_: *const sys::mi_params_t, _: *mut sys::mi_handler) -> *mut sys::mi_response_t {
     guard::answer(ptr::null_mut(), || {
@@ -237,6 +325,46 @@ pub(super) unsafe extern "C" fn rules_document(
 ) -> c_int {
     // SAFETY: [H2] the presence server's parameters, alive through this call.
     guard::answer(-1, || unsafe { presence::rules_document(user, host, document) })
+}
+
+/// The presence server has all documents of one presentity's dialogs: in any worker, and in a timer process.
+pub(super) unsafe extern "C" fn dialog_aggregate(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    withdrawn: c_int,
+) -> *mut sys::str_ {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(ptr::null_mut(), || unsafe { dialog_event::aggregate(user, host, bodies, count, withdrawn) })
+}
+
+/// The presence server sends a document to one watcher: in the same processes.
+pub(super) unsafe extern "C" fn dialog_notification(subscription: *mut sys::subs_t, body: *mut sys::str_) -> *mut sys::str_ {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(ptr::null_mut(), || unsafe { dialog_event::notification(subscription, body) })
+}
+
+/// The presence server has done with a document.
+pub(super) unsafe extern "C" fn dialog_free(text: *mut c_char) {
+    // SAFETY: [H5] what one of the two functions above made.
+    guard::answer((), || unsafe { host::dialog_event::free(text) });
+}
+
+/// The presence server has a SUBSCRIBE (dialog): in any worker.
+pub(super) unsafe extern "C" fn dialog_subscribed(
+    msg: *mut sys::sip_msg,
+    subscription: *mut sys::subs_t,
+    _: *mut c_int,
+    _: *mut sys::str_,
+) -> c_int {
+    guard::answer(-1, || {
+        if let Some(event) = host::dialog_event::get() {
+            // SAFETY: [H2] the presence server's parameters, alive through this call.
+            unsafe { dialog_event::subscribed(event, msg, subscription) };
+        }
+        0
+    })
 }
 
 /// The presence server makes the body of a NOTIFY (presence): in any worker, and in the XMPP process.

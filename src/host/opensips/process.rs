@@ -5,18 +5,21 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::Module;
-#[cfg(feature = "bench")]
 use super::calls;
 use super::sys;
+use crate::calls::Event;
+use crate::calls::publisher::Publication;
 use crate::config::PresenceMode;
 use crate::host;
 use crate::host::descriptor;
+use crate::host::dialog_calls;
 use crate::host::lanes::feed::Feed;
 use crate::host::lanes::task::Task;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
 use crate::process::host::Readiness;
+use crate::process::host::Taken;
 use crate::sip::Message;
 use crate::sip::Notify;
 use crate::sip::Publish;
@@ -57,6 +60,19 @@ impl Host for OpenSips<'_> {
             PresenceMode::Pua => self.feed.push(Task::Publish(publish), self.module),
             PresenceMode::Local => self.feed.push_state(publish, self.module),
         }
+    }
+
+    fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
+        // pua has those wait that come before an answer.
+        match &self.module.dialog_event {
+            Some(event) => event.publish(publication),
+            None => calls::publish_call(self.module, &publication.publish),
+        }
+        .map(|()| Taken::Done)
+    }
+
+    fn restored_calls(&mut self) -> Vec<Event> {
+        dialog_calls::restored_calls()
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {

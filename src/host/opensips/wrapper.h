@@ -45,6 +45,9 @@
 #include "modules/pua/pua_bind.h"
 #include "modules/presence/bind_presence.h"
 #include "modules/presence/subscribe.h"
+#include "modules/dialog/dlg_load.h"
+#include "flags.h"
+#include "pvar.h"
 
 /* Macros with casts: bindgen evaluates them only as the value of a constant. */
 static const modparam_t HOST_USE_FUNC_PARAM = USE_FUNC_PARAM;
@@ -54,6 +57,7 @@ int host_prints(int level);
 void host_log(int level, const char *function, const char *text, int length);
 void *host_shm_malloc(unsigned long size);
 void host_shm_free(void *block);
+void *host_pkg_malloc(unsigned long size);
 int host_parse_all_headers(struct sip_msg *msg);
 int host_parse_contact(struct sip_msg *msg);
 int host_body(struct sip_msg *msg, str *body);
@@ -62,6 +66,8 @@ int host_load_tm(struct tm_binds *tm);
 int host_load_pua(pua_api_t *pua);
 int host_load_signaling(struct sig_binds *signaling);
 int host_load_presence(presence_api_t *presence);
+int host_load_dialog(struct dlg_binds *dialog);
+int host_callee_leg(const struct dlg_cell *dialog);
 int host_wake_descriptor(void);
 int host_own_socket(void);
 str *host_body_copy(const char *text, int length);
