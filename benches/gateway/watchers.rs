@@ -21,6 +21,9 @@ const WATCHERS: usize = 10;
 /// XMPP users whose presence changes.
 const USERS: usize = 100;
 
+/// SUBSCRIBEs sent before the gateway gets time to follow.
+const PORTION: usize = 2000;
+
 /// Stanzas sent before what they cause is looked at.
 const TOGETHER: usize = 100;
 
@@ -50,10 +53,16 @@ impl Pairs {
 
     /// All subscribe, and all are let in.
     pub(crate) fn subscribe(self, rig: &mut Rig, limits: &Limits, history: &mut History) -> io::Result<()> {
-        let once = Limits { window: 64, time: Duration::from_secs(120), count: self.count(), ..*limits };
-        let round = drive(rig, &mut Subscribes { pairs: self, port: rig.peer_port() }, &once, history)?;
-        if round.completed < self.count() {
-            return Err(io::Error::other(format!("{} of {} SUBSCRIBEs were accepted", round.completed, self.count())));
+        for first in (0..self.count()).step_by(PORTION) {
+            let count = PORTION.min(self.count() - first);
+            let once = Limits { window: 64, time: Duration::from_secs(60), count, aftermath: Duration::ZERO, ..*limits };
+            let round = drive(rig, &mut Subscribes { pairs: self, first, port: rig.peer_port() }, &once, history)?;
+            if round.completed < count {
+                let asked = first + count;
+                return Err(io::Error::other(format!("{} of {asked} SUBSCRIBEs were not accepted", round.lost())));
+            }
+            // A worker answers faster than the XMPP process can follow.
+            rig.rest(Duration::from_millis(100))?;
         }
         for pair in 0..self.count() {
             let (user, watcher) = self.names(pair);
@@ -84,12 +93,14 @@ impl Pairs {
 /// The SUBSCRIBE of each pair.
 struct Subscribes {
     pairs: Pairs,
+    /// The number of the first pair.
+    first: usize,
     port: u16,
 }
 
 impl Load for Subscribes {
     fn send(&mut self, rig: &mut Rig, slot: usize, id: u64) {
-        let (port, (user, watcher)) = (self.port, self.pairs.names(slot));
+        let (port, (user, watcher)) = (self.port, self.pairs.names(self.first + slot));
         let subscribe = format!(
             "SUBSCRIBE sip:{user} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK-b{HOLE}\r\nMax-Forwards: 70\r\n\
              From: <sip:{watcher}>;tag=t{HOLE}\r\nTo: <sip:{user}>\r\nCall-ID: c{HOLE}@127.0.0.1\r\nCSeq: {HOLE} SUBSCRIBE\r\n\
@@ -104,7 +115,7 @@ impl Load for Subscribes {
     }
 
     fn slots(&self) -> usize {
-        self.pairs.count()
+        PORTION
     }
 }
 
