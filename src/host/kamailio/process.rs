@@ -91,9 +91,12 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         return -1;
     }
     let mode = gateway.config.presence_mode;
+    if mode == PresenceMode::None {
+        return 0;
+    }
     match (presence::bind(mode), mode) {
         (Ok(()), _) => 0,
-        (Err(warning), PresenceMode::Pua) => {
+        (Err(warning), PresenceMode::Pua | PresenceMode::None) => {
             log::warn!("{warning}");
             0
         }
@@ -184,6 +187,7 @@ impl Host for KamailioHost<'_> {
         match self.gateway.config.presence_mode {
             PresenceMode::Pua => self.feed.push(Task::Publish(publish), self.gateway),
             PresenceMode::Local => self.feed.push_state(publish, self.gateway),
+            PresenceMode::None => Ok(()),
         }
     }
 

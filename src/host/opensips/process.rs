@@ -59,6 +59,7 @@ impl Host for OpenSips<'_> {
         match self.module.config.presence_mode {
             PresenceMode::Pua => self.feed.push(Task::Publish(publish), self.module),
             PresenceMode::Local => self.feed.push_state(publish, self.module),
+            PresenceMode::None => Ok(()),
         }
     }
 
