@@ -45,6 +45,11 @@ str *xmpp_gateway_body_copy(const char *text, int length)
 	return copy;
 }
 
+void xmpp_gateway_pkg_free(void *block)
+{
+	pkg_free(block);
+}
+
 void xmpp_gateway_cfg_update(void)
 {
 	cfg_update();
