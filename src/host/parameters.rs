@@ -35,7 +35,7 @@ pub(super) enum Given<'a> {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 28;
+pub(super) const COUNT: usize = 30;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -67,6 +67,8 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     number(c"queue_ttl", |all, value| all.queue_ttl = Some(value)),
     secret(c"db_url", |all, value| all.db_url = Some(value)),
     text(c"address_table", |all, value| all.address_table = Some(value)),
+    number(c"store", |all, value| all.store = Some(value)),
+    text(c"state_table", |all, value| all.state_table = Some(value)),
 ];
 
 const fn text(name: &'static CStr, set: fn(&mut config::Parameters, String)) -> Parameter {

@@ -154,6 +154,8 @@ static PARAMETERS: Table<[[sys::param_export; 2]; parameters::COUNT + 1]> = Tabl
     parameter::<25>(),
     parameter::<26>(),
     parameter::<27>(),
+    parameter::<28>(),
+    parameter::<29>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

@@ -9,6 +9,7 @@
 //! presence   Kamailio's presence server: who may see an XMPP user, and their states, in process
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
+//! store      one more, where something is to survive a restart
 //! rpc        what commands answer
 //! log        the log crate on LOG
 //! sys        bindgen; wrapper.h, shim.c and build.rs make it
@@ -24,6 +25,7 @@ mod presence;
 mod process;
 mod reply;
 mod rpc;
+mod store;
 mod sys;
 
 use std::ffi::CStr;
@@ -36,6 +38,9 @@ use crate::config;
 use crate::config::Config;
 use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
+use crate::host::database::state_table::Line;
+use crate::host::database::state_table::StateError;
+use crate::host::database::state_table::StateTable;
 use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
 use crate::host::parameters;
@@ -54,6 +59,8 @@ struct Gateway {
     pending: Pending,
     /// Where a database is configured.
     address_table: Option<AddressTable<db::Driver>>,
+    /// Where something is to survive a restart, with the line between the XMPP process and the store process.
+    state: Option<(StateTable<db::Driver>, Line)>,
     /// To the async workers, who send MESSAGEs.
     lanes: Lanes,
     /// Of the MESSAGEs under way.
@@ -99,6 +106,8 @@ enum StartError {
     Link(io::Error),
     /// The table of mapped users.
     Database(DatabaseError),
+    /// The table of what survives a restart.
+    State(StateError),
     /// The core gave no room for our process or settings.
     Core(&'static str),
 }
@@ -110,6 +119,7 @@ impl fmt::Display for StartError {
             Self::Missing(module, purpose) => write!(f, "module {module} is not loaded: {purpose}; load it before xmpp_gateway"),
             Self::Link(error) => write!(f, "no link between the SIP workers and the XMPP process: {error}"),
             Self::Database(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
             Self::Core(what) => write!(f, "Kamailio refused {what}"),
         }
     }
@@ -122,13 +132,15 @@ fn start() -> Result<(), StartError> {
     // Before anybody copies the addresses out of the configuration.
     let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
+    let state = StateTable::open(&config, receiver.shared()).map_err(StartError::State)?;
+    let state = state.map(|table| Ok((table, Line::new()?))).transpose().map_err(StartError::Link)?;
     let worker = Worker::new(&config, sender);
     let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
-    process::announce().map_err(StartError::Core)?;
+    process::announce(if state.is_some() { 2 } else { 1 }).map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
-    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, lanes, origins, address_table });
+    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, lanes, origins, address_table, state });
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 //! db          the table of mapped users: the host's database API
 //! mi          what commands answer
 //! process     the extra process: IPC, Host
+//! store       one more, where something is to survive a restart
 //! log         the log crate on LM_*
 //! sys         bindgen; wrapper.h, shim.c and build.rs make it
 //! ```
@@ -24,6 +25,7 @@ mod msg;
 mod presence;
 mod process;
 mod reply;
+mod store;
 mod sys;
 
 use std::ffi::c_ulong;
@@ -37,6 +39,9 @@ use crate::config::PresenceMode;
 use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
+use crate::host::database::state_table::Line;
+use crate::host::database::state_table::StateError;
+use crate::host::database::state_table::StateTable;
 use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
 use crate::host::parameters;
@@ -68,6 +73,8 @@ struct Module {
     presence: Option<Presence>,
     /// Where a database is configured.
     address_table: Option<AddressTable<db::Driver>>,
+    /// Where something is to survive a restart, with the line between the XMPP process and the store process.
+    state: Option<(StateTable<db::Driver>, Line)>,
 }
 
 /// Set once, in mod_init; every process inherits it through fork.
@@ -84,6 +91,8 @@ enum StartError {
     Bind(&'static str),
     /// The table of mapped users.
     Database(DatabaseError),
+    /// The table of what survives a restart.
+    State(StateError),
     /// `presence_mode` is local, and there is no presence server for it.
     NoLocalPresence,
     /// The host has no shared memory left.
@@ -101,6 +110,7 @@ impl fmt::Display for StartError {
             Self::Link(error) => write!(f, "the link to the XMPP process could not be made: {error}"),
             Self::Bind(module) => write!(f, "the functions of module {module} could not be had; it must be loaded too"),
             Self::Database(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
             Self::NoLocalPresence => f.write_str(host::NO_LOCAL_PRESENCE),
             Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
             Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
@@ -115,6 +125,11 @@ fn start() -> Result<(), StartError> {
     // Before anybody copies the addresses out of the configuration.
     let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
+    let state = StateTable::open(&config, receiver.shared()).map_err(StartError::State)?;
+    let state = state.map(|table| Ok((table, Line::new()?))).transpose().map_err(StartError::Link)?;
+    if state.is_some() {
+        exports::add_store_process();
+    }
     let worker = Worker::new(&config, sender);
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
@@ -132,8 +147,21 @@ fn start() -> Result<(), StartError> {
             None
         }
     };
-    let module =
-        Module { config, worker, receiver, tm, pua, signaling, pending, lanes, origins, variables, presence, address_table };
+    let module = Module {
+        config,
+        worker,
+        receiver,
+        tm,
+        pua,
+        signaling,
+        pending,
+        lanes,
+        origins,
+        variables,
+        presence,
+        address_table,
+        state,
+    };
     MODULE.set(module).map_err(|_| StartError::Twice)
 }
 
