@@ -5,6 +5,7 @@
 
 mod address_table;
 mod component;
+mod dialog_event;
 mod peers;
 mod presence;
 mod queue;
@@ -14,6 +15,8 @@ mod server;
 mod state_table;
 
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use jid::BareJid;
 
@@ -27,7 +30,9 @@ pub use self::component::DEFAULT_COMPONENT_PORT;
 pub use self::component::MAX_COMPONENTS;
 pub use self::component::Ping;
 pub use self::component::Tls;
+pub use self::dialog_event::DialogEvent;
 pub use self::peers::RateLimit;
+pub use self::presence::PresenceComposition;
 pub use self::presence::PresenceMode;
 pub use self::queue::MOST_QUEUED;
 pub use self::queue::Queue;
@@ -61,6 +66,15 @@ pub struct Parameters {
     pub server_address: Option<String>,
     pub presence_server: Option<String>,
     pub presence_mode: Option<String>,
+    pub dialog_event: Option<i64>,
+    pub default_expires: Option<i64>,
+    pub force_single_dialog: Option<i64>,
+    pub force_dummy_dialog: Option<i64>,
+    pub single_dialog_order: Option<String>,
+    /// Repeatable, as `gwmap`.
+    pub dialog_profile: Vec<String>,
+    pub presence_composition: Option<String>,
+    pub waiting_subs_daysno: Option<i64>,
     /// Repeatable, as `gwmap`.
     pub allow_domain: Vec<String>,
     /// Repeatable, as `gwmap`.
@@ -90,6 +104,12 @@ pub struct Config {
     pub presence_server: Option<Uri>,
     /// How the presence of XMPP users reaches the presence server, and the questions of their watchers the gateway.
     pub presence_mode: PresenceMode,
+    /// The event package "dialog" of this SIP server's presence server; `None`: it is none of ours.
+    pub dialog_event: Option<DialogEvent>,
+    /// What SIP users are shown of an XMPP user with several resources.
+    pub presence_composition: PresenceComposition,
+    /// How long an XMPP user is waited for who was asked about a SIP watcher (`waiting_subs_daysno`).
+    pub waiting_subs: Duration,
     /// How much SIP traffic XMPP users may cause.
     pub rate_limit: RateLimit,
     /// What waits while the XMPP server is not connected.
@@ -145,6 +165,9 @@ impl Config {
                 .and_then(|value| uri("server_address", value))?,
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
             presence_mode: presence::mode(parameters)?,
+            dialog_event: dialog_event::dialog_event(parameters)?,
+            presence_composition: presence::composition(parameters)?,
+            waiting_subs: presence::waiting_subs(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,
             state_table: state_table::state_table(parameters)?,
@@ -177,6 +200,18 @@ fn domain(parameter: &'static str, value: &str) -> Result<String, Error> {
         return Err(wrong());
     }
     Ok(jid.domain().as_str().to_owned())
+}
+
+fn number(
+    parameter: &'static str,
+    given: Option<i64>,
+    range: RangeInclusive<u32>,
+    default: u32,
+    takes: &'static str,
+) -> Result<u32, Error> {
+    let Some(given) = given else { return Ok(default) };
+    let wrong = Error { parameter, value: Some(given.to_string()), takes };
+    u32::try_from(given).ok().filter(|number| range.contains(number)).ok_or(wrong)
 }
 
 fn optional_uri(parameter: &'static str, value: Option<&str>) -> Result<Option<Uri>, Error> {

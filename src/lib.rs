@@ -32,6 +32,7 @@ pub mod xmpp;
 pub mod address;
 pub mod translate;
 
+pub mod dialog_event;
 pub mod store;
 
 pub mod gateway;

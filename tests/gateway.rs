@@ -31,6 +31,8 @@ mod refused;
 mod renamed;
 #[path = "gateway/requests.rs"]
 mod requests;
+#[path = "gateway/subscription_table.rs"]
+mod subscription_table;
 #[path = "gateway/subscriptions.rs"]
 mod subscriptions;
 #[path = "gateway/undelivered.rs"]

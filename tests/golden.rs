@@ -22,6 +22,7 @@ use xmpp_gateway::address::Addresses;
 use xmpp_gateway::address::DomainPair;
 use xmpp_gateway::address::Scheme;
 use xmpp_gateway::address::read_jid;
+use xmpp_gateway::gateway::event;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::link::datagram;
@@ -224,7 +225,10 @@ fn keep_as_seed(case: &Case<'_>) {
     match case.what {
         "PIDF to presence" => seeds::keep("pidf", case.input.as_bytes()),
         "watcherinfo to waiting watchers" => seeds::keep("winfo", case.input.as_bytes()),
-        "dialog-info as it is understood" => seeds::keep("dialog_info", case.input.as_bytes()),
+        "dialog-info as it is understood" => {
+            seeds::keep("dialog_info", case.input.as_bytes());
+            seeds::keep("dialog_event", case.input.as_bytes());
+        }
         "presence to PIDF" | "presence to publication" | "message to MESSAGE" => seeds::keep("stanza", case.input.as_bytes()),
         "SIP URI to JID" => case.input.lines().for_each(|uri| seeds::keep("sip_uri", uri.as_bytes())),
         "JID to SIP URI" => case.input.lines().for_each(|jid| seeds::keep("jid", jid.as_bytes())),
@@ -270,18 +274,24 @@ fn events(case: &Case<'_>) -> Vec<Event> {
         let notify = Notify {
             watcher: watcher.into(),
             presentity: presentity.into(),
-            call_id: "1".into(),
+            dialog: "1".into(),
             cseq: 7,
             state,
             retry_after: None,
+            expires: None,
             presences,
             display_name: None,
         };
         return vec![Event::Notify(notify)];
     }
     if let Ok(document) = winfo::Document::parse(case.input.as_bytes()) {
-        let waiting = watchers::waiting(&document, &case.addresses());
-        return vec![Event::Watchers { presentity: "juliet@example.net".into(), waiting }];
+        let place = event::Document { call_id: "1".into(), version: document.version, state: document.state };
+        return vec![Event::Watchers(event::Watchers {
+            presentity: "juliet@example.net".into(),
+            waiting: watchers::waiting(&document, &case.addresses()),
+            given_up: watchers::given_up(&document, &case.addresses()),
+            document: Some(place),
+        })];
     }
     Vec::new()
 }

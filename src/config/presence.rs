@@ -1,7 +1,12 @@
 //! Where SIP users find the presence of XMPP users (`presence_mode`).
 
+use std::time::Duration;
+
+use super::Config;
 use super::Error;
 use super::Parameters;
+use super::number;
+use crate::sip::Uri;
 
 /// How it gets to the presence server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +15,26 @@ pub enum PresenceMode {
     Pua,
     /// To the one of this SIP server: no SIP request between it and the gateway.
     Local,
+}
+
+/// What SIP users are shown of an XMPP user with several resources (`presence_composition`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceComposition {
+    /// Each resource, as a tuple of its own.
+    All,
+    /// The one where the user is most available.
+    MostAvailable,
+}
+
+pub(super) fn composition(parameters: &Parameters) -> Result<PresenceComposition, Error> {
+    match parameters.presence_composition.as_deref() {
+        None | Some("all") => Ok(PresenceComposition::All),
+        Some("most-available") => Ok(PresenceComposition::MostAvailable),
+        Some(other) => {
+            let takes = "\"all\" (a tuple for each resource) or \"most-available\" (one tuple: of the resource where a user is most available)";
+            Err(Error { parameter: "presence_composition", value: Some(other.to_owned()), takes })
+        }
+    }
 }
 
 pub(super) fn mode(parameters: &Parameters) -> Result<PresenceMode, Error> {
@@ -23,12 +48,37 @@ pub(super) fn mode(parameters: &Parameters) -> Result<PresenceMode, Error> {
     }
 }
 
+/// How long an XMPP user is waited for. The parameter is that of the hosts' presence servers, which keep a watcher who waits as long.
+pub(super) fn waiting_subs(parameters: &Parameters) -> Result<Duration, Error> {
+    let days = number("waiting_subs_daysno", parameters.waiting_subs_daysno, 1..=30, 3, TAKES_DAYS)?;
+    Ok(Duration::from_secs(u64::from(days).saturating_mul(24 * 3600)))
+}
+
+const TAKES_DAYS: &str = "the days for which an XMPP user is waited for, from 1 to 30";
+
+impl Config {
+    /// Who watches the watchers: From of presence.winfo subscriptions.
+    pub(crate) fn winfo_watcher(&self) -> Uri {
+        let server = self.presence_server.as_ref().unwrap_or(&self.server_address);
+        Uri::new(address_of_record(server).to_owned()).unwrap_or_else(|| server.clone())
+    }
+}
+
+/// A URI without port, parameters and headers: presence servers write From and To of their NOTIFYs without them, and a host's pua finds
+/// a dialog only if they are spelled as they were sent.
+fn address_of_record(uri: &str) -> &str {
+    let host = uri.find('@').or_else(|| uri.find(':')).map_or(0, |at| at.saturating_add(1));
+    let address = uri.get(host..).filter(|rest| rest.starts_with('[')).and_then(|rest| rest.find(']')).unwrap_or(0);
+    let name = host.saturating_add(address);
+    let end = uri.get(name..).and_then(|rest| rest.find([':', ';', '?'])).and_then(|length| name.checked_add(length));
+    end.and_then(|end| uri.get(..end)).unwrap_or(uri)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::minimal;
     use super::super::tests::refusal;
     use super::*;
-    use crate::config::Config;
 
     #[test]
     fn presence_goes_through_pua_unless_it_is_local() {
@@ -38,5 +88,47 @@ mod tests {
             assert_eq!(Config::from_parameters(&given(mode)).unwrap().presence_mode, wanted);
         }
         assert!(refusal(&given(Some("Local"))).starts_with("parameter presence_mode is \"Local\"; it takes \"pua\""));
+    }
+
+    #[test]
+    fn all_resources_are_shown_unless_one_stands_for_all() {
+        let given = |value: Option<&str>| Parameters { presence_composition: value.map(str::to_owned), ..minimal() };
+        for (value, wanted) in [
+            (None, PresenceComposition::All),
+            (Some("all"), PresenceComposition::All),
+            (Some("most-available"), PresenceComposition::MostAvailable),
+        ] {
+            assert_eq!(Config::from_parameters(&given(value)).unwrap().presence_composition, wanted);
+        }
+        assert!(refusal(&given(Some("best"))).starts_with("parameter presence_composition is \"best\"; it takes \"all\""));
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_the_presence_server_waits() {
+        let given = |days| Parameters { waiting_subs_daysno: days, ..minimal() };
+        for (days, wanted) in [(None, 3), (Some(1), 1), (Some(30), 30)] {
+            let waiting = Config::from_parameters(&given(days)).unwrap().waiting_subs;
+            assert_eq!(waiting, Duration::from_secs(wanted * 86_400));
+        }
+        for days in [0, 31, -1] {
+            let wanted = format!("parameter waiting_subs_daysno is \"{days}\"; it takes the days");
+            assert!(refusal(&given(Some(days))).starts_with(&wanted));
+        }
+    }
+
+    #[test]
+    fn an_address_of_record_has_neither_port_nor_parameters() {
+        for (uri, address) in [
+            ("sip:presence@example.com", "sip:presence@example.com"),
+            ("sip:presence@example.com:5060", "sip:presence@example.com"),
+            ("sip:presence@127.0.0.1:5060;transport=tcp", "sip:presence@127.0.0.1"),
+            ("sip:presence@[2001:db8::1]:5060;lr", "sip:presence@[2001:db8::1]"),
+            ("sip:a;b=c@example.com;d=e?f=g@h", "sip:a;b=c@example.com"),
+            ("sip:127.0.0.1:5060", "sip:127.0.0.1"),
+            ("sip:[::1]", "sip:[::1]"),
+            ("sip:example.com;lr", "sip:example.com"),
+        ] {
+            assert_eq!(address_of_record(uri), address);
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! What waits while the XMPP server is not connected: how much (`queue_size`), and how long (`queue_ttl`).
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Error;
 use super::Parameters;
+use super::number;
 
 /// The most that `queue_size` takes, and that waits for all peer domains together.
 pub const MOST_QUEUED: u32 = 65_536;
@@ -36,18 +36,6 @@ const LONGEST_QUEUE_TTL: u32 = 86_400;
 
 const TAKES_QUEUE_SIZE: &str = "the number of stanzas that may wait for one XMPP domain, from 0 (none waits) to 65536";
 const TAKES_QUEUE_TTL: &str = "the seconds that a stanza may wait, from 1 to 86400";
-
-fn number(
-    parameter: &'static str,
-    given: Option<i64>,
-    range: RangeInclusive<u32>,
-    default: u32,
-    takes: &'static str,
-) -> Result<u32, Error> {
-    let Some(given) = given else { return Ok(default) };
-    let wrong = Error { parameter, value: Some(given.to_string()), takes };
-    u32::try_from(given).ok().filter(|number| range.contains(number)).ok_or(wrong)
-}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use crate::gateway::action::Authorization;
 use crate::sip;
 use crate::sip::SubscriptionState;
+use crate::sip::winfo;
 use crate::translate::disposition::Wanted;
 use crate::translate::presence::TuplePresence;
 
@@ -15,19 +16,38 @@ pub enum Event {
     Wanted(Wanted),
     /// A NOTIFY (presence) of a subscription that an XMPP user holds.
     Notify(Notify),
-    /// A NOTIFY (presence.winfo): SIP users who want to see an XMPP user.
-    Watchers {
-        /// The XMPP user, bare JID.
-        presentity: String,
-        /// Bare JIDs of the watchers that wait for a decision (pending, waiting).
-        waiting: Vec<String>,
-    },
+    /// SIP users who want to see an XMPP user.
+    Watchers(Watchers),
     /// The final reply to a SUBSCRIBE of an XMPP user.
     SubscribeReply(SubscribeReply),
     /// A SUBSCRIBE of a SIP user for an XMPP user: it was answered with 200, so a NOTIFY has to follow.
     Subscribe(Subscribe),
     /// The final reply to a NOTIFY of ours.
     NotifyReply(NotifyReply),
+}
+
+/// SIP users who want to see an XMPP user: a NOTIFY (presence.winfo) tells of them, or their SUBSCRIBE at the presence server of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watchers {
+    /// The XMPP user, bare JID.
+    pub presentity: String,
+    /// Bare JIDs of those who wait for a decision (pending, waiting).
+    pub waiting: Vec<String>,
+    /// Bare JIDs of those who have waited too long for the presence server (terminated, giveup).
+    pub given_up: Vec<String>,
+    /// The document of the NOTIFY; `None` for a SUBSCRIBE.
+    pub document: Option<Document>,
+}
+
+/// Where a watcherinfo document stands among those of its subscription (RFC 3858 §4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Call-ID of the subscription's dialog.
+    pub call_id: String,
+    /// Goes up by one with each.
+    pub version: u32,
+    /// Whether it names all watchers.
+    pub state: winfo::State,
 }
 
 /// A SUBSCRIBE (presence) of a SIP user for an XMPP user.
@@ -85,6 +105,10 @@ pub struct SubscribeReply {
     pub address: Option<String>,
     /// Retry-After, in seconds.
     pub retry_after: Option<u32>,
+    /// The lifetime that a 2xx granted, in seconds; 0 leaves no subscription.
+    pub expires: Option<u32>,
+    /// The lifetime that a 423 wants at the least, in seconds.
+    pub min_expires: Option<u32>,
 }
 
 /// What a NOTIFY (presence) says, already translated.
@@ -94,14 +118,16 @@ pub struct Notify {
     pub watcher: String,
     /// The SIP user, bare JID.
     pub presentity: String,
-    /// Call-ID of the subscription's dialog.
-    pub call_id: String,
+    /// The subscription's dialog: its Call-ID and the notifier's tag.
+    pub dialog: String,
     /// CSeq of the NOTIFY: a lower one of the same dialog came late.
     pub cseq: u32,
     /// What it says of the subscription.
     pub state: SubscriptionState,
     /// How many seconds it wants no new SUBSCRIBE, where it says that the subscription is over.
     pub retry_after: Option<u32>,
+    /// How many seconds of the subscription are left, where it says so.
+    pub expires: Option<u32>,
     /// What the presentity is called, if it says so.
     pub display_name: Option<String>,
     /// One finished `<presence/>` per tuple; empty where the NOTIFY had no body.

@@ -166,7 +166,7 @@ impl Gateway {
         match entry {
             Entry::Authorization(entry::Authorization { watcher, presentity, standing }) => {
                 if standing == Standing::Asked {
-                    self.watchers.restore((watcher, presentity));
+                    self.watchers.restore(clock.now, (watcher, presentity));
                 }
                 true
             }

@@ -27,6 +27,8 @@ mod wanted;
 
 use std::time::Instant;
 
+use jid::Jid;
+
 use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
@@ -44,6 +46,7 @@ use notifier::Notifier;
 use notifier::Wish as Question;
 use own_presence::OwnPresence;
 use publication::Publications;
+use subscription::Pair;
 use subscription::Subscriptions;
 use subscription::Uris;
 use undelivered::Undelivered;
@@ -83,9 +86,9 @@ impl Gateway {
             answers: Answers::new(),
             own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::new(keeps),
-            publications: Publications::new(keeps),
-            watchers: Watchers::new(keeps),
-            notifier: Notifier::new(config.addresses.clone(), config.server_address.clone(), seed, keeps),
+            publications: Publications::new(config.presence_composition, keeps),
+            watchers: Watchers::new(config, keeps),
+            notifier: Notifier::new(config, seed, keeps),
             started: now,
             undelivered: Undelivered::new(config.queue.ttl),
             unique: seed,
@@ -122,7 +125,9 @@ impl Gateway {
     /// Time has passed: call it about once a second.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.follow_the_map(now, actions);
-        self.subscriptions.tick(now, actions);
+        let (publications, notifier) = (&self.publications, &self.notifier);
+        let is_there = |(xmpp_user, sip_user): &Pair| publications.shows_any(xmpp_user) || notifier.is_shown(sip_user, xmpp_user);
+        self.subscriptions.tick(now, is_there, actions);
         let admission = &mut self.admission;
         self.publications.tick(now, |jid| admission.take_token(now, jid), actions);
         self.watchers.tick(now, actions);
@@ -142,7 +147,10 @@ impl Gateway {
                 let notify = self.subscriptions.under_its_names(notify);
                 self.subscriptions.notify(now, notify, |pair| uris(addresses, pair), actions);
             }
-            Event::Watchers { presentity, waiting } => self.watchers.waiting(now, &presentity, waiting, actions),
+            Event::Watchers(told) => {
+                let uri = Jid::new(&told.presentity).ok().and_then(|jid| self.to_sip(&jid).ok());
+                self.watchers.told(now, told, uri, actions);
+            }
             Event::SubscribeReply(reply) => {
                 let (watcher, presentity) = self.subscriptions.names((reply.watcher, reply.presentity));
                 self.subscriptions.reply(now, SubscribeReply { watcher, presentity, ..reply }, actions);

@@ -30,6 +30,8 @@ use std::time::Instant;
 
 use crate::address::Addresses;
 use crate::address::domain_of;
+use crate::config::Config;
+use crate::config::PresenceComposition;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::event::NotifyReply;
@@ -80,6 +82,7 @@ pub(super) struct Notifier {
     addresses: Addresses,
     /// Contact of our NOTIFYs, where the watchers' further requests come in.
     contact: sip::Uri,
+    composition: PresenceComposition,
     known: HashMap<Pair, VirtualSubscription>,
     dialogs: HashMap<u64, Dialog>,
     /// The number of the dialog with this digest of Call-ID and tags.
@@ -113,10 +116,11 @@ pub(super) enum Heard {
 }
 
 impl Notifier {
-    pub(super) fn new(addresses: Addresses, contact: sip::Uri, seed: u64, keeps: bool) -> Self {
+    pub(super) fn new(config: &Config, seed: u64, keeps: bool) -> Self {
         Self {
-            addresses,
-            contact,
+            addresses: config.addresses.clone(),
+            contact: config.server_address.clone(),
+            composition: config.presence_composition,
             known: HashMap::new(),
             dialogs: HashMap::new(),
             numbers: HashMap::new(),
@@ -161,7 +165,7 @@ impl Notifier {
         let pair = Pair::new(watcher, presentity);
         let Some(known) = self.known.get_mut(&pair) else { return Heard::Open };
         let Some(presence) = presence() else { return Heard::Open };
-        let change = known.heard(presence);
+        let change = known.heard(presence, self.composition);
         let dialogs = known.dialogs.clone();
         for number in dialogs {
             self.fetch_soon(now, number);
@@ -210,6 +214,11 @@ impl Notifier {
     /// Whether this SIP user has a dialog on this XMPP user.
     pub(super) fn knows(&self, watcher: &str, presentity: &str) -> bool {
         self.known.contains_key(&Pair::new(watcher, presentity))
+    }
+
+    /// Whether this SIP user is shown a resource of this XMPP user over a stream that stands.
+    pub(super) fn is_shown(&self, watcher: &str, presentity: &str) -> bool {
+        self.known.get(&Pair::new(watcher, presentity)).is_some_and(VirtualSubscription::is_there)
     }
 
     /// The names of SIP and XMPP users changed. `today` gives the pair that a dialog is of now: where it is another one, the watcher is told
@@ -282,7 +291,7 @@ impl Notifier {
             }
             let Some((_, doubts, pair)) = self.probed.pop_front() else { break };
             let Some(known) = self.known.get_mut(&pair).filter(|known| known.doubts == doubts) else { continue };
-            if known.believe_no_more(pair.presentity()) == Change::Visible {
+            if known.believe_no_more(pair.presentity(), self.composition) == Change::Visible {
                 for number in known.dialogs.clone() {
                     self.notify(now, number, actions);
                 }
@@ -343,7 +352,7 @@ impl Notifier {
             (None, Phase::Pending | Phase::Fetch) => (SubscriptionState::Pending, Some(left)),
         };
         let document = match end.map_or(Says::State, |end| end.says) {
-            Says::State => known.document(&dialog.pair, &self.addresses),
+            Says::State => known.document(&dialog.pair, self.composition, &self.addresses),
             Says::Closed if known.phase == Phase::Active => closed(dialog.pair.presentity(), &self.addresses),
             Says::Closed | Says::Nothing => None,
         };

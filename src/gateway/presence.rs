@@ -12,12 +12,15 @@ use super::action::Occasion;
 use super::notifier::Heard;
 use super::publication;
 use super::publication::When;
+use super::subscription::Answer;
 use super::subscription::Pair;
 use super::subscription::Uris;
+use super::subscription::Whereabouts;
 use super::subscription::Wish;
 use crate::sip::Reason;
 use crate::translate::failure;
 use crate::translate::presence;
+use crate::translate::presence::PresenceError;
 use crate::translate::presence::ResourcePresence;
 use crate::xmpp::element::Element;
 use crate::xmpp::stanza;
@@ -41,6 +44,7 @@ impl Gateway {
         }
         if to.node().is_none() {
             if self.addresses.is_sip_user(to) {
+                self.watcher_answered(now, from, to.domain().as_str(), kind, actions);
                 self.own_presence.received(from, to.domain().as_str(), kind, actions);
             }
             return Ok(());
@@ -49,36 +53,64 @@ impl Gateway {
         let uris = self.uris(&pair, from, to, kind)?;
         match kind {
             PresenceType::Available => {
+                self.subscriptions.watcher_is(&pair, Whereabouts::Unknown);
                 if self.tell_watchers((now, wall), stanza, from, (&pair, when), actions) == Heard::Open {
-                    self.available(now, stanza, from, (pair.1, when), actions)?;
+                    self.available((now, wall), stanza, from, (pair.1, when), actions)?;
                 }
             }
             PresenceType::Unavailable => {
                 self.tell_watchers((now, wall), stanza, from, (&pair, when), actions);
                 self.publications.unavailable(from.as_str(), &pair.1, actions);
+                if !self.publications.is_shown(&pair.0, &pair.1) && !self.notifier.is_shown(&pair.1, &pair.0) {
+                    self.subscriptions.watcher_is(&pair, Whereabouts::Gone);
+                }
             }
             PresenceType::Subscribe => {
                 self.subscriptions.ask(now, pair, uris, (Wish::Subscribe, stanza.attribute("id")), actions)
             }
             PresenceType::Probe => self.subscriptions.ask(now, pair, uris, (Wish::Probe, stanza.attribute("id")), actions),
             PresenceType::Unsubscribe => self.subscriptions.unsubscribe(now, pair, uris, actions),
-            PresenceType::Subscribed => self.decided(now, pair, uris, Authorization::Allowed, actions),
-            PresenceType::Unsubscribed => self.decided(now, pair, uris, Authorization::Refused, actions),
+            PresenceType::Subscribed => {
+                self.subscriptions.watcher_is(&pair, Whereabouts::Unknown);
+                self.decided(now, pair, uris, Authorization::Allowed, actions);
+            }
+            PresenceType::Unsubscribed => {
+                self.subscriptions.watcher_is(&pair, Whereabouts::Hidden);
+                self.decided(now, pair, uris, Authorization::Refused, actions);
+            }
             PresenceType::Error => {}
         }
         Ok(())
     }
 
+    /// What an XMPP user tells the gateway itself answers the probe that goes before a refresh.
+    fn watcher_answered(&mut self, now: Instant, from: &Jid, domain: &str, kind: PresenceType, actions: &mut Vec<Action>) {
+        let answer = match kind {
+            PresenceType::Available | PresenceType::Subscribe | PresenceType::Probe => Answer::There,
+            // One resource of several may go; the whole user is away only in the name of its bare JID (RFC 6121 §4.3.2).
+            PresenceType::Unavailable if from.is_full() => return,
+            PresenceType::Unavailable => Answer::Gone,
+            PresenceType::Unsubscribed => Answer::Unknown,
+            PresenceType::Subscribed | PresenceType::Unsubscribe | PresenceType::Error => return,
+        };
+        self.subscriptions.watcher_answered(now, (from.to_bare().as_str(), domain), answer, actions);
+    }
+
     fn available(
         &mut self,
-        now: Instant,
+        (now, wall): (Instant, SystemTime),
         stanza: &Element,
         from: &Jid,
         (shown_to, when): (String, When),
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
-        match presence::to_sip(stanza, from, &self.addresses, publication::EXPIRES) {
-            Ok(publish) => self.publications.available(now, from.as_str(), shown_to, (publish, when), actions),
+        let publication = received(stanza, from, wall).and_then(|resource| {
+            let rank = resource.rank();
+            let publish = presence::to_publication(resource, &self.addresses, publication::EXPIRES);
+            Ok((publish.map_err(PresenceError::From)?, rank))
+        });
+        match publication {
+            Ok((publish, rank)) => self.publications.available(now, from.as_str(), shown_to, (publish, rank, when), actions),
             Err(error) => match failure::presence_error(error) {
                 Some(error) => return Err(error),
                 None => log::debug!("the presence of {from} is not for SIP: {error}"),
@@ -96,12 +128,7 @@ impl Gateway {
         ((presentity, watcher), when): (&Pair, When),
         actions: &mut Vec<Action>,
     ) -> Heard {
-        let read = || {
-            let mut presence = ResourcePresence::read(stanza, from).ok()?;
-            presence.changed = presence.changed.or_else(|| wall.try_into().ok());
-            Some(presence)
-        };
-        self.notifier.presence(now, (watcher, presentity, when), read, actions)
+        self.notifier.presence(now, (watcher, presentity, when), || received(stanza, from, wall).ok(), actions)
     }
 
     /// Presence that we sent in the name of `to` has come back from `from`: what ends by it, both ways.
@@ -113,7 +140,9 @@ impl Gateway {
             return;
         }
         if to.node().is_none() {
-            if failure::end_of_watching(&error).is_some() {
+            let answer = if failure::end_of_watching(&error).is_some() { Answer::Gone } else { Answer::Unknown };
+            self.subscriptions.watcher_answered(now, (from.as_str(), to.domain().as_str()), answer, actions);
+            if answer == Answer::Gone {
                 self.own_presence.came_back(from.as_str(), to.domain().as_str());
             }
             return;
@@ -122,7 +151,7 @@ impl Gateway {
         let occasion = self.watchers.came_back(&sip_user, user, stanza.attribute("id"));
         let Some(reason) = failure::end_of_watching(&error) else { return };
         if occasion == Occasion::Unasked {
-            self.subscriptions.came_back(&(user.to_owned(), sip_user.clone()), actions);
+            self.subscriptions.came_back(now, &(user.to_owned(), sip_user.clone()), actions);
             if !self.publications.is_shown(user, &sip_user) && !self.notifier.knows(&sip_user, user) {
                 return;
             }
@@ -143,6 +172,20 @@ impl Gateway {
         if self.notifier.decided(now, (&watcher, &presentity), decision, actions) == Heard::Taken {
             return;
         }
+        match decision {
+            Authorization::Allowed if !self.notifier.knows(&watcher, &presentity) => {
+                self.publications.expect(&presentity, &watcher)
+            }
+            Authorization::Allowed | Authorization::Pending => {}
+            Authorization::Refused | Authorization::NoResource => self.publications.expect_no_more(&presentity, &watcher),
+        }
         self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
     }
+}
+
+/// What it says, and when it was said, which is now where it does not tell.
+fn received(stanza: &Element, from: &Jid, wall: SystemTime) -> Result<ResourcePresence, PresenceError> {
+    let mut presence = ResourcePresence::read(stanza, from)?;
+    presence.changed = presence.changed.or_else(|| wall.try_into().ok());
+    Ok(presence)
 }

@@ -1,4 +1,4 @@
-//! XMPP users whose presence SIP users see: one publication (RFC 3903) per resource.
+//! XMPP users whose presence SIP users see: one publication (RFC 3903) per resource, or one per user (`presence_composition`).
 //!
 //! An XMPP server sends a user's presence once per contact; all of them make one PUBLISH, because only a change is published. The
 //! host's pua keeps the entity tag; here is what was published last, and when it has to be said again. It ends when the last of them
@@ -7,6 +7,8 @@
 //!
 //! A user over the limit of traffic is not told to say it again, as nobody would: the newest state of each resource waits for a token.
 
+mod absent;
+mod composed;
 mod kept;
 
 use std::collections::BTreeMap;
@@ -15,12 +17,16 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::address::domain_of;
+use crate::config::PresenceComposition;
 use crate::gateway::action::Action;
 use crate::gateway::kept::Changes;
 use crate::gateway::presence_stanza;
 use crate::gateway::share::Shares;
 use crate::gateway::tally::Tally;
 use crate::sip;
+use crate::translate::presence::Rank;
+use absent::Absent;
+use composed::Composed;
 
 /// Resources published at the most. One that finds no place is dropped with a log line.
 pub const MAX_PUBLICATIONS: usize = 100_000;
@@ -51,6 +57,9 @@ const WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Publications {
     known: BTreeMap<String, Publication>,
+    composition: PresenceComposition,
+    /// Where users are published, and not their resources.
+    composed: Composed,
     /// How many each user has.
     shares: Shares,
     /// Those that found no place.
@@ -59,9 +68,7 @@ pub(super) struct Publications {
     due: BTreeMap<(Instant, String), ()>,
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
-    /// Who is not published any more, but may be there for a SIP user whose stream is down: domain of the SIP user and bare JID of the XMPP
-    /// user, and the SIP user.
-    unasked: BTreeMap<(String, String), String>,
+    absent: Absent,
     /// What is to be written.
     pub(super) changes: Changes<String>,
 }
@@ -70,6 +77,8 @@ pub(super) struct Publications {
 struct Publication {
     /// The newest state, which is said again before it runs out.
     publish: sip::Publish,
+    /// How available the user is there.
+    rank: Rank,
     said: Said,
     /// The SIP users who are shown it over streams that stand, bare JIDs: in their names it can be probed. None: it is doubtful.
     shown_to: BTreeSet<String>,
@@ -92,6 +101,13 @@ enum Said {
     Nothing,
 }
 
+/// Whether a state is published for what is new in it, or for its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    Yes,
+    No,
+}
+
 /// When a state may be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
@@ -103,14 +119,16 @@ pub(super) enum When {
 
 impl Publications {
     /// None yet.
-    pub(super) fn new(keeps: bool) -> Self {
+    pub(super) fn new(composition: PresenceComposition, keeps: bool) -> Self {
         Self {
             known: BTreeMap::new(),
+            composition,
+            composed: Composed::new(),
             shares: Shares::new(MAX_PER_USER, MAX_PUBLICATIONS),
             refused: Tally::default(),
             due: BTreeMap::new(),
             up: BTreeSet::new(),
-            unasked: BTreeMap::new(),
+            absent: Absent::new(),
             changes: Changes::new(keeps),
         }
     }
@@ -121,23 +139,24 @@ impl Publications {
         now: Instant,
         jid: &str,
         to: String,
-        (publish, when): (sip::Publish, When),
+        (publish, rank, when): (sip::Publish, Rank, When),
         actions: &mut Vec<Action>,
     ) {
         self.changes.note(|| jid.to_owned());
+        self.absent.remove(user_of(jid), &to);
         match self.known.get_mut(jid) {
             Some(known) => {
                 known.show_to(to);
                 if known.publish == publish && (known.said == Said::Newest || when == When::WithToken) {
                     return;
                 }
-                if known.publish.presentity != publish.presentity {
+                if known.publish.presentity != publish.presentity && self.composition == PresenceComposition::All {
                     // The map gave this user another SIP URI: the state under the old one would stay until it runs out.
                     known.take_away(actions);
                 } else if known.said == Said::Newest {
                     known.said = Said::Older;
                 }
-                known.publish = publish;
+                (known.publish, known.rank) = (publish, rank);
             }
             None => {
                 if let Err(full) = self.shares.take(user_of(jid)) {
@@ -146,11 +165,11 @@ impl Publications {
                     }
                     return;
                 }
-                self.known.insert(jid.to_owned(), Publication::new(publish, to, now.checked_add(REFRESH).unwrap_or(now)));
+                self.known.insert(jid.to_owned(), Publication::new((publish, rank), to, now.checked_add(REFRESH).unwrap_or(now)));
             }
         }
         match when {
-            When::Now => self.publish(now, jid, actions),
+            When::Now => self.publish(now, jid, News::Yes, actions),
             When::WithToken => self.look_again_at_last(jid, now.checked_add(WAIT)),
         }
     }
@@ -167,10 +186,28 @@ impl Publications {
         }
     }
 
+    /// A SIP user may see this XMPP user, bare JIDs: where nothing of it is published, it is asked for after the stream broke.
+    pub(super) fn expect(&mut self, user: &str, to: &str) {
+        if !self.is_shown(user, to) {
+            self.absent.insert(user, to);
+        }
+    }
+
+    /// A SIP user may see this XMPP user no more.
+    pub(super) fn expect_no_more(&mut self, user: &str, to: &str) {
+        self.absent.remove(user, to);
+    }
+
     /// Whether one SIP user, a bare JID, is shown a resource of this user, a bare JID too.
     pub(super) fn is_shown(&self, jid: &str, to: &str) -> bool {
         let of_user = self.known.get(jid).into_iter().chain(self.of_user(jid).map(|(_, known)| known));
         of_user.into_iter().any(|known| known.shown_to.contains(to) || known.cut_off.contains(to))
+    }
+
+    /// Whether any SIP user is shown a resource of this user, a bare JID, over a stream that stands.
+    pub(super) fn shows_any(&self, jid: &str) -> bool {
+        let of_user = self.known.get(jid).into_iter().chain(self.of_user(jid).map(|(_, known)| known));
+        of_user.into_iter().any(|known| !known.shown_to.is_empty())
     }
 
     /// The stream of a domain broke: what was said over it may have changed unheard.
@@ -190,8 +227,7 @@ impl Publications {
     pub(super) fn stream_up(&mut self, now: Instant, domain: &str, actions: &mut Vec<Action>) {
         let deadline = now.checked_add(CONFIRM).unwrap_or(now);
         self.up.insert(domain.to_owned());
-        let (mut asked, kept) = std::mem::take(&mut self.unasked).into_iter().partition(|((of, _), _)| of == domain);
-        self.unasked = kept;
+        let mut asked: BTreeMap<(String, String), String> = self.absent.of_domain(domain).collect();
         for (jid, known) in &mut self.known {
             let Some(shown_to) = known.cut_off.iter().find(|to| domain_of(to) == domain) else { continue };
             asked.insert((domain.to_owned(), user_of(jid).to_owned()), shown_to.clone());
@@ -235,18 +271,23 @@ impl Publications {
             let Some(known) = self.known.get_mut(&jid) else { continue };
             if known.shown_to.is_empty() && known.probed {
                 self.remove(&jid, actions);
-            } else if known.said == Said::Newest || has_token(&jid) {
-                self.publish(now, &jid, actions);
+            } else if known.said == Said::Newest {
+                self.publish(now, &jid, News::No, actions);
+            } else if has_token(&jid) {
+                self.publish(now, &jid, News::Yes, actions);
             } else {
                 self.look_again(&jid, now.checked_add(WAIT));
             }
         }
     }
 
-    fn publish(&mut self, now: Instant, jid: &str, actions: &mut Vec<Action>) {
+    fn publish(&mut self, now: Instant, jid: &str, news: News, actions: &mut Vec<Action>) {
         if let Some(known) = self.known.get_mut(jid) {
             known.said = Said::Newest;
-            actions.push(Action::Publish(known.publish.clone()));
+            match self.composition {
+                PresenceComposition::All => actions.push(Action::Publish(known.publish.clone())),
+                PresenceComposition::MostAvailable => self.compose(user_of(jid), (news == News::No).then_some(jid), actions),
+            }
         }
         self.look_again(jid, now.checked_add(REFRESH));
     }
@@ -274,6 +315,7 @@ impl Publications {
         if known.shown_to.is_empty() {
             self.remove(jid, actions);
         }
+        self.expect(user_of(jid), to);
     }
 
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
@@ -281,12 +323,12 @@ impl Publications {
         self.changes.note(|| jid.to_owned());
         self.shares.give_back(user_of(jid));
         self.due.remove(&(known.due, jid.to_owned()));
-        known.take_away(actions);
+        match self.composition {
+            PresenceComposition::All => known.take_away(actions),
+            PresenceComposition::MostAvailable => self.compose(user_of(jid), None, actions),
+        }
         for to in known.cut_off {
-            let domain = domain_of(&to).into_owned();
-            if !self.up.contains(&domain) && self.unasked.len() < MAX_PUBLICATIONS {
-                self.unasked.insert((domain, user_of(jid).to_owned()), to);
-            }
+            self.absent.insert(user_of(jid), &to);
         }
     }
 
@@ -301,21 +343,25 @@ impl Publications {
 }
 
 impl Publication {
-    fn new(publish: sip::Publish, to: String, due: Instant) -> Self {
-        Self { shown_to: BTreeSet::from([to]), ..Self::of(publish, due) }
+    fn new((publish, rank): (sip::Publish, Rank), to: String, due: Instant) -> Self {
+        Self { rank, shown_to: BTreeSet::from([to]), ..Self::of(publish, due) }
     }
 
     fn of(publish: sip::Publish, due: Instant) -> Self {
         let (shown_to, cut_off) = (BTreeSet::new(), BTreeSet::new());
-        Self { publish, said: Said::Nothing, shown_to, cut_off, probed: false, due }
+        Self { publish, rank: Rank::default(), said: Said::Nothing, shown_to, cut_off, probed: false, due }
     }
 
     /// The host is to have nothing of it any more.
     fn take_away(&mut self, actions: &mut Vec<Action>) {
         if self.said != Said::Nothing {
             self.said = Said::Nothing;
-            actions.push(Action::Publish(sip::Publish { body: None, expires: 0, ..self.publish.clone() }));
+            actions.push(Self::end(self.publish.clone()));
         }
+    }
+
+    fn end(publish: sip::Publish) -> Action {
+        Action::Publish(sip::Publish { body: None, expires: 0, ..publish })
     }
 
     fn show_to(&mut self, to: String) {

@@ -4,10 +4,13 @@
 //! XMPP user, or of a server that knows the answer already, goes back as an [`Authorization`]. So does an error: the watcher learns that
 //! there is nothing to wait for, and may ask again later.
 //!
+//! Who does not answer for some days (`waiting_subs_daysno`) is asked no more until a watcher subscribes once more (RFC 3857 §4.7.1, giveup).
+//!
 //! A question stays open over a stream that breaks: it, or its answer, may have been lost, so it is asked again under the same id when the
 //! stream stands. Where both had arrived the user notices nothing of it: a server shows nobody a request that waits already, and answers
 //! by itself for who has agreed (RFC 6121 §3.1.3). If it still waits for the stream in our own queue, the new one takes its place there.
 
+mod documents;
 mod questions;
 
 use std::collections::BTreeSet;
@@ -17,14 +20,18 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::address::domain_of;
+use crate::config::Config;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
 use crate::gateway::action::Occasion;
+use crate::gateway::event;
 use crate::gateway::kept::Changes;
 use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::Reason;
 use crate::xml::XmlWriter;
+use documents::Documents;
+use documents::Order;
 use questions::Question;
 use questions::Questions;
 
@@ -37,6 +44,9 @@ pub const MAX_PER_WATCHER: usize = 1000;
 /// How long a watcher is told at once that there is no such user, after an error said so.
 pub const AGAIN: Duration = Duration::from_secs(10);
 
+/// Lifetime of a presence.winfo subscription where the script names none, in seconds (RFC 3857 §4.3).
+pub const WINFO_EXPIRES: u32 = 3600;
+
 /// Watchers looked at in one tick: each costs the presence server a look at its database.
 const PER_TICK: usize = 100;
 
@@ -44,6 +54,11 @@ const PER_TICK: usize = 100;
 #[derive(Debug)]
 pub(super) struct Watchers {
     asked: Questions,
+    /// How long a question waits for its answer.
+    patience: Duration,
+    documents: Documents,
+    /// Who subscribes to the watchers of XMPP users.
+    winfo_watcher: sip::Uri,
     /// Questions that went unanswered, as there were too many.
     dropped: Tally,
     /// Who was let go, and when they may be asked for again.
@@ -68,9 +83,12 @@ pub(super) enum Last {
 
 impl Watchers {
     /// Nobody was asked yet.
-    pub(super) fn new(keeps: bool) -> Self {
+    pub(super) fn new(config: &Config, keeps: bool) -> Self {
         Self {
             asked: Questions::new(MAX_PER_WATCHER, MAX_QUESTIONS),
+            patience: config.waiting_subs,
+            documents: Documents::default(),
+            winfo_watcher: config.winfo_watcher(),
             dropped: Tally::default(),
             ended: HashMap::new(),
             due: VecDeque::new(),
@@ -79,11 +97,36 @@ impl Watchers {
         }
     }
 
+    /// Who watches an XMPP user, or waits for a decision. `uri` is the SIP URI of that user.
+    pub(super) fn told(&mut self, now: Instant, told: event::Watchers, uri: Option<sip::Uri>, actions: &mut Vec<Action>) {
+        let event::Watchers { presentity, waiting, given_up, document } = told;
+        match document.map_or(Order::Next, |document| self.documents.order(now, &presentity, &document)) {
+            Order::Late => {
+                log::debug!("who watches {presentity} is known from a newer document");
+                return;
+            }
+            Order::Next => {}
+            Order::Gap => actions.extend(uri.map(|presentity| {
+                log::debug!("who watches {presentity} is asked for, as a document was missed");
+                let (event, watcher) = (sip::Event::PresenceWinfo, self.winfo_watcher.clone());
+                Action::Subscribe(sip::Subscribe { event, presentity, watcher, expires: WINFO_EXPIRES })
+            })),
+        }
+        for watcher in given_up {
+            let question = (watcher, presentity.clone());
+            if self.asked.close(&question) {
+                self.changes.note(|| question);
+            }
+        }
+        self.waiting(now, &presentity, waiting, actions);
+    }
+
     /// These SIP users wait for a decision of this XMPP user.
     pub(super) fn waiting(&mut self, now: Instant, presentity: &str, waiting: Vec<String>, actions: &mut Vec<Action>) {
+        let until = now.checked_add(self.patience).unwrap_or(now);
         for watcher in waiting {
             let question = (watcher, presentity.to_owned());
-            let Some(number) = self.asked.open(&question) else { continue };
+            let Some(number) = self.asked.open(&question, until) else { continue };
             self.changes.note(|| question.clone());
             if self.up.contains(&*domain_of(&question.0)) {
                 actions.push(ask(&question, number));
@@ -152,8 +195,14 @@ impl Watchers {
         self.due.push_back((again, pair, uri));
     }
 
-    /// Lets those be asked for again whose time has come.
+    /// Lets those be asked for again whose time has come, and forgets what was asked in vain.
     pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for _ in 0..PER_TICK {
+            let Some(question) = self.asked.too_old(now) else { break };
+            let (watcher, presentity) = &question;
+            log::info!("{presentity} has not decided on {watcher} and is asked no more until that user subscribes once more");
+            self.changes.note(|| question);
+        }
         for _ in 0..PER_TICK {
             if self.due.front().is_none_or(|(again, ..)| *again > now) {
                 return;
@@ -190,8 +239,9 @@ impl Watchers {
     }
 
     /// A question from before a restart is open again, and is put when the stream stands.
-    pub(super) fn restore(&mut self, question: Question) {
-        if self.asked.open(&question).is_some() {
+    pub(super) fn restore(&mut self, now: Instant, question: Question) {
+        let until = now.checked_add(self.patience).unwrap_or(now);
+        if self.asked.open(&question, until).is_some() {
             self.asked.surplus(&question.0);
         }
     }

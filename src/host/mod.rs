@@ -16,6 +16,7 @@
 
 pub(crate) mod database;
 mod descriptor;
+mod dialog_event;
 pub(crate) mod guard;
 mod lanes;
 mod origin;

@@ -35,7 +35,7 @@ pub(super) enum Given<'a> {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 30;
+pub(super) const COUNT: usize = 38;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -59,6 +59,14 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"server_address", |all, value| all.server_address = Some(value)),
     text(c"presence_server", |all, value| all.presence_server = Some(value)),
     text(c"presence_mode", |all, value| all.presence_mode = Some(value)),
+    number(c"dialog_event", |all, value| all.dialog_event = Some(value)),
+    number(c"default_expires", |all, value| all.default_expires = Some(value)),
+    number(c"force_single_dialog", |all, value| all.force_single_dialog = Some(value)),
+    number(c"force_dummy_dialog", |all, value| all.force_dummy_dialog = Some(value)),
+    text(c"single_dialog_order", |all, value| all.single_dialog_order = Some(value)),
+    text(c"dialog_profile", |all, value| all.dialog_profile.push(value)),
+    text(c"presence_composition", |all, value| all.presence_composition = Some(value)),
+    number(c"waiting_subs_daysno", |all, value| all.waiting_subs_daysno = Some(value)),
     text(c"allow_domain", |all, value| all.allow_domain.push(value)),
     text(c"deny_domain", |all, value| all.deny_domain.push(value)),
     number(c"rate_limit", |all, value| all.rate_limit = Some(value)),

@@ -5,16 +5,19 @@
 //! there is no version; what does not decode is a bug of ours and is dropped with a log line.
 
 use crate::gateway::action::Authorization;
+use crate::gateway::event::Document;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::gateway::event::NotifyReply;
 use crate::gateway::event::Place;
 use crate::gateway::event::Subscribe;
 use crate::gateway::event::SubscribeReply;
+use crate::gateway::event::Watchers;
 use crate::sip;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
 use crate::sip::imdn;
+use crate::sip::winfo;
 use crate::translate::disposition::Wanted;
 use crate::translate::presence::Availability;
 use crate::translate::presence::TuplePresence;
@@ -43,6 +46,7 @@ const SUBSCRIBE: u8 = 6;
 const REFRESH: u8 = 7;
 const NOTIFY_REPLY: u8 = 8;
 const WANTED: u8 = 5;
+const WATCHER: u8 = 9;
 
 /// Writes the event as one datagram into `out`, which is cleared first.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
@@ -53,10 +57,11 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             out.push(NOTIFY);
             push_text(out, &notify.watcher);
             push_text(out, &notify.presentity);
-            push_text(out, &notify.call_id);
+            push_text(out, &notify.dialog);
             push_number(out, notify.cseq);
             push_number(out, state_number(notify.state));
             push_number(out, notify.retry_after.unwrap_or_default());
+            push_optional(out, notify.expires);
             push_text(out, notify.display_name.as_deref().unwrap_or(""));
             push_number(out, count(notify.presences.len()));
             for presence in &notify.presences {
@@ -65,15 +70,31 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
                 push_text(out, &presence.stanza);
             }
         }
-        Event::Watchers { presentity, waiting } => {
-            out.push(WATCHERS);
+        Event::Watchers(Watchers { presentity, waiting, given_up, document }) => {
+            out.push(if document.is_some() { WATCHERS } else { WATCHER });
             push_text(out, presentity);
-            push_number(out, count(waiting.len()));
-            for watcher in waiting {
-                push_text(out, watcher);
+            for watchers in [waiting, given_up] {
+                push_number(out, count(watchers.len()));
+                for watcher in watchers {
+                    push_text(out, watcher);
+                }
+            }
+            if let Some(Document { call_id, version, state }) = document {
+                push_text(out, call_id);
+                push_number(out, *version);
+                push_number(out, u32::from(*state == winfo::State::Full));
             }
         }
-        Event::SubscribeReply(SubscribeReply { watcher, presentity, status, text, address, retry_after }) => {
+        Event::SubscribeReply(SubscribeReply {
+            watcher,
+            presentity,
+            status,
+            text,
+            address,
+            retry_after,
+            expires,
+            min_expires,
+        }) => {
             out.push(SUBSCRIBE_REPLY);
             push_text(out, watcher);
             push_text(out, presentity);
@@ -82,6 +103,8 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_text(out, text.as_deref().unwrap_or_default());
             push_text(out, address.as_deref().unwrap_or_default());
             push_number(out, retry_after.unwrap_or_default());
+            push_optional(out, *expires);
+            push_optional(out, *min_expires);
         }
         Event::Subscribe(Subscribe { dialog, cseq, expires, place }) => {
             out.push(if *place == Place::InDialog { REFRESH } else { SUBSCRIBE });
@@ -99,8 +122,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             out.extend_from_slice(&number.to_le_bytes());
             push_number(out, u32::from(*status));
             // A time of 0 is one here: the NOTIFY may go again at once.
-            push_number(out, u32::from(retry_after.is_some()));
-            push_number(out, retry_after.unwrap_or_default());
+            push_optional(out, *retry_after);
         }
         Event::Wanted(Wanted { from, to, id, request }) => {
             out.push(WANTED);
@@ -129,10 +151,11 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
         NOTIFY => Event::Notify(Notify {
             watcher: fields.text()?,
             presentity: fields.text()?,
-            call_id: fields.text()?,
+            dialog: fields.text()?,
             cseq: fields.number()?,
             state: state_from_number(fields.number()?)?,
             retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
+            expires: fields.optional_number()?,
             display_name: fields.optional()?,
             presences: fields.list(|fields| {
                 Ok(TuplePresence {
@@ -142,7 +165,23 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
                 })
             })?,
         }),
-        WATCHERS => Event::Watchers { presentity: fields.text()?, waiting: fields.list(Fields::text)? },
+        WATCHER | WATCHERS => Event::Watchers(Watchers {
+            presentity: fields.text()?,
+            waiting: fields.list(Fields::text)?,
+            given_up: fields.list(Fields::text)?,
+            document: match *tag {
+                WATCHERS => Some(Document {
+                    call_id: fields.text()?,
+                    version: fields.number()?,
+                    state: match fields.number()? {
+                        0 => winfo::State::Partial,
+                        1 => winfo::State::Full,
+                        _ => return Err(DecodeError::Tag),
+                    },
+                }),
+                _ => None,
+            },
+        }),
         SUBSCRIBE_REPLY => Event::SubscribeReply(SubscribeReply {
             watcher: fields.text()?,
             presentity: fields.text()?,
@@ -150,6 +189,8 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             text: fields.optional()?,
             address: fields.optional()?,
             retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
+            expires: fields.optional_number()?,
+            min_expires: fields.optional_number()?,
         }),
         SUBSCRIBE | REFRESH => Event::Subscribe(Subscribe {
             dialog: sip::Dialog::of(&fields.text()?).ok_or(DecodeError::Text)?,
@@ -165,11 +206,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
         NOTIFY_REPLY => Event::NotifyReply(NotifyReply {
             number: fields.long_number()?,
             status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
-            retry_after: match (fields.number()?, fields.number()?) {
-                (0, 0) => None,
-                (1, seconds) => Some(seconds),
-                _ => return Err(DecodeError::Tag),
-            },
+            retry_after: fields.optional_number()?,
         }),
         WANTED => Event::Wanted(Wanted {
             from: fields.text()?,
@@ -224,6 +261,14 @@ impl Fields<'_> {
         Ok(u32::from_le_bytes(*bytes))
     }
 
+    fn optional_number(&mut self) -> Result<Option<u32>, DecodeError> {
+        match (self.number()?, self.number()?) {
+            (0, 0) => Ok(None),
+            (1, number) => Ok(Some(number)),
+            _ => Err(DecodeError::Tag),
+        }
+    }
+
     fn long_number(&mut self) -> Result<u64, DecodeError> {
         let (bytes, rest) = self.rest.split_first_chunk::<8>().ok_or(DecodeError::Truncated)?;
         self.rest = rest;
@@ -254,6 +299,12 @@ fn text(bytes: &[u8]) -> Result<String, DecodeError> {
 
 fn push_number(out: &mut Vec<u8>, number: u32) {
     out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// One that may be 0, or absent.
+fn push_optional(out: &mut Vec<u8>, number: Option<u32>) {
+    push_number(out, u32::from(number.is_some()));
+    push_number(out, number.unwrap_or_default());
 }
 
 fn push_text(out: &mut Vec<u8>, text: &str) {
@@ -328,7 +379,14 @@ mod tests {
             text,
             address,
             retry_after,
+            expires: (status == 302).then_some(0),
+            min_expires: (status == 302).then_some(60),
         })
+    }
+
+    fn watchers(document: Option<Document>) -> Event {
+        let (waiting, given_up) = (vec!["a@b".into(), "c@d".into()], vec!["e@f".into()]);
+        Event::Watchers(Watchers { presentity: "romeo@x".into(), waiting, given_up, document })
     }
 
     fn wanted(recipient: Option<&str>, record_route: &[&str]) -> Event {
@@ -342,7 +400,9 @@ mod tests {
     fn examples() -> Vec<Event> {
         let mut examples = vec![
             Event::Stanza("<presence/>".into()),
-            Event::Watchers { presentity: "romeo@x".into(), waiting: vec!["a@b".into(), "c@d".into()] },
+            watchers(None),
+            watchers(Some(Document { call_id: "1".into(), version: 7, state: winfo::State::Full })),
+            watchers(Some(Document { call_id: "2".into(), version: u32::MAX, state: winfo::State::Partial })),
             subscribe_reply(603, None, None, None),
             subscribe_reply(302, Some("Moved"), Some("xmpp:j@z"), Some(5)),
             wanted(None, &[]),
@@ -370,10 +430,11 @@ mod tests {
             Event::Notify(Notify {
                 watcher: "romeo@x".into(),
                 presentity: "juliet@y".into(),
-                call_id: "1".into(),
+                dialog: "1;t".into(),
                 cseq: 7,
                 state: *state,
                 retry_after: (*state == SubscriptionState::Terminated(Reason::Giveup)).then_some(30),
+                expires: (*state == SubscriptionState::Pending).then_some(600),
                 display_name: (*state == SubscriptionState::Active).then(|| "Juliet".into()),
                 presences: vec![TuplePresence {
                     resource: "r\u{e9}".into(),

@@ -12,14 +12,19 @@
 //! | an attribute of `<replaces/>` | nothing is replaced: who has no whole dialog id cannot name a dialog |
 //!
 //! What is optional and has no valid value counts as missing, and an empty attribute too. Without what a lamp depends on, the id of each
-//! dialog and its state, a document is refused: half of it could put a lamp out that has to be lit. So is one that has an id twice.
+//! dialog and its state, a document is refused: half of it could put a lamp out that has to be lit. Elements with one id are one dialog,
+//! which stands where the furthest of them says: a document with an id twice is a mistake, and a lamp that stays dark is none of the remedies.
 //!
 //! Not kept: `<session-description/>`, `<route-set/>` and all extensions.
 
 mod parse;
+mod scan;
 mod write;
 
 use super::dialog_state::DialogState;
+
+pub(crate) use write::push_dialogs;
+pub(crate) use write::push_start;
 
 /// The most dialogs that one document may have.
 pub const MAX_DIALOGS: usize = 256;

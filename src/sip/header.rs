@@ -27,6 +27,11 @@ pub fn retry_after(subscription_state: &[u8]) -> Option<u32> {
     digits.then(|| std::str::from_utf8(value).ok().and_then(|value| value.parse().ok()).unwrap_or(u32::MAX))
 }
 
+/// `expires` of a Subscription-State (RFC 6665 §4.1.3): the seconds that are left of it.
+pub fn time_left(subscription_state: &[u8]) -> Option<u32> {
+    expires(parameter(first(subscription_state).1, b"expires")?)
+}
+
 /// URI and tag of a From in the form that nearly all have: `[name without quotes] <uri> [;parameters]`, RFC 3261 §20.20.
 ///
 /// `None` for any other form, also for a correct one: then the host's own parser has to look at it, which costs more.

@@ -1,6 +1,6 @@
 //! The final reply to a request of ours, as far as the XMPP side is told of it.
 //!
-//! In a callback the reply may lie in the host's shared memory, where the host's parser must not write. So the two headers that matter
+//! In a callback the reply may lie in the host's shared memory, where the host's parser must not write. So the few headers that matter
 //! here are read from its bytes.
 
 /// A final reply.
@@ -14,6 +14,10 @@ pub struct Reply {
     pub contact: Option<Vec<u8>>,
     /// Retry-After (RFC 3261 §20.33), in seconds.
     pub retry_after: Option<u32>,
+    /// Expires of a 2xx, in seconds: what was granted.
+    pub expires: Option<u32>,
+    /// Min-Expires of a 423 (RFC 3261 §20.23), in seconds.
+    pub min_expires: Option<u32>,
     /// Who made it.
     pub source: ReplySource,
 }
@@ -36,18 +40,22 @@ const REQUEST_TIMEOUT: u16 = 408;
 impl Reply {
     /// One that came; `raw` is the whole reply as it was received.
     pub fn received(status: u16, reason: &[u8], raw: &[u8]) -> Self {
+        let number = |name: &[u8]| header(raw, &[name]).and_then(|value| seconds(&value));
+        let expires = if status < 300 { number(b"expires") } else { None };
+        let min_expires = if status == 423 { number(b"min-expires") } else { None };
         // Most replies are a success, of which nobody wants to know more.
         let (reason, raw) = if status < 300 { Default::default() } else { (reason, raw) };
         let reason = String::from_utf8_lossy(reason).chars().take(LONGEST_REASON).collect();
         let contact = header(raw, &[b"contact", b"m"]).and_then(|value| address(&value));
         let retry_after = header(raw, &[b"retry-after"]).and_then(|value| seconds(&value));
-        Self { status, reason, contact, retry_after, source: ReplySource::Network }
+        Self { status, reason, contact, retry_after, expires, min_expires, source: ReplySource::Network }
     }
 
     /// One that our own side made up; without a status, because nothing came in time.
     pub fn local(status: Option<u16>) -> Self {
         let status = status.unwrap_or(REQUEST_TIMEOUT);
-        Self { status, reason: String::new(), contact: None, retry_after: None, source: ReplySource::Local }
+        let (expires, min_expires) = (None, None);
+        Self { status, reason: String::new(), contact: None, retry_after: None, expires, min_expires, source: ReplySource::Local }
     }
 }
 
@@ -102,6 +110,18 @@ fn seconds(value: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lifetimes_are_read_from_the_replies_that_they_belong_to() {
+        let read = |status| {
+            let raw = format!("SIP/2.0 {status} X\r\nExpires: 600;x=y\r\nmin-expires : 1800\r\n\r\n");
+            let reply = Reply::received(status, b"X", raw.as_bytes());
+            (reply.expires, reply.min_expires)
+        };
+        assert_eq!(read(202), (Some(600), None));
+        assert_eq!(read(423), (None, Some(1800)));
+        assert_eq!(read(404), (None, None));
+    }
 
     fn read(headers: &str) -> (Option<String>, Option<u32>) {
         let raw = format!("SIP/2.0 302 Moved\r\nVia: SIP/2.0/UDP x\r\n{headers}\r\n\r\nContact: <sip:body@x>\r\n");

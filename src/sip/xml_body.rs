@@ -49,8 +49,6 @@ pub enum BodyError {
     Attribute,
     /// A required element is missing or has no valid value.
     Element,
-    /// Two items have the same id.
-    Duplicate,
 }
 
 impl std::fmt::Display for BodyError {
@@ -66,7 +64,6 @@ impl std::fmt::Display for BodyError {
             Self::Root => "the body is a document of another kind",
             Self::Attribute => "the body lacks a required attribute",
             Self::Element => "the body lacks a required element",
-            Self::Duplicate => "the body has an id twice",
         })
     }
 }
@@ -118,6 +115,19 @@ impl Ns {
             _ => Self::Other,
         }
     }
+}
+
+/// The characters of a body that is not too long, if XML allows them all.
+pub(super) fn text(body: &[u8]) -> Result<&str, BodyError> {
+    if body.len() > MAX_BODY {
+        return Err(BodyError::TooLong);
+    }
+    let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
+    // quick-xml lets pass what XML forbids, and what is forbidden here would be forbidden in the stanza too.
+    if !is_legal(text) {
+        return Err(BodyError::Malformed);
+    }
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// What comes next in the body.
@@ -204,15 +214,7 @@ struct Declaration {
 impl<'a> XmlBody<'a> {
     /// Starts reading; returns the root element too.
     pub(super) fn new(body: &'a [u8]) -> Result<(Self, Start<'a>), BodyError> {
-        if body.len() > MAX_BODY {
-            return Err(BodyError::TooLong);
-        }
-        let text = std::str::from_utf8(body).map_err(|_| BodyError::Encoding)?;
-        // quick-xml lets pass what XML forbids, and what is forbidden here would be forbidden in the stanza too.
-        if !is_legal(text) {
-            return Err(BodyError::Malformed);
-        }
-        let reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+        let reader = Reader::from_str(text(body)?);
         let mut body = Self { reader, depth: 0, at_empty: false, scope: Vec::new() };
         loop {
             match body.next()? {

@@ -328,8 +328,7 @@ pub fn body_status(error: BodyError) -> u16 {
         | BodyError::Truncated
         | BodyError::Root
         | BodyError::Attribute
-        | BodyError::Element
-        | BodyError::Duplicate => 400,
+        | BodyError::Element => 400,
     }
 }
 

@@ -29,6 +29,7 @@ use crate::xml::XmlWriter;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
 
+pub use self::composition::Rank;
 pub use self::composition::most_available;
 pub use self::resource::ResourcePresence;
 
@@ -71,14 +72,19 @@ pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>
 
 /// The publication for a `<presence/>` without type; one of type `unavailable` takes it away. `from` is the sender's JID.
 pub fn to_sip(presence: &Element, from: &Jid, addresses: &Addresses, expires: u32) -> Result<Publish, PresenceError> {
-    let mut resource = ResourcePresence::read(presence, from)?;
+    to_publication(ResourcePresence::read(presence, from)?, addresses, expires).map_err(PresenceError::From)
+}
+
+/// The same for a presence that was read.
+pub fn to_publication(mut resource: ResourcePresence, addresses: &Addresses, expires: u32) -> Result<Publish, AddressError> {
     // The answer to a probe says when the state began, and the same stanza before did not: that is no change to be published.
     resource.changed = None;
     let id = resource.tuple_id();
-    let presentity = uri(addresses.jid_to_sip(from)).map_err(PresenceError::From)?;
+    let from = resource.jid.clone();
+    let presentity = uri(addresses.jid_to_sip(&from))?;
     Ok(match resource.availability {
         Availability::Available => {
-            let body = to_pidf(from, &[resource], addresses).map_err(PresenceError::From)?;
+            let body = to_pidf(&from, &[resource], addresses)?;
             Publish { presentity, id, body: Some(body.into_bytes()), expires }
         }
         Availability::Unavailable => Publish { presentity, id, body: None, expires: 0 },
@@ -101,6 +107,9 @@ pub fn to_pidf(user: &Jid, resources: &[ResourcePresence], addresses: &Addresses
     };
     Ok(document.to_xml())
 }
+
+/// The id of a publication that stands for all resources of a user: that of a user without any.
+pub const COMPOSED_ID: &str = "ID-";
 
 /// Why a `<presence/>` has no PIDF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

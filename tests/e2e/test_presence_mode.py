@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from support import process
+from support.doors import local
 from support.gateway import Gateway
 from support.gateway import pairs
 from support.gateway import hosts
@@ -16,16 +17,6 @@ PIDF = "{urn:ietf:params:xml:ns:pidf}"
 SHOW = "{jabber:client}show"
 QUIET = 1.5
 PAIRS = [pair for pair in pairs() if pair.name.endswith("+prosody")]
-
-
-def local(text):
-    """The example in local mode, as its comments say: without pua_xmpp_req_winfo()."""
-    text, modes = re.subn(r'^# (modparam\("xmpp_gateway", "presence_mode", "local"\))', r"\1", text, flags=re.MULTILINE)
-    text, questions = re.subn(r"^ *if .*pua_xmpp_req_winfo\(.*\n", "", text, flags=re.MULTILINE)
-    # Nobody publishes for an XMPP user, not even the gateway.
-    text, publishers = re.subn(r'(\$rd == "[^"]+") && !isflagset\([^)]*\)(\) {\s+t_reply)', r"\1\2", text, count=1)
-    assert (modes, questions, publishers) == (1, 1, 1)
-    return text
 
 
 def stored(text):

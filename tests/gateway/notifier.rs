@@ -42,6 +42,14 @@ impl Watched {
         Self { scene: Scene::new() }
     }
 
+    /// Where one resource stands for all.
+    fn most_available() -> Self {
+        let presence_composition = Some("most-available".to_owned());
+        let (rate_limit, rate_limit_domain) = (Some(0), Some(0));
+        let scene = Scene::with(Parameters { presence_composition, rate_limit, rate_limit_domain, ..Parameters::default() });
+        Self { scene }
+    }
+
     /// Juliet subscribes to Romeo.
     fn begin(&mut self, call_id: &str, expires: u32, decision: Authorization) -> Vec<String> {
         self.scene.event(subscribe(call_id, 1, expires, initial(decision)))
@@ -107,6 +115,16 @@ fn who_is_let_in_is_active_in_every_dialog_and_the_state_is_asked_for() {
     let told = watched.scene.romeo("subscribed");
     assert_eq!(told, [PROBE, "NOTIFY 1 2: active;expires=3600", "NOTIFY 2 2: active;expires=3600", &answers("Allowed")]);
     assert_eq!(watched.scene.romeo("subscribed"), [answers("Allowed")]);
+}
+
+/// So does Prosody.
+#[test]
+fn a_server_that_takes_note_of_the_question_by_unavailable_says_no_state() {
+    let mut watched = Watched::new();
+    watched.begin("1", 3600, Authorization::Pending);
+    watched.reply(1, 200);
+    assert_eq!(watched.scene.romeo("unavailable"), NOTHING);
+    assert_eq!(watched.scene.romeo("subscribed"), [PROBE, "NOTIFY 1 2: active;expires=3600", &answers("Allowed")]);
 }
 
 #[test]
@@ -366,4 +384,18 @@ fn who_is_seen_stays_seen_when_it_watches_no_more() {
         &[("phone", xmpp_gateway::translate::presence::Availability::Available)],
     );
     assert_eq!(watched.refresh("1", 2, 0).last(), Some(&over("1")));
+}
+
+#[test]
+fn where_one_resource_stands_for_all_a_watcher_is_told_of_that_alone() {
+    let mut watched = Watched::most_available();
+    watched.begin("1", 3600, Authorization::Allowed);
+    watched.reply(1, 200);
+    assert_eq!(watched.presence("desk", "<show>away</show>"), ["NOTIFY 1 2: active;expires=3600 ID-desk=Openaway"]);
+    watched.reply(1, 200);
+    assert_eq!(watched.presence("phone", "<show>dnd</show>"), NOTHING);
+    assert_eq!(watched.presence("phone", "<show>chat</show>"), ["NOTIFY 1 3: active;expires=3600 ID-phone=Openchat"]);
+    watched.reply(1, 200);
+    assert_eq!(watched.unavailable("desk"), NOTHING);
+    assert_eq!(watched.unavailable("phone"), ["NOTIFY 1 4: active;expires=3600 ID-phone=Closed"]);
 }

@@ -157,3 +157,50 @@ fn one_user_has_so_many_resources_and_no_more() {
     scene.stanza(&format!("<presence from='{ROMEO}/0' to='{JULIET}' type='unavailable'/>"));
     assert_eq!(available(&mut scene, "one more", JULIET, "away"), PUBLISHED);
 }
+
+/// As for SIP clients that read one tuple only.
+fn most_available() -> Scene {
+    let presence_composition = Some("most-available".to_owned());
+    Scene::with(Parameters { presence_composition, rate_limit: Some(0), rate_limit_domain: Some(0), ..Parameters::default() })
+}
+
+#[test]
+fn where_one_resource_stands_for_all_there_is_one_publication() {
+    let mut scene = most_available();
+    let gone = |resource: &str| format!("<presence from='{ROMEO}/{resource}' to='{JULIET}' type='unavailable'/>");
+    assert_eq!(available(&mut scene, "desk", JULIET, "away"), PUBLISHED);
+    assert_eq!(available(&mut scene, "phone", JULIET, "dnd"), NOTHING, "the desk is more available");
+    assert_eq!(available(&mut scene, "phone", JULIET, "xa"), NOTHING);
+    assert_eq!(available(&mut scene, "phone", JULIET, "chat"), PUBLISHED);
+    assert_eq!(available(&mut scene, "desk", JULIET, "dnd"), NOTHING);
+    assert_eq!(scene.stanza(&gone("phone")), PUBLISHED, "the desk is left");
+    assert_eq!(scene.stanza(&gone("desk")), ENDS);
+    assert_eq!(scene.stanza(&gone("desk")), NOTHING);
+}
+
+#[test]
+fn the_one_publication_is_said_again_once_in_its_time() {
+    let mut scene = most_available();
+    available(&mut scene, "desk", JULIET, "away");
+    available(&mut scene, "phone", JULIET, "dnd");
+    assert_eq!(scene.pass(Duration::from_secs(2699)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}
+
+/// Who comes while the stream is down says it to nobody.
+#[test]
+fn whoever_may_be_seen_and_is_not_there_is_asked_for_when_the_stream_stands_again() {
+    let probe = ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"];
+    let mut scene = Scene::new();
+    scene.romeo("subscribed");
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), probe);
+    available(&mut scene, "orchard", JULIET, "away");
+    scene.romeo("unavailable");
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), probe);
+    scene.romeo("unsubscribed");
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), NOTHING);
+}

@@ -11,6 +11,7 @@ use xmpp_gateway::gateway::action::Action;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
 use xmpp_gateway::gateway::event::SubscribeReply;
+use xmpp_gateway::gateway::event::Watchers;
 use xmpp_gateway::sip;
 use xmpp_gateway::sip::SubscriptionState;
 use xmpp_gateway::translate::presence::Availability;
@@ -33,6 +34,8 @@ pub struct Scene {
     pub now: Instant,
     /// What the next NOTIFYs say of it.
     pub retry_after: Option<u32>,
+    /// What the next NOTIFYs say of the time that is left.
+    pub expires: Option<u32>,
     cseq: u32,
 }
 
@@ -64,7 +67,7 @@ impl Scene {
 
     pub fn before_any_stream(config: &Config) -> Self {
         let now = Instant::now();
-        Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, cseq: 0 }
+        Self { gateway: Gateway::new(config, now, 1), now, retry_after: None, expires: None, cseq: 0 }
     }
 
     pub fn stream_up(&mut self) -> Vec<String> {
@@ -116,7 +119,7 @@ impl Scene {
 
     pub fn notify_as(
         &mut self,
-        call_id: &str,
+        dialog: &str,
         cseq: u32,
         state: SubscriptionState,
         resources: &[(&str, Availability)],
@@ -137,10 +140,11 @@ impl Scene {
         self.event(Event::Notify(Notify {
             watcher: ROMEO.into(),
             presentity: JULIET.into(),
-            call_id: call_id.into(),
+            dialog: dialog.into(),
             cseq,
             state,
             retry_after: self.retry_after,
+            expires: self.expires,
             display_name: Some("Juliet Capulet".into()),
             presences,
         }))
@@ -159,8 +163,7 @@ impl Scene {
         retry_after: Option<u32>,
     ) -> Vec<String> {
         let [text, address] = [text, address].map(|text| text.map(str::to_owned));
-        let (watcher, presentity) = (ROMEO.into(), JULIET.into());
-        self.event(Event::SubscribeReply(SubscribeReply { watcher, presentity, status, text, address, retry_after }))
+        self.event(Event::SubscribeReply(SubscribeReply { text, address, retry_after, ..reply(status) }))
     }
 
     pub fn event(&mut self, event: Event) -> Vec<String> {
@@ -185,6 +188,26 @@ impl Scene {
     }
 }
 
+/// These SIP users subscribe to Romeo, or to another, at the presence server of this host.
+pub fn watchers(presentity: &str, waiting: &[&str]) -> Event {
+    let waiting = waiting.iter().map(|watcher| (*watcher).to_owned()).collect();
+    Event::Watchers(Watchers { presentity: presentity.into(), waiting, given_up: Vec::new(), document: None })
+}
+
+/// The final reply to a SUBSCRIBE of Romeo to Juliet, with nothing but its status.
+pub fn reply(status: u16) -> SubscribeReply {
+    SubscribeReply {
+        watcher: ROMEO.into(),
+        presentity: JULIET.into(),
+        status,
+        text: None,
+        address: None,
+        retry_after: None,
+        expires: None,
+        min_expires: None,
+    }
+}
+
 pub fn config(domains: &[&str], parameters: Parameters) -> Config {
     let parameters = Parameters {
         xmpp_component: domains.iter().map(|domain| format!("domain={domain};secret=secret").as_str().into()).collect(),
@@ -204,8 +227,11 @@ pub fn lines(actions: Vec<Action>) -> Vec<String> {
                 format!("PUBLISH {presentity} for {expires}")
             }
             Action::Publish(sip::Publish { presentity, body: None, .. }) => format!("PUBLISH {presentity} ends"),
-            Action::Subscribe(sip::Subscribe { watcher, presentity, expires, .. }) => {
+            Action::Subscribe(sip::Subscribe { event: sip::Event::Presence, watcher, presentity, expires }) => {
                 format!("SUBSCRIBE {watcher} -> {presentity} for {expires}")
+            }
+            Action::Subscribe(sip::Subscribe { event: sip::Event::PresenceWinfo, watcher, presentity, expires }) => {
+                format!("SUBSCRIBE {watcher} -> watchers of {presentity} for {expires}")
             }
             Action::Notify(notify) => notify_line(&notify),
             Action::EndDialog(dialog) => format!("dialog {} is over", dialog.call_id()),

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::action::Action;
 use xmpp_gateway::gateway::action::Occasion;
+use xmpp_gateway::gateway::event::Document;
 use xmpp_gateway::gateway::event::Event;
+use xmpp_gateway::gateway::event::Watchers;
 use xmpp_gateway::gateway::watcher::MAX_PER_WATCHER;
+use xmpp_gateway::sip::winfo::State;
 use xmpp_gateway::xmpp::element::Element;
 
 use crate::support::*;
@@ -21,9 +25,15 @@ fn came_back(scene: &mut Scene, from: &str, id: &str, condition: &str) -> Vec<St
     scene.stanza(&format!("<presence from='{from}' to='{JULIET}' type='error' {id}>{error}</presence>"))
 }
 
-fn waiting(scene: &mut Scene, watchers: &[&str]) -> Vec<String> {
-    let waiting = watchers.iter().map(|watcher| (*watcher).to_owned()).collect();
-    scene.event(Event::Watchers { presentity: ROMEO.into(), waiting })
+fn waiting(scene: &mut Scene, waiting: &[&str]) -> Vec<String> {
+    scene.event(watchers(ROMEO, waiting))
+}
+
+/// A NOTIFY (presence.winfo) about Romeo: who waits, and whom the presence server waited for too long.
+fn document(scene: &mut Scene, (version, state): (u32, State), waiting: &[&str], given_up: &[&str]) -> Vec<String> {
+    let [waiting, given_up] = [waiting, given_up].map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+    let document = Some(Document { call_id: "1@presence".into(), version, state });
+    scene.event(Event::Watchers(Watchers { presentity: ROMEO.into(), waiting, given_up, document }))
 }
 
 #[test]
@@ -64,7 +74,7 @@ fn an_answer_to_a_question_from_before_the_stream_broke_is_one() {
         scene.stream_up();
         assert_eq!(occasion(&mut scene, decision), Occasion::Asked);
         scene.stream_down();
-        assert_eq!(scene.stream_up(), NOTHING);
+        assert!(!scene.stream_up().contains(&question(JULIET, 1)));
     }
     let mut scene = Scene::new();
     waiting(&mut scene, &[JULIET]);
@@ -96,10 +106,7 @@ fn an_answer_is_told_from_what_nobody_asked_for() {
 #[test]
 fn of_too_many_questions_of_one_watcher_the_oldest_may_be_asked_again() {
     let mut scene = Scene::new();
-    let mut ask = |watcher: &str, number: usize| {
-        let (presentity, waiting) = (format!("u{number}@example.net"), vec![watcher.to_owned()]);
-        scene.event(Event::Watchers { presentity, waiting }).len()
-    };
+    let mut ask = |watcher: &str, number: usize| scene.event(watchers(&format!("u{number}@example.net"), &[watcher])).len();
     assert_eq!(ask("nurse@sip.example.com", 0), 1);
     assert!((0..MAX_PER_WATCHER).all(|number| ask(JULIET, number) == 1));
     assert_eq!(ask(JULIET, 0), 0);
@@ -190,5 +197,57 @@ fn a_question_that_was_answered_is_not_asked_when_the_stream_stands_again() {
     waiting(&mut scene, &[JULIET]);
     scene.romeo("subscribed");
     scene.gateway.stream_down("sip.example.com");
+    assert_eq!(scene.stream_up(), ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"]);
+}
+
+#[test]
+fn a_document_that_comes_late_is_not_read() {
+    let mut scene = Scene::new();
+    assert_eq!(document(&mut scene, (0, State::Full), &[JULIET], &[]), [question(JULIET, 1)]);
+    assert_eq!(document(&mut scene, (2, State::Full), &[], &[]), NOTHING);
+    assert_eq!(document(&mut scene, (1, State::Partial), &["nurse@sip.example.com"], &[]), NOTHING);
+    assert_eq!(
+        document(&mut scene, (3, State::Partial), &["nurse@sip.example.com"], &[]),
+        [question("nurse@sip.example.com", 2)]
+    );
+}
+
+#[test]
+fn a_document_that_was_missed_is_asked_for() {
+    let refresh = || "SUBSCRIBE sip:gateway@sip.example.com -> watchers of sip:romeo@example.net for 3600".to_owned();
+    let mut scene = Scene::new();
+    assert_eq!(
+        document(&mut scene, (4, State::Partial), &[JULIET], &[]),
+        [refresh(), question(JULIET, 1)],
+        "we began in the middle"
+    );
+    assert_eq!(document(&mut scene, (5, State::Full), &[JULIET], &[]), NOTHING);
+    scene.pass(Duration::from_secs(60));
+    assert_eq!(document(&mut scene, (7, State::Partial), &[], &[]), [refresh()]);
+    assert_eq!(document(&mut scene, (9, State::Partial), &[], &[]), NOTHING, "one is on its way");
+    assert_eq!(document(&mut scene, (10, State::Full), &["nurse@sip.example.com"], &[]), [question("nurse@sip.example.com", 2)]);
+}
+
+#[test]
+fn who_was_waited_for_too_long_is_asked_for_anew() {
+    let mut scene = Scene::new();
+    document(&mut scene, (0, State::Full), &[JULIET], &[]);
+    assert_eq!(document(&mut scene, (1, State::Partial), &[], &[JULIET]), NOTHING);
+    scene.stream_down();
     assert_eq!(scene.stream_up(), NOTHING);
+    assert_eq!(document(&mut scene, (2, State::Partial), &[JULIET], &[]), [question(JULIET, 2)]);
+}
+
+#[test]
+fn a_question_is_forgotten_after_some_days_and_asked_anew() {
+    let day = Duration::from_secs(24 * 3600);
+    let mut scene = Scene::with(Parameters { waiting_subs_daysno: Some(2), ..Parameters::default() });
+    waiting(&mut scene, &[JULIET]);
+    scene.pass(day);
+    waiting(&mut scene, &["nurse@sip.example.com"]);
+    assert_eq!(waiting(&mut scene, &[JULIET]), NOTHING);
+    scene.pass(day);
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), [question("nurse@sip.example.com", 2)]);
+    assert_eq!(waiting(&mut scene, &[JULIET]), [question(JULIET, 3)]);
 }

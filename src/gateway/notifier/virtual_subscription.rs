@@ -5,9 +5,11 @@ use std::rc::Rc;
 use jid::Jid;
 
 use crate::address::Addresses;
+use crate::config::PresenceComposition;
 use crate::sip::pidf::MAX_TUPLES;
 use crate::translate::presence::Availability;
 use crate::translate::presence::ResourcePresence;
+use crate::translate::presence::most_available;
 use crate::translate::presence::to_pidf;
 
 /// Octets of notes that are kept for one; what goes beyond has its notes taken away.
@@ -98,17 +100,28 @@ impl VirtualSubscription {
         !self.shown.is_empty()
     }
 
+    /// Whether a resource of the XMPP user is there, beyond doubt.
+    pub(super) fn is_there(&self) -> bool {
+        self.shown.iter().any(|shown| !shown.doubtful && shown.presence.availability() == Availability::Available)
+    }
+
     /// The XMPP user agreed.
     pub(super) fn activate(&mut self) -> Change {
         if self.phase == Phase::Active {
             return Change::None;
         }
         self.phase = Phase::Active;
-        self.changed(Change::Visible)
+        self.next_version();
+        Change::Visible
     }
 
     /// A resource said what it is doing; one that leaves is forgotten, unless it is the last.
-    pub(super) fn heard(&mut self, presence: ResourcePresence) -> Change {
+    pub(super) fn heard(&mut self, presence: ResourcePresence, composition: PresenceComposition) -> Change {
+        if self.phase == Phase::Pending && presence.availability() == Availability::Unavailable {
+            // Servers take note of a `subscribe` in this way, whether the user is there or not.
+            return Change::None;
+        }
+        let before = self.stands_for_all(composition);
         let octets: usize = self.shown.iter().map(|shown| shown.presence.note_octets()).sum();
         let too_long = octets.saturating_add(presence.note_octets()) > MAX_NOTE_OCTETS;
         let presence = if too_long { presence.without_notes() } else { presence };
@@ -116,7 +129,7 @@ impl VirtualSubscription {
             Availability::Available => self.available(presence),
             Availability::Unavailable => self.unavailable(presence),
         };
-        self.changed(change)
+        self.changed(change, before, composition)
     }
 
     /// The stream broke: what is known may have changed unheard.
@@ -128,7 +141,8 @@ impl VirtualSubscription {
     }
 
     /// What was not heard since [`Self::doubt`] is gone.
-    pub(super) fn believe_no_more(&mut self, user: &str) -> Change {
+    pub(super) fn believe_no_more(&mut self, user: &str, composition: PresenceComposition) -> Change {
+        let before = self.stands_for_all(composition);
         let mut change = Change::None;
         if self.is_restored
             && self.shown.is_empty()
@@ -143,15 +157,18 @@ impl VirtualSubscription {
                 change = Change::Visible;
             }
         }
-        self.changed(change)
+        self.changed(change, before, composition)
     }
 
     /// What the watcher sees, as PIDF; `None` where nothing is known, or it may not be seen.
-    pub(super) fn document(&self, pair: &Pair, addresses: &Addresses) -> Option<String> {
+    pub(super) fn document(&self, pair: &Pair, composition: PresenceComposition, addresses: &Addresses) -> Option<String> {
         if self.phase == Phase::Pending || self.shown.is_empty() {
             return None;
         }
-        let resources: Vec<ResourcePresence> = self.shown.iter().map(|shown| shown.presence.clone()).collect();
+        let resources: Vec<ResourcePresence> = match composition {
+            PresenceComposition::All => self.shown.iter().map(|shown| shown.presence.clone()).collect(),
+            PresenceComposition::MostAvailable => self.stands_for_all(composition).into_iter().collect(),
+        };
         to_pidf(&Jid::new(pair.presentity()).ok()?, &resources, addresses).ok()
     }
 
@@ -189,13 +206,28 @@ impl VirtualSubscription {
         if before.0 == 0 && !before.1 { Change::None } else { Change::Visible }
     }
 
-    /// What changed while it may not be seen is no change for the watcher.
-    fn changed(&mut self, change: Change) -> Change {
-        if change == Change::None || self.phase == Phase::Pending {
+    /// The resource that is shown for all, if one is.
+    fn stands_for_all(&self, composition: PresenceComposition) -> Option<ResourcePresence> {
+        match composition {
+            PresenceComposition::All => None,
+            PresenceComposition::MostAvailable => most_available(self.shown.iter().map(|shown| &shown.presence)).cloned(),
+        }
+    }
+
+    /// What changed while it may not be seen is no change for the watcher, nor is that of a resource that another stands for; `before` stood for
+    /// all until now.
+    fn changed(&mut self, change: Change, before: Option<ResourcePresence>, composition: PresenceComposition) -> Change {
+        let after = self.stands_for_all(composition);
+        let is_hidden = before.zip(after).is_some_and(|(before, after)| before.says_the_same(&after));
+        if change == Change::None || self.phase == Phase::Pending || is_hidden {
             return Change::None;
         }
-        self.version = self.version.checked_add(1).unwrap_or(1);
+        self.next_version();
         Change::Visible
+    }
+
+    fn next_version(&mut self) {
+        self.version = self.version.checked_add(1).unwrap_or(1);
     }
 }
 

@@ -9,6 +9,7 @@ use super::Publications;
 use super::REFRESH;
 use super::Said;
 use super::user_of;
+use crate::config::PresenceComposition;
 use crate::sip;
 use crate::store::entry;
 
@@ -40,6 +41,9 @@ impl Publications {
         // The host may have lost it: what it is told next is no refresh.
         let publication =
             Publication { said: Said::Older, cut_off: shown_to.into_iter().collect(), ..Publication::of(publish, due) };
+        if self.composition == PresenceComposition::MostAvailable {
+            self.restore_composed(user_of(&jid), &publication.publish);
+        }
         self.known.insert(jid.clone(), publication);
         self.due.insert((due, jid), ());
         true

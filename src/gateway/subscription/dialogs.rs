@@ -1,6 +1,9 @@
 //! The dialogs of one subscription, one after the other: which NOTIFY came late.
+//!
+//! A SUBSCRIBE that was forked may make several at a time, under one Call-ID and with a tag each (RFC 6665 §4.4.1). The host's pua keeps
+//! the one that the 2xx made, and the others are answered with 481, which ends them; until then, the one heard last counts.
 
-/// A dialog: its Call-ID, and the CSeq of its newest NOTIFY.
+/// A dialog: its Call-ID and the notifier's tag, and the CSeq of its newest NOTIFY.
 type Newest = (String, u32);
 
 /// The dialog that NOTIFYs last came in, and the one before.
@@ -22,22 +25,27 @@ pub(super) enum Says {
 impl Dialogs {
     /// Takes note of a NOTIFY. False for one that came late: after a newer one of its dialog, or as the end of a dialog that another has
     /// followed.
-    pub(super) fn is_newest(&mut self, call_id: String, cseq: u32, says: Says) -> bool {
+    pub(super) fn is_newest(&mut self, dialog: String, cseq: u32, says: Says) -> bool {
         if let Some((present, newest)) = &mut self.present
-            && *present == call_id
+            && *present == dialog
         {
             let newer = *newest < cseq;
             *newest = cseq.max(*newest);
             return newer;
         }
         if let Some((former, newest)) = &self.former
-            && *former == call_id
+            && *former == dialog
             && (*newest >= cseq || (says == Says::Ends && self.present.is_some()))
         {
             return false;
         }
-        self.former = self.present.replace((call_id, cseq)).or(self.former.take());
+        self.former = self.present.replace((dialog, cseq)).or(self.former.take());
         true
+    }
+
+    /// Whether there has been any.
+    pub(super) fn have_been(&self) -> bool {
+        self.present.is_some() || self.former.is_some()
     }
 
     /// The present one is over; the next NOTIFY may begin another.

@@ -3,13 +3,14 @@
 
 use std::time::Instant;
 
-use super::Announce;
-use super::Due;
 use super::Pair;
-use super::Phase;
-use super::Subscription;
 use super::Subscriptions;
 use super::Uris;
+use super::entry::Announce;
+use super::entry::Due;
+use super::entry::Subscription;
+use super::entry::Told;
+use super::table::Phase;
 use crate::store::entry;
 use crate::translate::presence::Availability;
 use crate::translate::presence::TuplePresence;
@@ -29,8 +30,11 @@ impl Subscriptions {
             uris: (known.uris.watcher.clone(), known.uris.presentity.clone()),
             phase: match known.phase {
                 Phase::Asked => entry::Phase::Asked,
-                Phase::Active => entry::Phase::Active,
+                // A state that will never change is asked for once more.
+                Phase::Active | Phase::Final => entry::Phase::Active,
                 Phase::Ending => entry::Phase::Ending,
+                // Nobody waits for its end.
+                Phase::Leaving | Phase::Over => return None,
             },
             is_announced: known.announce == Announce::Done,
             display_name: known.display_name.clone(),
@@ -54,6 +58,9 @@ impl Subscriptions {
         let mut subscription = Subscription::new(uris, phase, announce);
         subscription.display_name = kept.display_name;
         subscription.shown = kept.shown.into_iter().map(|shown| (shown.resource.clone(), presence(shown))).collect();
+        if subscription.is_known() {
+            subscription.told = if subscription.shows_any() { Told::Somebody } else { Told::Nobody };
+        }
         self.known.insert(pair.clone(), subscription);
         self.look_again(&pair, Some((now, Due::Restored)));
         true

@@ -3,9 +3,14 @@
 //! The dialog goes on with the URIs that it was made with, and XMPP goes on with the JIDs that the watcher subscribed to; only a new
 //! subscription has the new names. So what comes from SIP, translated by the map of today, is brought back to the names of then.
 
+use std::time::Instant;
+
 use super::Pair;
 use super::Subscriptions;
 use super::Uris;
+use super::steps::Happened;
+use super::table::Input;
+use super::table::Phase;
 use crate::gateway::action::Action;
 use crate::gateway::event::Notify;
 
@@ -23,7 +28,7 @@ impl Subscriptions {
 
     /// The URIs of a subscription that there is.
     pub(in crate::gateway) fn uris(&self, pair: &Pair) -> Option<&Uris> {
-        self.known.get(pair).map(|known| &known.uris)
+        self.known.get(pair).filter(|known| known.phase != Phase::Over).map(|known| &known.uris)
     }
 
     /// The names by which the watcher knows this subscription.
@@ -48,9 +53,11 @@ impl Subscriptions {
     }
 
     /// A watcher subscribes under the names of today: the subscription under those of then is over, since the dialog is one.
-    pub(super) fn supersede(&mut self, today: &Pair, actions: &mut Vec<Action>) {
+    pub(super) fn supersede(&mut self, now: Instant, today: &Pair, actions: &mut Vec<Action>) {
         if let Some(pair) = self.renamed.remove(today) {
-            self.end(&pair, actions);
+            self.happens(now, &pair, (Input::Denied, Happened::default()), actions);
+            // NOTIFYs of the dialog are those of the new one from now on.
+            self.remove(&pair);
         }
     }
 }

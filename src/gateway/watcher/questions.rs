@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::time::Instant;
 
 /// Watcher and presentity, bare JIDs.
 pub(super) type Question = (String, String);
@@ -16,8 +17,8 @@ pub(super) struct Questions {
     /// How many there may be.
     most: usize,
     numbers: HashMap<Question, u64>,
-    /// The same in the order in which they came up.
-    by_age: BTreeMap<u64, Question>,
+    /// The same in the order in which they came up, and until when they wait.
+    by_age: BTreeMap<u64, (Question, Instant)>,
     /// Those of each watcher.
     of_watcher: HashMap<String, BTreeSet<u64>>,
     last: u64,
@@ -29,14 +30,14 @@ impl Questions {
         Self { of_one, most, numbers, by_age, of_watcher, last: 0 }
     }
 
-    /// Keeps a question; its number. `None`: it waits already.
-    pub(super) fn open(&mut self, question: &Question) -> Option<u64> {
+    /// Keeps a question until then; its number. `None`: it waits already.
+    pub(super) fn open(&mut self, question: &Question, until: Instant) -> Option<u64> {
         if self.numbers.contains_key(question) {
             return None;
         }
         self.last = self.last.wrapping_add(1);
         self.numbers.insert(question.clone(), self.last);
-        self.by_age.insert(self.last, question.clone());
+        self.by_age.insert(self.last, (question.clone(), until));
         self.of_watcher.entry(question.0.clone()).or_default().insert(self.last);
         Some(self.last)
     }
@@ -48,7 +49,15 @@ impl Questions {
             Some(_) | None if self.by_age.len() > self.most => self.by_age.keys().next(),
             Some(_) | None => None,
         };
-        let oldest = self.by_age.get(number?)?.clone();
+        let oldest = self.by_age.get(number?)?.0.clone();
+        self.close(&oldest);
+        Some(oldest)
+    }
+
+    /// Takes away one that has waited for its time. All wait equally long, so the oldest is the first.
+    pub(super) fn too_old(&mut self, now: Instant) -> Option<Question> {
+        let (_, (oldest, _)) = self.by_age.first_key_value().filter(|(_, (_, until))| *until <= now)?;
+        let oldest = oldest.clone();
         self.close(&oldest);
         Some(oldest)
     }
@@ -73,12 +82,14 @@ impl Questions {
 
     /// All of them, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Question)> {
-        self.by_age.iter().map(|(number, question)| (*number, question))
+        self.by_age.iter().map(|(number, (question, _))| (*number, question))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn question(watcher: &str, presentity: &str) -> Question {
@@ -93,7 +104,7 @@ mod tests {
     fn of_too_many_of_one_watcher_its_oldest_goes() {
         let mut questions = Questions::new(2, 100);
         for (watcher, presentity) in [("b", "x"), ("a", "x"), ("a", "y"), ("a", "z")] {
-            assert!(questions.open(&question(watcher, presentity)).is_some());
+            assert!(questions.open(&question(watcher, presentity), Instant::now()).is_some());
         }
         assert_eq!(questions.surplus("b"), None);
         assert_eq!(questions.surplus("a"), Some(question("a", "x")));
@@ -105,7 +116,7 @@ mod tests {
     fn of_too_many_the_oldest_goes() {
         let mut questions = Questions::new(2, 2);
         for watcher in ["a", "b", "c"] {
-            questions.open(&question(watcher, "x"));
+            questions.open(&question(watcher, "x"), Instant::now());
         }
         assert_eq!(questions.surplus("c"), Some(question("a", "x")));
         assert_eq!((questions.surplus("c"), open(&questions)), (None, vec!["2 b x".to_owned(), "3 c x".to_owned()]));
@@ -114,11 +125,28 @@ mod tests {
     #[test]
     fn what_is_answered_is_forgotten_whole() {
         let mut questions = Questions::new(2, 2);
-        assert_eq!(questions.open(&question("a", "x")), Some(1));
-        assert_eq!(questions.open(&question("a", "x")), None);
+        assert_eq!(questions.open(&question("a", "x"), Instant::now()), Some(1));
+        assert_eq!(questions.open(&question("a", "x"), Instant::now()), None);
         assert!(questions.close(&question("a", "x")));
         assert!(!questions.close(&question("a", "x")));
         assert!(questions.numbers.is_empty() && questions.by_age.is_empty() && questions.of_watcher.is_empty());
-        assert_eq!(questions.open(&question("a", "x")), Some(2), "an answer to the first one is told from one to the second");
+        assert_eq!(
+            questions.open(&question("a", "x"), Instant::now()),
+            Some(2),
+            "an answer to the first one is told from one to the second"
+        );
+    }
+
+    #[test]
+    fn what_waited_for_its_time_goes_oldest_first() {
+        let mut questions = Questions::new(2, 2);
+        let start = Instant::now();
+        for (watcher, seconds) in [("a", 0), ("b", 5)] {
+            questions.open(&question(watcher, "x"), start + Duration::from_secs(10 + seconds));
+        }
+        assert_eq!(questions.too_old(start + Duration::from_secs(9)), None);
+        assert_eq!(questions.too_old(start + Duration::from_secs(14)), Some(question("a", "x")));
+        assert_eq!(questions.too_old(start + Duration::from_secs(14)), None);
+        assert_eq!(open(&questions), ["2 b x"]);
     }
 }

@@ -5,10 +5,12 @@ use std::ffi::c_char;
 use std::ffi::c_int;
 use std::ffi::c_uint;
 use std::ffi::c_void;
+use std::ptr;
 
 use super::GATEWAY;
 use super::Gateway;
 use super::calls;
+use super::dialog_event;
 use super::exports;
 use super::log;
 use super::msg;
@@ -18,6 +20,7 @@ use super::process;
 use super::reply;
 use super::rpc;
 use super::sys;
+use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::guard;
 use crate::host::parameters;
@@ -247,6 +250,41 @@ pub(super) extern "C" fn rules_document(user: *mut sys::str_, host: *mut sys::st
         // SAFETY: [H2] texts of this call, and its place for the answer.
         Some(gateway) => unsafe { presence::rules_document(&gateway.worker, user, host, document) },
         None => ERROR,
+    })
+}
+
+/// presence: all documents of one presentity's dialogs. Runs in any worker, and in a timer process.
+pub(super) extern "C" fn dialog_aggregate(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    withdrawn: c_int,
+) -> *mut sys::str_ {
+    // SAFETY: [H2] texts of this call.
+    guard::answer(ptr::null_mut(), || unsafe { dialog_event::aggregate(user, host, bodies, count, withdrawn) })
+}
+
+/// presence: the document of one watcher. Runs where [`dialog_aggregate`] does.
+pub(super) extern "C" fn dialog_notification(subscription: *mut sys::subscription, body: *mut sys::str_) -> *mut sys::str_ {
+    // SAFETY: [H2] subscription and text of this call.
+    guard::answer(ptr::null_mut(), || unsafe { dialog_event::notification(subscription, body) })
+}
+
+/// presence has done with a document.
+pub(super) extern "C" fn dialog_free(text: *mut c_char) {
+    // SAFETY: [H5] what one of the two functions above made.
+    guard::answer((), || unsafe { host::dialog_event::free(text) });
+}
+
+/// presence: a SUBSCRIBE (dialog). Runs in any worker.
+pub(super) extern "C" fn dialog_subscribed(msg: *mut sys::sip_msg) -> c_int {
+    guard::answer(ERROR, || {
+        if let Some(event) = host::dialog_event::get() {
+            // SAFETY: [H2] the message is that of this call.
+            unsafe { dialog_event::subscribed(event, msg) };
+        }
+        OK
     })
 }
 

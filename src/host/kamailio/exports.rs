@@ -156,6 +156,14 @@ static PARAMETERS: Table<[[sys::param_export; 2]; parameters::COUNT + 1]> = Tabl
     parameter::<27>(),
     parameter::<28>(),
     parameter::<29>(),
+    parameter::<30>(),
+    parameter::<31>(),
+    parameter::<32>(),
+    parameter::<33>(),
+    parameter::<34>(),
+    parameter::<35>(),
+    parameter::<36>(),
+    parameter::<37>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

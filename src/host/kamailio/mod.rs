@@ -7,6 +7,7 @@
 //! calls      sip::Message, Publish, Subscribe -> tm, pua
 //! reply      what a script can reply: AVPs, reply headers
 //! presence   Kamailio's presence server: who may see an XMPP user, and their states, in process
+//! dialog_event  the event package "dialog" in Kamailio's presence server
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
 //! store      one more, where something is to survive a restart
@@ -18,6 +19,7 @@
 mod callbacks;
 mod calls;
 mod db;
+mod dialog_event;
 mod exports;
 mod log;
 mod msg;
@@ -36,6 +38,7 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
 use crate::host::database::state_table::Line;
@@ -137,6 +140,7 @@ fn start() -> Result<(), StartError> {
     let worker = Worker::new(&config, sender);
     let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
+    host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     process::announce(if state.is_some() { 2 } else { 1 }).map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.

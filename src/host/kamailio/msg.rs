@@ -100,6 +100,11 @@ impl<'a> Received<'a> {
         self.call_id.body
     }
 
+    /// Who made the request.
+    pub(super) fn user_agent(&self) -> Option<&'a [u8]> {
+        self.header(b"User-Agent")
+    }
+
     /// The event package: Event up to its first parameter.
     pub(super) fn event_package(&self) -> &'a [u8] {
         let event = body(self.msg.event).unwrap_or_default();

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::Gateway;
 use super::callbacks;
 use super::calls;
+use super::dialog_event;
 use super::presence;
 use super::store;
 use super::sys;
@@ -59,6 +60,10 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
     let registered = unsafe { (gateway.binds.register_puacb)(flags, callback, ptr::null_mut()) };
     if registered < 0 {
         log::error!("pua refused the callback for replies to SUBSCRIBE");
+        return -1;
+    }
+    if let Err(sentence) = dialog_event::register() {
+        log::error!("{sentence}");
         return -1;
     }
     let mode = gateway.config.presence_mode;

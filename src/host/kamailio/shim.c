@@ -2,6 +2,7 @@
 
 #include "wrapper.h"
 
+#include "core/mem/mem.h"
 #include "core/mem/shm.h"
 
 void xmpp_gateway_log(int level, const char *text, int length)
@@ -17,6 +18,11 @@ void *xmpp_gateway_shm_malloc(size_t size)
 void xmpp_gateway_shm_free(void *block)
 {
 	shm_free(block);
+}
+
+void *xmpp_gateway_pkg_malloc(size_t size)
+{
+	return pkg_malloc(size);
 }
 
 void xmpp_gateway_cfg_update(void)

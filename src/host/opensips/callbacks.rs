@@ -1,6 +1,7 @@
 //! Every function that the host calls: guard, convert, call, convert back.
 
 use std::ffi::CStr;
+use std::ffi::c_char;
 use std::ffi::c_int;
 use std::ffi::c_void;
 use std::ptr;
@@ -8,6 +9,7 @@ use std::ptr;
 use super::MODULE;
 use super::Module;
 use super::calls;
+use super::dialog_event;
 use super::log;
 use super::mi;
 use super::msg;
@@ -17,6 +19,7 @@ use super::process;
 use super::reply;
 use super::store;
 use super::sys;
+use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::guard;
 use crate::host::parameters;
@@ -238,6 +241,46 @@ pub(super) unsafe extern "C" fn rules_document(
 ) -> c_int {
     // SAFETY: [H2] the presence server's parameters, alive through this call.
     guard::answer(-1, || unsafe { presence::rules_document(user, host, document) })
+}
+
+/// The presence server has all documents of one presentity's dialogs: in any worker, and in a timer process.
+pub(super) unsafe extern "C" fn dialog_aggregate(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    withdrawn: c_int,
+) -> *mut sys::str_ {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(ptr::null_mut(), || unsafe { dialog_event::aggregate(user, host, bodies, count, withdrawn) })
+}
+
+/// The presence server sends a document to one watcher: in the same processes.
+pub(super) unsafe extern "C" fn dialog_notification(subscription: *mut sys::subs_t, body: *mut sys::str_) -> *mut sys::str_ {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(ptr::null_mut(), || unsafe { dialog_event::notification(subscription, body) })
+}
+
+/// The presence server has done with a document.
+pub(super) unsafe extern "C" fn dialog_free(text: *mut c_char) {
+    // SAFETY: [H5] what one of the two functions above made.
+    guard::answer((), || unsafe { host::dialog_event::free(text) });
+}
+
+/// The presence server has a SUBSCRIBE (dialog): in any worker.
+pub(super) unsafe extern "C" fn dialog_subscribed(
+    msg: *mut sys::sip_msg,
+    subscription: *mut sys::subs_t,
+    _: *mut c_int,
+    _: *mut sys::str_,
+) -> c_int {
+    guard::answer(-1, || {
+        if let Some(event) = host::dialog_event::get() {
+            // SAFETY: [H2] the presence server's parameters, alive through this call.
+            unsafe { dialog_event::subscribed(event, msg, subscription) };
+        }
+        0
+    })
 }
 
 /// A request has been through the script: in any worker.

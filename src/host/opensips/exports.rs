@@ -135,6 +135,14 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<27>(),
     parameter::<28>(),
     parameter::<29>(),
+    parameter::<30>(),
+    parameter::<31>(),
+    parameter::<32>(),
+    parameter::<33>(),
+    parameter::<34>(),
+    parameter::<35>(),
+    parameter::<36>(),
+    parameter::<37>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
@@ -177,6 +185,8 @@ static DEPENDENCIES: Table<Dependencies> = Table({
         mod_name: ptr::null_mut(),
         type_: sys::DEP_SILENT.unsigned_abs(),
     };
+    // Who has the event dialog keeps it.
+    modules[6] = dependency(c"presence_dialoginfo", sys::DEP_SILENT);
     Dependencies { modules, parameters: [EMPTY_PARAMETER_DEPENDENCY] }
 });
 

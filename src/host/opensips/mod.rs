@@ -7,6 +7,7 @@
 //! calls       sip::Message, Publish, Subscribe, Notify -> tm, pua
 //! reply       what a script can reply: AVPs, reply headers; the 200 to a SUBSCRIBE
 //! presence    the host's presence server: who may see an XMPP user, and their states, in process
+//! dialog_event  the event package "dialog" in the host's presence server
 //! db          the table of mapped users: the host's database API
 //! mi          what commands answer
 //! process     the extra process: IPC, Host
@@ -18,6 +19,7 @@
 mod callbacks;
 mod calls;
 mod db;
+mod dialog_event;
 mod exports;
 mod log;
 mod mi;
@@ -99,6 +101,8 @@ enum StartError {
     Memory,
     /// pua refused our callback.
     Callback,
+    /// The event package "dialog" cannot be served.
+    DialogEvent(&'static str),
     /// The host called mod_init twice.
     Twice,
 }
@@ -112,6 +116,7 @@ impl fmt::Display for StartError {
             Self::Database(error) => error.fmt(f),
             Self::State(error) => error.fmt(f),
             Self::NoLocalPresence => f.write_str(host::NO_LOCAL_PRESENCE),
+            Self::DialogEvent(sentence) => f.write_str(sentence),
             Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
             Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
             Self::Twice => f.write_str("the module was started twice"),
@@ -147,6 +152,8 @@ fn start() -> Result<(), StartError> {
             None
         }
     };
+    host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
+    dialog_event::register().map_err(StartError::DialogEvent)?;
     let module = Module {
         config,
         worker,

@@ -50,6 +50,22 @@ impl fmt::Display for Error {
     }
 }
 
+/// Who made the request, as it says.
+///
+/// # Safety
+/// `msg` is a request of the host, which lives for `'a`.
+pub(super) unsafe fn user_agent<'a>(msg: *mut sys::sip_msg) -> Option<&'a [u8]> {
+    // SAFETY: [H1][H2] the host's parser on the host's message.
+    if unsafe { sys::host_parse_all_headers(msg) } < 0 {
+        return None;
+    }
+    // SAFETY: [H2] as the caller promises.
+    let msg = unsafe { msg.as_ref() }?;
+    // SAFETY: [H2] NULL, or a header of the message.
+    let header = unsafe { msg.user_agent.as_ref() }?;
+    Some(view(&header.body).trim_ascii())
+}
+
 /// Parses what is not parsed yet, and copies.
 ///
 /// # Safety
@@ -114,6 +130,15 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
 pub(super) unsafe fn bytes(string: *const sys::str_) -> Vec<u8> {
     // SAFETY: [H2] as the caller promises.
     unsafe { string.as_ref() }.map_or_else(Vec::new, text)
+}
+
+/// The same without a copy, for as long as the caller says.
+///
+/// # Safety
+/// NULL, or a `str` of the host that lives for `'a` as it is.
+pub(super) unsafe fn bytes_at<'a>(string: *const sys::str_) -> &'a [u8] {
+    // SAFETY: [H2] as the caller promises.
+    unsafe { string.as_ref() }.map_or(&[], view)
 }
 
 /// A request with all headers found, and From, To, CSeq, Via and Contact parsed by the host.

@@ -29,6 +29,11 @@ void host_shm_free(void *block)
 	shm_free(block);
 }
 
+void *host_pkg_malloc(unsigned long size)
+{
+	return pkg_malloc(size);
+}
+
 /* A macro over parse_headers_aux in some versions, a function in others. */
 int host_parse_all_headers(struct sip_msg *msg)
 {

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::config::Parameters;
 use crate::link;
+use crate::link::datagram;
 use crate::process::host::HostError;
 use crate::sip;
 

@@ -3,6 +3,7 @@
 use super::super::dialog_state::Cause;
 use super::super::dialog_state::DialogState;
 use super::super::dialog_state::End;
+use super::super::xml_body;
 use super::super::xml_body::BodyError;
 use super::super::xml_body::Ns;
 use super::super::xml_body::Start;
@@ -18,10 +19,19 @@ use super::Participant;
 use super::Replaces;
 use super::State;
 use super::Target;
+use super::scan;
 
 impl Document {
     /// Reads a document.
     pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
+        match xml_body::text(body).ok().and_then(scan::document) {
+            Some(document) => Ok(document),
+            None => Self::read(body),
+        }
+    }
+
+    /// The same, whatever the document is like.
+    pub(super) fn read(body: &[u8]) -> Result<Self, BodyError> {
         let (mut body, root) = XmlBody::new(body)?;
         if root.ns != Ns::DialogInfo || root.name() != "dialog-info" {
             return Err(BodyError::Root);
@@ -46,13 +56,18 @@ impl Document {
             if document.dialogs.len() >= MAX_DIALOGS {
                 return Err(BodyError::TooMany);
             }
-            let dialog = Dialog::parse(&child, &mut body)?;
-            if document.dialogs.iter().any(|known| known.id == dialog.id) {
-                return Err(BodyError::Duplicate);
-            }
-            document.dialogs.push(dialog);
+            document.add(Dialog::parse(&child, &mut body)?);
         }
         Ok(document)
+    }
+
+    /// A dialog that is there already stays as the element that knows more of it says: the later state, else what was said last.
+    pub(super) fn add(&mut self, dialog: Dialog) {
+        match self.dialogs.iter_mut().find(|known| known.id == dialog.id) {
+            Some(known) if known.state > dialog.state => {}
+            Some(known) => *known = dialog,
+            None => self.dialogs.push(dialog),
+        }
     }
 }
 
@@ -144,6 +159,6 @@ fn value(start: &Start<'_>, name: &str) -> Result<Option<String>, BodyError> {
 }
 
 /// RFC 4235 §4.1 has versions of 32 bits, RFC 3261 §8.1.1.5 CSeq numbers of 31; no call is longer than 136 years.
-fn number(text: &str) -> Option<u32> {
+pub(super) fn number(text: &str) -> Option<u32> {
     text.trim().parse().ok()
 }

@@ -5,24 +5,52 @@ use super::Dialog;
 use super::Document;
 use super::NameAddress;
 use super::Participant;
+use super::State;
 use super::Target;
 use crate::xml::XmlWriter;
+use crate::xml::push_escaped;
 
 impl Document {
     /// Writes the document, dialogs in their order and in each the elements in that of the schema.
     pub fn to_xml(&self) -> String {
-        let mut xml = XmlWriter::document();
-        xml.open("dialog-info").attribute("xmlns", "urn:ietf:params:xml:ns:dialog-info");
-        xml.attribute("version", &self.version.to_string()).attribute("state", self.state.name());
-        xml.attribute("entity", &self.entity);
-        for dialog in &self.dialogs {
-            dialog.write(&mut xml);
-        }
-        xml.finish()
+        let mut out = String::with_capacity(512);
+        push_start(&mut out, self.version, self.state, &self.entity);
+        push_dialogs(&mut out, self.dialogs.iter().map(Dialog::element));
+        out
     }
 }
 
+/// Begins a document; [`push_dialogs`] ends it.
+pub(crate) fn push_start(out: &mut String, version: u32, state: State, entity: &str) {
+    out.push_str("<?xml version='1.0' encoding='UTF-8'?><dialog-info xmlns='urn:ietf:params:xml:ns:dialog-info' version='");
+    out.push_str(&version.to_string());
+    out.push_str("' state='");
+    out.push_str(state.name());
+    out.push_str("' entity='");
+    push_escaped(out, entity);
+    out.push('\'');
+}
+
+/// Adds the dialogs, and ends the document.
+pub(crate) fn push_dialogs<T: AsRef<str>>(out: &mut String, dialogs: impl Iterator<Item = T>) {
+    let mut dialogs = dialogs.peekable();
+    if dialogs.peek().is_none() {
+        out.push_str("/>");
+        return;
+    }
+    out.push('>');
+    dialogs.for_each(|dialog| out.push_str(dialog.as_ref()));
+    out.push_str("</dialog-info>");
+}
+
 impl Dialog {
+    /// The element of the dialog alone.
+    pub fn element(&self) -> String {
+        let mut xml = XmlWriter::new();
+        self.write(&mut xml);
+        xml.finish()
+    }
+
     fn write(&self, xml: &mut XmlWriter) {
         xml.open("dialog").attribute("id", &self.id);
         xml.attribute_if("call-id", self.call_id.as_deref());

@@ -5,26 +5,40 @@
 
 use std::cmp::Ordering;
 
+use jiff::Timestamp;
+
 use super::Availability;
 use super::ResourcePresence;
 use crate::sip::pidf::Show;
 
 /// The resource where a user is most available; `None` if there is none. It does not matter in which order they come.
-pub fn most_available(resources: &[ResourcePresence]) -> Option<&ResourcePresence> {
-    resources.iter().min_by(|one, other| by_availability(one, other))
+pub fn most_available<'a>(resources: impl IntoIterator<Item = &'a ResourcePresence>) -> Option<&'a ResourcePresence> {
+    resources.into_iter().min_by(|one, other| by_availability(one, other))
+}
+
+/// How available a user is at a resource: the greater, the more. What says more counts before what follows. By default the least.
+#[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    available: u8,
+    priority: i8,
+    show: u8,
+    changed: Option<Timestamp>,
 }
 
 /// The most available first. Between equals the JID decides.
 pub(super) fn by_availability(one: &ResourcePresence, other: &ResourcePresence) -> Ordering {
-    rank(other).cmp(&rank(one)).then_with(|| one.jid.as_str().cmp(other.jid.as_str()))
+    one.rank().cmp(&other.rank()).reverse().then_with(|| one.jid.as_str().cmp(other.jid.as_str()))
 }
 
-fn rank(resource: &ResourcePresence) -> impl Ord {
-    let available = match resource.availability {
-        Availability::Available => 1,
-        Availability::Unavailable => 0,
-    };
-    (available, resource.priority.unwrap_or(0), show_rank(resource.show), resource.changed)
+impl ResourcePresence {
+    /// Where it stands among the resources of its user.
+    pub fn rank(&self) -> Rank {
+        let available = match self.availability {
+            Availability::Available => 1,
+            Availability::Unavailable => 0,
+        };
+        Rank { available, priority: self.priority.unwrap_or(0), show: show_rank(self.show), changed: self.changed }
+    }
 }
 
 fn show_rank(show: Option<Show>) -> u8 {
@@ -68,10 +82,10 @@ mod tests {
             let found = most_available(&given);
             prop_assert_eq!(found.is_none(), given.is_empty());
             for other in &given {
-                prop_assert!(found.is_some_and(|found| rank(found) >= rank(other)), "{:?} {:?}", found, other);
+                prop_assert!(found.is_some_and(|found| found.rank() >= other.rank()), "{:?} {:?}", found, other);
             }
             let again = most_available(&shuffled);
-            prop_assert_eq!(found.map(|found| (&found.jid, rank(found) == rank(again.unwrap()))), again.map(|again| (&again.jid, true)));
+            prop_assert_eq!(found.map(|found| (&found.jid, found.rank() == again.unwrap().rank())), again.map(|again| (&again.jid, true)));
         }
     }
 }

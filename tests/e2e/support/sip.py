@@ -10,6 +10,9 @@ from .process import free_port
 from .process import wait_until
 
 
+ACCEPT = {"dialog": "application/dialog-info+xml"}
+
+
 class Sip:
     """One request or response as it was on the wire."""
 
@@ -76,7 +79,7 @@ class Subscription:
         self.cseq += 1
         return self.agent.request(
             "SUBSCRIBE", self.remote_target, to=self.target, to_tag=self.remote_tag, call_id=self.call_id, tag=self.tag,
-            cseq=self.cseq, headers={"Event": self.event, "Expires": str(expires), "Accept": "application/pidf+xml"})
+            cseq=self.cseq, headers={"Event": self.event, "Expires": str(expires), "Accept": ACCEPT.get(self.event, "application/pidf+xml")})
 
     def end(self):
         return self.refresh(0)
@@ -197,12 +200,12 @@ class SipAgent:
         self.etag = response.header("SIP-ETag")
         return response
 
-    def subscribe(self, uri, event="presence", expires=600, status=(200, 202)):
+    def subscribe(self, uri, event="presence", expires=600, status=(200, 202), headers=None):
         call_id, tag = uuid.uuid4().hex, uuid.uuid4().hex[:12]
-        accept = "application/watcherinfo+xml" if event.endswith("winfo") else "application/pidf+xml"
+        accept = "application/watcherinfo+xml" if event.endswith("winfo") else ACCEPT.get(event, "application/pidf+xml")
         subscription = Subscription(self, uri, event, call_id, tag)
         response = self.request("SUBSCRIBE", uri, call_id=call_id, tag=tag,
-                                headers={"Event": event, "Expires": str(expires), "Accept": accept})
+                                headers={"Event": event, "Expires": str(expires), "Accept": accept, **(headers or {})})
         assert response.status in status, response
         subscription.remote_tag = response.tag("To")
         subscription.remote_target = response.uri_of("Contact") or uri

@@ -1,0 +1,147 @@
+//! The event package "dialog" in Kamailio's presence server, where `dialog_event` is set and nobody else has it.
+
+use std::ffi::c_char;
+use std::ffi::c_int;
+use std::mem;
+use std::ptr;
+use std::slice;
+
+use super::callbacks;
+use super::msg;
+use super::msg::Received;
+use super::msg::host_text;
+use super::sys;
+use crate::dialog_event::DialogEvent;
+use crate::dialog_event::Watcher;
+use crate::dialog_event::subscription::Subscribe;
+use crate::host::dialog_event;
+
+/// What the host has the event as.
+const NAME: &[u8] = b"dialog";
+const CONTENT_TYPE: &[u8] = b"application/dialog-info+xml";
+
+/// After all modules' mod_init, before the first fork: takes the event, unless somebody has it.
+pub(super) fn register() -> Result<(), &'static str> {
+    let Some(event) = dialog_event::get() else { return Ok(()) };
+    // SAFETY: presence registers `bind_presence` under that name with that type (modules/presence/bind_presence.h).
+    let bind: sys::bind_presence_t = unsafe { mem::transmute(super::export(c"bind_presence", 1)) };
+    let bind = bind.ok_or(dialog_event::NO_PRESENCE)?;
+    // SAFETY: the structure holds optional functions only, for which all zeros is a value.
+    let mut api: sys::presence_api = unsafe { mem::zeroed() };
+    // SAFETY: [H1][H2] the structure is of the layout that the headers give and lives through the call.
+    let bound = unsafe { bind(&raw mut api) } >= 0;
+    let (contains_event, add_event) = api.contains_event.zip(api.add_event).filter(|_| bound).ok_or(dialog_event::NO_PRESENCE)?;
+    let mut name = host_text(NAME);
+    // SAFETY: [H1][H2] the name lives through the call; the second parameter, a result, may be NULL.
+    let known = unsafe { contains_event(&raw mut name, ptr::null_mut()) };
+    // SAFETY: [H4] NULL or an event in shared memory. One that waits for its owner, since subscriptions to it were restored, is empty.
+    if unsafe { known.as_ref() }.is_some_and(|known| !known.content_type.s.is_null()) {
+        ::log::warn!("{}", dialog_event::TAKEN);
+        return Ok(());
+    }
+    // SAFETY: integers, texts, pointers and optional functions, for which all zeros is a value.
+    let mut ours: sys::pres_ev = unsafe { mem::zeroed() };
+    ours.name = name;
+    ours.content_type = host_text(CONTENT_TYPE);
+    ours.default_expires = event.default_expires();
+    ours.agg_nbody = Some(callbacks::dialog_aggregate);
+    ours.free_body = Some(callbacks::dialog_free);
+    ours.aux_body_processing = Some(callbacks::dialog_notification);
+    ours.aux_free_body = Some(callbacks::dialog_free);
+    ours.evs_subs_handl = Some(callbacks::dialog_subscribed);
+    // SAFETY: [H1][H2] what the event holds lives through the call, and is copied.
+    match unsafe { add_event(&raw mut ours) } {
+        code if code < 0 => Err("module presence refused the event dialog"),
+        _ => Ok(()),
+    }
+}
+
+/// All documents of a presentity as one.
+///
+/// # Safety
+/// What the presence server passes for one presentity [H2].
+pub(super) unsafe fn aggregate(
+    user: *const sys::str_,
+    host: *const sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    withdrawn: c_int,
+) -> *mut sys::str_ {
+    // SAFETY: [H2] by the contract of this function.
+    let [user, host] = [user, host].map(|text| unsafe { msg::text_at(text) });
+    let bodies: &[*mut sys::str_] = match usize::try_from(count) {
+        // SAFETY: [H2] as many pointers as it says.
+        Ok(count) if !bodies.is_null() => unsafe { slice::from_raw_parts(bodies, count) },
+        _ => &[],
+    };
+    // SAFETY: [H2] each NULL or a text.
+    let documents: Vec<&[u8]> = bodies.iter().map(|body| unsafe { msg::text_at(*body) }).collect();
+    let document = dialog_event::aggregate(user, host, &documents, usize::try_from(withdrawn).ok());
+    document.map_or(ptr::null_mut(), |(text, length)| host_string(text.as_ptr(), length))
+}
+
+/// The document of one watcher; NULL leaves it as it is.
+///
+/// # Safety
+/// What the presence server passes for one NOTIFY [H2].
+pub(super) unsafe fn notification(subscription: *mut sys::subscription, body: *const sys::str_) -> *mut sys::str_ {
+    // SAFETY: [H2] by the contract of this function.
+    let (Some(event), Some(subscription), Some(body)) =
+        (dialog_event::get(), unsafe { subscription.as_ref() }, unsafe { body.as_ref() })
+    else {
+        return ptr::null_mut();
+    };
+    // A subscription that waits or is refused brings no document.
+    if body.s.is_null() || i64::from(subscription.status) != i64::from(sys::ACTIVE_STATUS) {
+        return ptr::null_mut();
+    }
+    // SAFETY: [H2] texts of the subscription.
+    let text = |text: sys::str_| unsafe { msg::text(text) };
+    let uri = watcher_uri(text(subscription.watcher_user), text(subscription.watcher_domain));
+    let user_agent = std::str::from_utf8(text(subscription.user_agent)).ok().filter(|user_agent| !user_agent.is_empty());
+    let watcher = Watcher {
+        uri: &uri,
+        user_agent,
+        call_id: text(subscription.callid),
+        tag: text(subscription.from_tag),
+        // The first NOTIFY is number 1 to it.
+        notified: u32::try_from(subscription.version).unwrap_or_default().saturating_sub(1),
+    };
+    let presentity = String::from_utf8_lossy(text(subscription.pres_uri));
+    let notification = event.notification(body.s.addr(), &presentity, text(*body), &watcher, dialog_event::now());
+    dialog_event::copy(&notification).map_or(ptr::null_mut(), |(text, length)| host_string(text.as_ptr(), length))
+}
+
+/// A SUBSCRIBE to dialogs.
+///
+/// # Safety
+/// `msg` is the message of the running callback [H2].
+pub(super) unsafe fn subscribed(event: &DialogEvent, msg: *mut sys::sip_msg) {
+    // SAFETY: [H2] by the contract of this function; it ends with it.
+    let Ok(received) = (unsafe { Received::parse(msg) }) else { return };
+    // SAFETY: [H2] texts of the message.
+    let [call_id, to_tag] = [received.call_id(), received.to.tag_value].map(|text| unsafe { msg::text(text) });
+    let uri = String::from_utf8_lossy(received.from.uri);
+    let user_agent = received.user_agent().and_then(|user_agent| std::str::from_utf8(user_agent).ok());
+    let watcher = Watcher { uri: &uri, user_agent, call_id, tag: received.from.tag, notified: 0 };
+    let request = if to_tag.is_empty() { Subscribe::First } else { Subscribe::Refresh };
+    event.subscribed(&watcher, request, dialog_event::now());
+}
+
+fn watcher_uri(user: &[u8], domain: &[u8]) -> String {
+    format!("sip:{}@{}", String::from_utf8_lossy(user), String::from_utf8_lossy(domain))
+}
+
+/// What the presence server frees: the structure itself, in memory of its process, and the text by a function of the event. NULL: no memory
+/// is left.
+fn host_string(text: *mut c_char, length: usize) -> *mut sys::str_ {
+    // SAFETY: [H1] any size is allowed.
+    let string: *mut sys::str_ = unsafe { sys::xmpp_gateway_pkg_malloc(size_of::<sys::str_>()) }.cast();
+    match c_int::try_from(length) {
+        // SAFETY: [H5] a fresh block of that size.
+        Ok(len) if !string.is_null() => unsafe { string.write(sys::str_ { s: text, len }) },
+        // SAFETY: [H5] made just now, and nobody has it.
+        _ => unsafe { dialog_event::free(text) },
+    }
+    string
+}

@@ -1,0 +1,160 @@
+//! The event package "dialog" in OpenSIPS's presence server, where `dialog_event` is set and nobody else has it.
+
+use std::ffi::CStr;
+use std::ffi::c_char;
+use std::ffi::c_int;
+use std::ffi::c_ulong;
+use std::mem::zeroed;
+use std::ptr;
+use std::slice;
+
+use super::callbacks;
+use super::calls;
+use super::msg;
+use super::sys;
+use crate::dialog_event::DialogEvent;
+use crate::dialog_event::Watcher;
+use crate::dialog_event::subscription::Subscribe;
+use crate::host::dialog_event;
+
+/// What the host has the event as.
+const NAME: &CStr = c"dialog";
+/// The number of documents when the presence server asks for what one PUBLISH has changed.
+const OF_ONE_PUBLISH: c_int = -2;
+
+const CONTENT_TYPE: &[u8] = b"application/dialog-info+xml";
+
+/// In mod_init: takes the event, unless somebody has it.
+pub(super) fn register() -> Result<(), &'static str> {
+    let Some(event) = dialog_event::get() else { return Ok(()) };
+    // SAFETY: [H3] plain C: optional functions, for which zero is "none".
+    let mut api: sys::presence_api_t = unsafe { zeroed() };
+    // SAFETY: [H1][H5] in mod_init, into a table of ours.
+    let bound = unsafe { sys::host_load_presence(&raw mut api) } >= 0;
+    let (contains_event, add_event) = api.contains_event.zip(api.add_event).filter(|_| bound).ok_or(dialog_event::NO_PRESENCE)?;
+    let mut name = calls::bytes(NAME.to_bytes());
+    // SAFETY: [H1][H5] the name lives through the call; the second result is not wanted.
+    let known = unsafe { contains_event(&raw mut name, ptr::null_mut()) };
+    // SAFETY: [H4] NULL or an event in shared memory. One that waits for its owner, since subscriptions to it were restored, is empty.
+    if unsafe { known.as_ref() }.is_some_and(|known| !known.content_type.s.is_null()) {
+        ::log::warn!("{}", dialog_event::TAKEN);
+        return Ok(());
+    }
+    // SAFETY: [H3] plain C: integers, strings, pointers and optional functions, for which zero is "none".
+    let mut ours: sys::pres_ev = unsafe { zeroed() };
+    ours.name = name;
+    ours.content_type = calls::bytes(CONTENT_TYPE);
+    ours.default_expires = c_int::try_from(event.default_expires()).unwrap_or(c_int::MAX);
+    ours.mandatory_body = 1;
+    ours.mandatory_timeout_notification = 1;
+    ours.agg_nbody = Some(callbacks::dialog_aggregate);
+    ours.free_body = Some(callbacks::dialog_free);
+    ours.aux_body_processing = Some(callbacks::dialog_notification);
+    ours.aux_free_body = Some(callbacks::dialog_free);
+    ours.evs_subs_handl = Some(callbacks::dialog_subscribed);
+    // SAFETY: [H1][H5] what the event holds lives through the call, and is copied.
+    if unsafe { add_event(&raw mut ours) } < 0 {
+        return Err("module presence refused the event dialog");
+    }
+    Ok(())
+}
+
+/// All documents of a presentity as one.
+///
+/// # Safety
+/// What the presence server passes for one presentity.
+pub(super) unsafe fn aggregate(
+    user: *const sys::str_,
+    host: *const sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    withdrawn: c_int,
+) -> *mut sys::str_ {
+    // Of one PUBLISH alone it asks what has changed. Asked with nothing, it comes back with all documents: what a watcher is told then is what
+    // it would be told after a SUBSCRIBE.
+    if count == OF_ONE_PUBLISH {
+        return ptr::null_mut();
+    }
+    // SAFETY: [H2] as the caller promises.
+    let [user, host] = [user, host].map(|text| unsafe { msg::bytes_at(text) });
+    let bodies: &[*mut sys::str_] = match usize::try_from(count) {
+        // SAFETY: [H2] as many pointers as it says.
+        Ok(count) if !bodies.is_null() => unsafe { slice::from_raw_parts(bodies, count) },
+        _ => &[],
+    };
+    // SAFETY: [H2] each NULL or a text.
+    let documents: Vec<&[u8]> = bodies.iter().map(|body| unsafe { msg::bytes_at(*body) }).collect();
+    let document = dialog_event::aggregate(user, host, &documents, usize::try_from(withdrawn).ok());
+    document.map_or(ptr::null_mut(), |(text, length)| host_string(text.as_ptr(), length))
+}
+
+/// The document of one watcher; NULL leaves it as it is.
+///
+/// # Safety
+/// What the presence server passes for one NOTIFY.
+pub(super) unsafe fn notification(subscription: *const sys::subs_t, body: *const sys::str_) -> *mut sys::str_ {
+    // SAFETY: [H2] as the caller promises.
+    let (Some(event), Some(asked), Some(text)) =
+        (dialog_event::get(), unsafe { subscription.as_ref() }, unsafe { body.as_ref() })
+    else {
+        return ptr::null_mut();
+    };
+    let name = text.s.addr();
+    if text.s.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: [H2][H3] strings of the subscription.
+    let [presentity, text] = [&raw const asked.pres_uri, body].map(|text| unsafe { msg::bytes_at(text) });
+    // SAFETY: [H2] as above.
+    let notification = unsafe {
+        with_watcher(asked, None, |watcher| {
+            event.notification(name, &String::from_utf8_lossy(presentity), text, watcher, dialog_event::now())
+        })
+    };
+    dialog_event::copy(&notification).map_or(ptr::null_mut(), |(text, length)| host_string(text.as_ptr(), length))
+}
+
+/// A SUBSCRIBE to dialogs.
+///
+/// # Safety
+/// What the presence server passes for one SUBSCRIBE.
+pub(super) unsafe fn subscribed(event: &DialogEvent, msg: *mut sys::sip_msg, subscription: *const sys::subs_t) {
+    // SAFETY: [H2] as the caller promises.
+    let Some(asked) = (unsafe { subscription.as_ref() }) else { return };
+    // SAFETY: [H2] as above.
+    let user_agent = unsafe { msg::user_agent(msg) };
+    let user_agent = user_agent.and_then(|user_agent| str::from_utf8(user_agent).ok());
+    let request = if asked.to_tag.len == 0 { Subscribe::First } else { Subscribe::Refresh };
+    // SAFETY: [H2] as above.
+    unsafe { with_watcher(asked, user_agent, |watcher| event.subscribed(watcher, request, dialog_event::now())) };
+}
+
+/// Calls with the watcher of this subscription.
+///
+/// # Safety
+/// A subscription of the presence server.
+unsafe fn with_watcher<T>(asked: &sys::subs_t, user_agent: Option<&str>, call: impl FnOnce(&Watcher<'_>) -> T) -> T {
+    let texts = [&raw const asked.from_user, &raw const asked.from_domain, &raw const asked.callid, &raw const asked.from_tag];
+    // SAFETY: [H2][H3] strings of the subscription.
+    let [user, domain, call_id, tag] = texts.map(|text| unsafe { msg::bytes_at(text) });
+    let uri = watcher_uri(user, domain);
+    call(&Watcher { uri: &uri, user_agent, call_id, tag, notified: u32::try_from(asked.version).unwrap_or_default() })
+}
+
+fn watcher_uri(user: &[u8], domain: &[u8]) -> String {
+    format!("sip:{}@{}", String::from_utf8_lossy(user), String::from_utf8_lossy(domain))
+}
+
+/// What the presence server frees: the structure itself, in memory of its process, and the text by a function of the event. NULL: no memory
+/// is left.
+fn host_string(text: *mut c_char, length: usize) -> *mut sys::str_ {
+    // SAFETY: [H1] any size is allowed.
+    let string: *mut sys::str_ = unsafe { sys::host_pkg_malloc(size_of::<sys::str_>() as c_ulong) }.cast();
+    match c_int::try_from(length) {
+        // SAFETY: [H5] a fresh block of that size.
+        Ok(len) if !string.is_null() => unsafe { string.write(sys::str_ { s: text, len }) },
+        // SAFETY: [H5] made just now, and nobody has it.
+        _ => unsafe { dialog_event::free(text) },
+    }
+    string
+}

@@ -1,0 +1,65 @@
+//! Carrying out what the gateway decided.
+
+use std::time::Instant;
+
+use super::Turn;
+use crate::gateway::action::Action;
+use crate::process::decisions::Kept;
+use crate::process::host::Host;
+use crate::process::host::HostError;
+
+impl<H: Host> Turn<'_, H> {
+    /// Carries out what the gateway decided.
+    pub(super) fn act(&mut self) {
+        // What the host refuses makes further actions: stanza errors, mostly.
+        while !self.actions.is_empty() {
+            let mut actions = std::mem::take(&mut self.actions);
+            for action in actions.drain(..) {
+                self.act_on(action);
+            }
+            if self.actions.is_empty() {
+                self.actions = actions;
+                return;
+            }
+        }
+    }
+
+    fn act_on(&mut self, action: Action) {
+        match action {
+            Action::Stanza(stanza) => self.push(Instant::now(), stanza.as_bytes(), None),
+            Action::Message(message) => {
+                if let Err(error) = self.host.message(&message) {
+                    log::error!("a MESSAGE to {} cannot be sent: {error}", message.to);
+                    self.gateway.message_refused(&message, error, &mut self.actions);
+                }
+            }
+            Action::Publish(publish) => {
+                if let Err(error) = self.host.publish(&publish) {
+                    log::error!("the presence of {} cannot be published: {error}", publish.presentity);
+                }
+            }
+            Action::Subscribe(subscribe) => {
+                if let Err(error) = self.host.subscribe(&subscribe) {
+                    log::info!("no SUBSCRIBE of {} to {}: {error}", subscribe.watcher, subscribe.presentity);
+                    self.gateway.subscribe_refused(Instant::now(), &subscribe, &mut self.actions);
+                }
+            }
+            Action::Notify(notify) => {
+                if let Err(error) = self.host.notify(&notify) {
+                    log::error!("no NOTIFY to {}: {error}", notify.dialog.remote_target());
+                    self.gateway.notify_refused(Instant::now(), &notify, &mut self.actions);
+                }
+            }
+            Action::EndDialog(dialog) => self.receiver.shared().end_dialog(&dialog),
+            Action::Authorize { watcher, presentity, presentity_uri, decision, occasion } => {
+                if self.decisions.keep(&watcher, &presentity, decision, occasion) == Kept::Changed
+                    && let Err(error) = self.host.watchers_changed(&presentity_uri)
+                    // Where there is no presence server, the watchers are the gateway's own.
+                    && !matches!(error, HostError::Missing(_))
+                {
+                    log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
+                }
+            }
+        }
+    }
+}
