@@ -4,6 +4,7 @@
 //! accepts all of them or names the parameter, what it held and what it takes.
 
 mod address_table;
+mod calls;
 mod component;
 mod dialog_event;
 mod peers;
@@ -25,6 +26,9 @@ use crate::address::is_domain;
 use crate::sip::Uri;
 
 pub use self::address_table::AddressTable;
+pub use self::calls::CallDocuments;
+pub use self::calls::Calls;
+pub use self::calls::DialogMode;
 pub use self::component::Component;
 pub use self::component::DEFAULT_COMPONENT_PORT;
 pub use self::component::MAX_COMPONENTS;
@@ -85,6 +89,21 @@ pub struct Parameters {
     pub queue_ttl: Option<i64>,
     pub db_url: Option<Secret>,
     pub address_table: Option<String>,
+    pub dialog_mode: Option<String>,
+    pub include_callid: Option<i64>,
+    pub include_tags: Option<i64>,
+    pub include_localremote: Option<i64>,
+    pub caller_confirmed: Option<i64>,
+    pub publish_on_trying: Option<i64>,
+    pub dialog_ring_time: Option<i64>,
+    pub override_lifetime: Option<i64>,
+    pub caller_spec_param: Option<String>,
+    pub callee_spec_param: Option<String>,
+    pub nopublish_flag: Option<String>,
+    pub include_req_uri: Option<i64>,
+    pub send_publish_flag: Option<i64>,
+    pub disable_caller_publish_flag: Option<i64>,
+    pub disable_callee_publish_flag: Option<i64>,
     pub store: Option<i64>,
     pub state_table: Option<String>,
 }
@@ -116,6 +135,8 @@ pub struct Config {
     pub queue: Queue,
     /// Where users stand whose address the operator chose (`db_url`, `address_table`); `None`: the scheme is for all.
     pub address_table: Option<AddressTable>,
+    /// Which calls are shown as dialogs, and how.
+    pub calls: Calls,
     /// Where stands what is to survive a restart (`store`, `state_table`); `None`: nothing is.
     pub state_table: Option<StateTable>,
 }
@@ -170,6 +191,7 @@ impl Config {
             waiting_subs: presence::waiting_subs(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,
+            calls: calls::calls(parameters)?,
             state_table: state_table::state_table(parameters)?,
             backend,
         })

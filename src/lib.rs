@@ -35,6 +35,7 @@ pub mod translate;
 pub mod dialog_event;
 pub mod store;
 
+pub mod calls;
 pub mod gateway;
 
 #[allow(unsafe_code, reason = "system calls that std does not offer, and memory shared over the fork")]

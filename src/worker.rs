@@ -3,6 +3,7 @@
 //! Nothing here waits, and nothing is remembered from one request to the next; what needs memory is said to the XMPP process as an
 //! [`Event`](crate::gateway::event::Event).
 
+mod calls;
 mod message;
 mod notify;
 mod result;

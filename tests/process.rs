@@ -79,6 +79,17 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn publish_call(
+        &mut self,
+        _: &xmpp_gateway::calls::publisher::Publication,
+    ) -> Result<xmpp_gateway::process::host::Taken, HostError> {
+        Ok(xmpp_gateway::process::host::Taken::Done)
+    }
+
+    fn restored_calls(&mut self) -> Vec<xmpp_gateway::calls::Event> {
+        Vec::new()
+    }
+
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
         self.calls.send(Call::Subscribe(subscribe.presentity.to_string())).unwrap();
         Ok(())

@@ -137,6 +137,8 @@ function ksr_request_route()
     if KSR.pv.get("$rd") == XMPP_DOMAIN then to_xmpp(method) end
 
     if not KSR.is_myself_ruri() then reply(403, "Relaying Denied") end
+    -- With dialog_mode: this call is shown.
+    -- if method == "INVITE" then KSR.dialog.dlg_manage() end
     if method == "INVITE" then KSR.rr.record_route() end
     if KSR.registrar.lookup("location") < 0 then reply(480, "Temporarily Unavailable") end
     KSR.tm.t_relay()

@@ -21,7 +21,7 @@ mod presence;
 mod rate;
 pub(crate) mod share;
 mod stanzas;
-mod tally;
+pub(crate) mod tally;
 mod undelivered;
 mod wanted;
 

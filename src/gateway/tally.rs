@@ -4,18 +4,18 @@ use std::time::Duration;
 use std::time::Instant;
 
 /// Time between two log lines about the same kind of thing.
-pub(super) const PAUSE: Duration = Duration::from_secs(60);
+pub(crate) const PAUSE: Duration = Duration::from_secs(60);
 
 /// How often one kind of thing happened.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     total: u64,
     said: Option<Instant>,
 }
 
 impl Tally {
     /// It happened again. `Some`: it is time for a log line, with this total in it.
-    pub(super) fn count(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn count(&mut self, now: Instant) -> Option<u64> {
         self.total = self.total.saturating_add(1);
         if self.said.is_some_and(|said| now.saturating_duration_since(said) < PAUSE) {
             return None;

@@ -16,6 +16,7 @@
 
 pub(crate) mod database;
 mod descriptor;
+pub(crate) mod dialog_calls;
 mod dialog_event;
 pub(crate) mod guard;
 mod lanes;
@@ -39,6 +40,10 @@ const NO_PRESENCE: &str = "module presence is not loaded: this server does not a
 /// Why the module does not start, where this server is to serve the presence of XMPP users itself.
 const NO_LOCAL_PRESENCE: &str = "parameter presence_mode is \"local\"; it takes a presence server in this SIP server: load the modules presence \
                                  and presence_xml before xmpp_gateway, which register the event presence";
+
+/// Why the module does not start, where this server is to show calls itself.
+const NO_DIALOG_EVENT: &str = "parameter dialog_mode is \"local\"; it takes a presence server in this SIP server with the event dialog: load module presence, and set \
+     parameter dialog_event or load presence_dialoginfo, before xmpp_gateway";
 
 /// Said once at start, where nobody asks for authorization.
 const NO_AUTHORIZATION: &str =

@@ -35,7 +35,7 @@ pub(super) enum Given<'a> {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 38;
+pub(super) const COUNT: usize = 53;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -75,6 +75,21 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     number(c"queue_ttl", |all, value| all.queue_ttl = Some(value)),
     secret(c"db_url", |all, value| all.db_url = Some(value)),
     text(c"address_table", |all, value| all.address_table = Some(value)),
+    text(c"dialog_mode", |all, value| all.dialog_mode = Some(value)),
+    number(c"include_callid", |all, value| all.include_callid = Some(value)),
+    number(c"include_tags", |all, value| all.include_tags = Some(value)),
+    number(c"include_localremote", |all, value| all.include_localremote = Some(value)),
+    number(c"caller_confirmed", |all, value| all.caller_confirmed = Some(value)),
+    number(c"publish_on_trying", |all, value| all.publish_on_trying = Some(value)),
+    number(c"dialog_ring_time", |all, value| all.dialog_ring_time = Some(value)),
+    number(c"override_lifetime", |all, value| all.override_lifetime = Some(value)),
+    text(c"caller_spec_param", |all, value| all.caller_spec_param = Some(value)),
+    text(c"callee_spec_param", |all, value| all.callee_spec_param = Some(value)),
+    text(c"nopublish_flag", |all, value| all.nopublish_flag = Some(value)),
+    number(c"include_req_uri", |all, value| all.include_req_uri = Some(value)),
+    number(c"send_publish_flag", |all, value| all.send_publish_flag = Some(value)),
+    number(c"disable_caller_publish_flag", |all, value| all.disable_caller_publish_flag = Some(value)),
+    number(c"disable_callee_publish_flag", |all, value| all.disable_callee_publish_flag = Some(value)),
     number(c"store", |all, value| all.store = Some(value)),
     text(c"state_table", |all, value| all.state_table = Some(value)),
 ];

@@ -18,6 +18,8 @@ pub struct Counters {
     pub dropped: Counter,
     /// Stanzas that still waited when the server stopped, or when a bug ended the XMPP process's life.
     pub abandoned: Counter,
+    /// What happened to calls, and found the link full.
+    pub calls: Counter,
 }
 
 /// One number.

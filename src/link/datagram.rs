@@ -145,7 +145,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
 /// Reads one datagram.
 pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
     let (tag, rest) = datagram.split_first().ok_or(DecodeError::Truncated)?;
-    let mut fields = Fields { rest };
+    let mut fields = Fields::of(rest);
     let event = match *tag {
         STANZA => return Ok(Event::Stanza(text(datagram)?)),
         NOTIFY => Event::Notify(Notify {
@@ -222,7 +222,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
         }),
         _ => return Err(DecodeError::Tag),
     };
-    if fields.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
+    fields.end().map(|()| event)
 }
 
 /// Whether a place in the queue was taken for a stanza ([`super::fill`]).
@@ -250,12 +250,22 @@ pub fn stanza_of(datagram: &[u8]) -> Option<(Reserved, &[u8])> {
     }
 }
 
-struct Fields<'a> {
+/// What is left of a datagram.
+pub(super) struct Fields<'a> {
     rest: &'a [u8],
 }
 
-impl Fields<'_> {
-    fn number(&mut self) -> Result<u32, DecodeError> {
+impl<'a> Fields<'a> {
+    pub(super) fn of(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    /// Nothing may be left.
+    pub(super) fn end(&self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+    }
+
+    pub(super) fn number(&mut self) -> Result<u32, DecodeError> {
         let (bytes, rest) = self.rest.split_first_chunk::<4>().ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(u32::from_le_bytes(*bytes))
@@ -275,7 +285,7 @@ impl Fields<'_> {
         Ok(u64::from_le_bytes(*bytes))
     }
 
-    fn text(&mut self) -> Result<String, DecodeError> {
+    pub(super) fn text(&mut self) -> Result<String, DecodeError> {
         let length = usize::try_from(self.number()?).map_err(|_| DecodeError::Truncated)?;
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated)?;
         self.rest = rest;
@@ -283,7 +293,7 @@ impl Fields<'_> {
     }
 
     /// A text that is never empty where it is there.
-    fn optional(&mut self) -> Result<Option<String>, DecodeError> {
+    pub(super) fn optional(&mut self) -> Result<Option<String>, DecodeError> {
         Ok(Some(self.text()?).filter(|text| !text.is_empty()))
     }
 
@@ -297,7 +307,7 @@ fn text(bytes: &[u8]) -> Result<String, DecodeError> {
     String::from_utf8(bytes.to_vec()).map_err(|_| DecodeError::Text)
 }
 
-fn push_number(out: &mut Vec<u8>, number: u32) {
+pub(super) fn push_number(out: &mut Vec<u8>, number: u32) {
     out.extend_from_slice(&number.to_le_bytes());
 }
 
@@ -307,7 +317,7 @@ fn push_optional(out: &mut Vec<u8>, number: Option<u32>) {
     push_number(out, number.unwrap_or_default());
 }
 
-fn push_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
     push_number(out, count(text.len()));
     out.extend_from_slice(text.as_bytes());
 }

@@ -5,6 +5,7 @@
 //! (`AF_UNIX`, `SOCK_SEQPACKET`). How an event is written is [`datagram`]; which bits the page holds is [`shared`], how full the
 //! queue for an absent XMPP server is, [`fill`].
 
+pub mod call_datagram;
 pub mod counters;
 pub mod datagram;
 pub mod dialogs;

@@ -2,6 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 
+use crate::calls;
+use crate::calls::publisher::Publication;
 use crate::sip;
 use crate::xmpp::stanza_error::Condition;
 
@@ -19,6 +21,12 @@ pub trait Host {
     fn is_ready(&self) -> bool;
     /// Publishes, refreshes or takes away through pua.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
+    /// Publishes the dialog of a call: through pua, or in the presence server of this host (`dialog_mode`).
+    fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError>;
+
+    /// The calls that the host has from before its restart, once.
+    fn restored_calls(&mut self) -> Vec<calls::Event>;
+
     /// Subscribes, refreshes or unsubscribes through pua. The reply reaches `worker::subscribe_reply`.
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError>;
     /// Sends a NOTIFY through tm, in the dialog of its watcher. The reply reaches `worker::notify_reply`.
@@ -34,6 +42,15 @@ pub trait Host {
     fn wake(&mut self) -> Flow;
     /// Called once a second and after each round of work: what was taken in this round goes on now, and the host's own housekeeping.
     fn tick(&mut self);
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The host can be given the next one.
+    Done,
+    /// It is under way: the answer reaches `worker::call_published`.
+    UnderWay,
 }
 
 /// Whether the process goes on.

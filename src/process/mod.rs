@@ -25,7 +25,9 @@ mod turn;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::time::Duration;
+use std::time::Instant;
 
+use crate::calls::publisher::Publisher;
 use crate::config::Config;
 use crate::link::Receiver;
 use crate::link::shared::Dialogs;
@@ -41,8 +43,11 @@ const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 /// Runs the XMPP process until the host stops. `store` is its line to the store process, if there is one.
 pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver, store: Option<&End>) {
     let mut pause = Duration::ZERO;
+    // It outlives a panic: nobody would tell us again of the calls that go on.
+    let mut calls = Publisher::new(config.calls.documents.clone());
+    host.restored_calls().into_iter().for_each(|event| calls.event(Instant::now(), event));
     loop {
-        let ended = catch_unwind(AssertUnwindSafe(|| live(host, config, receiver, store, pause)));
+        let ended = catch_unwind(AssertUnwindSafe(|| live(host, config, receiver, &mut calls, store, pause)));
         receiver.shared().set_all_streams_down();
         // A gateway of an earlier life has taken what it knew of them with it.
         receiver.shared().set_dialogs(if store.is_some() { Dialogs::Awaited } else { Dialogs::Known });
@@ -63,7 +68,14 @@ pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver, store: Op
 }
 
 /// One life: a runtime, a gateway, and connections until the host stops.
-fn live(host: &mut impl Host, config: &Config, receiver: &Receiver, store: Option<&End>, pause: Duration) -> std::io::Result<()> {
+fn live(
+    host: &mut impl Host,
+    config: &Config,
+    receiver: &Receiver,
+    calls: &mut Publisher,
+    store: Option<&End>,
+    pause: Duration,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(async { Turn::new(host, config, receiver, Keeper::new(store), pause).run().await })
+    runtime.block_on(async { Turn::new(host, config, receiver, calls, Keeper::new(store), pause).run().await })
 }

@@ -1,11 +1,13 @@
 //! The main loop: wait for one of its sources, do what it brings without waiting again, write once.
 
 mod act;
+mod calls;
 mod from_link;
 mod restore;
 mod streams;
 
 use std::future::poll_fn;
+use std::future::ready;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
@@ -19,6 +21,7 @@ use tokio::time::interval;
 use tokio::time::sleep;
 
 use crate::address::Addresses;
+use crate::calls::publisher::Publisher;
 use crate::config::Backend;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -49,6 +52,7 @@ pub(super) struct Turn<'a, H> {
     receiver: &'a Receiver,
     gateway: Gateway,
     decisions: Decisions<'a>,
+    calls: &'a mut Publisher,
     addresses: &'a Addresses,
     /// In the order of the configuration.
     streams: Vec<ComponentStream<'a>>,
@@ -63,13 +67,21 @@ pub(super) struct Turn<'a, H> {
 }
 
 impl<'a, H: Host> Turn<'a, H> {
-    pub(super) fn new(host: &'a mut H, config: &'a Config, receiver: &'a Receiver, keeper: Keeper<'a>, pause: Duration) -> Self {
+    pub(super) fn new(
+        host: &'a mut H,
+        config: &'a Config,
+        receiver: &'a Receiver,
+        calls: &'a mut Publisher,
+        keeper: Keeper<'a>,
+        pause: Duration,
+    ) -> Self {
         let Backend::Components(components) = &config.backend;
         Self {
             host,
             receiver,
             gateway: Gateway::new(config, Instant::now(), dice()),
             decisions: Decisions::new(receiver.shared()),
+            calls,
             addresses: &config.addresses,
             streams: components
                 .iter()
@@ -122,6 +134,7 @@ impl<'a, H: Host> Turn<'a, H> {
                 }
                 (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if reads => self.changed(stream, change),
                 () = sleep(HOST_PAUSE), if !reads => {}
+                () = ready(()), if self.calls.has_work() => self.publish_calls(Instant::now()),
                 _ = ticks.tick() => self.tick(Instant::now()),
             }
             self.write();
@@ -156,6 +169,7 @@ impl<'a, H: Host> Turn<'a, H> {
     fn tick(&mut self, now: Instant) {
         self.gateway.tick(now, &mut self.actions);
         self.act();
+        self.calls.tick(now);
         // What this made has not been tried yet: a stream that had nothing to write is not one that takes nothing.
         self.write();
         self.streams.iter_mut().for_each(|stream| stream.tick(now));

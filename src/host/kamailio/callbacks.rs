@@ -10,6 +10,7 @@ use std::ptr;
 use super::GATEWAY;
 use super::Gateway;
 use super::calls;
+use super::dialog_calls;
 use super::dialog_event;
 use super::exports;
 use super::log;
@@ -20,6 +21,7 @@ use super::process;
 use super::reply;
 use super::rpc;
 use super::sys;
+use crate::calls::Parties;
 use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::guard;
@@ -74,8 +76,11 @@ pub(super) extern "C" fn mod_init() -> c_int {
 pub(super) extern "C" fn child_init(rank: c_int) -> c_int {
     guard::answer(ERROR, || match GATEWAY.get() {
         Some(gateway) if rank == sys::PROC_INIT => process::register_callbacks(gateway),
-        Some(gateway) if rank == sys::PROC_MAIN => process::fork(gateway),
-        _ => OK,
+        Some(gateway) => {
+            host::dialog_calls::end_of_loading();
+            if rank == sys::PROC_MAIN { process::fork(gateway) } else { OK }
+        }
+        None => OK,
     })
 }
 
@@ -155,6 +160,71 @@ pub(super) extern "C" fn kemi_req_winfo(msg: *mut sys::sip_msg, request_uri: *mu
     })
 }
 
+/// `dialoginfo_set([parties])`
+pub(super) extern "C" fn dialoginfo_set(msg: *mut sys::sip_msg, parties: *mut c_char, _: *mut c_char) -> c_int {
+    script(msg, || shown(msg, optional(msg, parties)))
+}
+
+/// `KSR.xmpp_gateway.dialoginfo_set(parties)`
+pub(super) extern "C" fn kemi_dialoginfo_set(msg: *mut sys::sip_msg, parties: *mut sys::str_) -> c_int {
+    // SAFETY: [H2] a parameter of the running call.
+    script(msg, || shown(msg, unsafe { msg::text_at(parties) }))
+}
+
+/// `dialoginfo_set_branch_callee(callee)`
+pub(super) extern "C" fn dialoginfo_set_branch_callee(msg: *mut sys::sip_msg, callee: *mut c_char, _: *mut c_char) -> c_int {
+    script(msg, || called(msg, optional(msg, callee)))
+}
+
+/// `KSR.xmpp_gateway.dialoginfo_set_branch_callee(callee)`
+pub(super) extern "C" fn kemi_dialoginfo_set_branch_callee(msg: *mut sys::sip_msg, callee: *mut sys::str_) -> c_int {
+    // SAFETY: [H2] a parameter of the running call.
+    script(msg, || called(msg, unsafe { msg::text_at(callee) }))
+}
+
+/// `dialoginfo_mute_branch([parties])`
+pub(super) extern "C" fn dialoginfo_mute_branch(msg: *mut sys::sip_msg, parties: *mut c_char, _: *mut c_char) -> c_int {
+    script(msg, || muted(msg, optional(msg, parties)))
+}
+
+/// `KSR.xmpp_gateway.dialoginfo_mute_branch(parties)`
+pub(super) extern "C" fn kemi_dialoginfo_mute_branch(msg: *mut sys::sip_msg, parties: *mut sys::str_) -> c_int {
+    // SAFETY: [H2] a parameter of the running call.
+    script(msg, || muted(msg, unsafe { msg::text_at(parties) }))
+}
+
+/// dialog: an INVITE made one. In any worker.
+pub(super) unsafe extern "C" fn call_created(dialog: *mut sys::dlg_cell, _kind: c_int, parameters: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] dialog's parameters, alive through this call.
+        GATEWAY.get().and_then(|gateway| unsafe { dialog_calls::created(gateway, dialog, parameters) });
+    });
+}
+
+/// dialog: one from before a restart, before the first fork; or one that a command has loaded.
+pub(super) unsafe extern "C" fn call_loaded(dialog: *mut sys::dlg_cell, _kind: c_int, _: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] the dialog of this call.
+        GATEWAY.get().and_then(|gateway| unsafe { dialog_calls::loaded(gateway, dialog) });
+    });
+}
+
+/// dialog: something happened to a call. In any worker, and in a timer process.
+pub(super) unsafe extern "C" fn call_event(dialog: *mut sys::dlg_cell, kind: c_int, parameters: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] dialog's parameters, alive through this call.
+        GATEWAY.get().and_then(|gateway| unsafe { dialog_calls::event(gateway, dialog, kind, parameters) });
+    });
+}
+
+/// tm: a reply to the INVITE of a call, or none in time. In any worker, or in a timer process.
+pub(super) unsafe extern "C" fn call_reply(cell: *mut sys::cell, kind: c_int, parameters: *mut sys::tmcb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] tm's parameters, alive through this call.
+        GATEWAY.get().and_then(|gateway| unsafe { dialog_calls::reply(gateway, cell, kind, parameters) });
+    });
+}
+
 /// RPC `xmpp_gateway.address_reload`: in whatever process took the command.
 pub(super) unsafe extern "C" fn address_reload(rpc: *mut sys::rpc_t, context: *mut c_void) {
     guard::answer((), || {
@@ -224,6 +294,19 @@ pub(super) extern "C" fn subscribe_completed(presentity: *mut sys::ua_pres, repl
         let presentity = unsafe { msg::text_at(record.pres_uri) };
         if let Some(gateway) = GATEWAY.get() {
             gateway.worker.subscribe_reply(watcher, presentity, &reply);
+        }
+        OK
+    })
+}
+
+/// pua: a PUBLISH of a call was answered. Runs where [`message_completed`] does.
+pub(super) extern "C" fn call_published(record: *mut sys::ua_pres, _reply: *mut sys::sip_msg) -> c_int {
+    guard::answer(OK, || {
+        // SAFETY: [H2] pua passes the record of this call.
+        let Some(record) = (unsafe { record.as_ref() }) else { return OK };
+        if let Some(gateway) = GATEWAY.get().filter(|_| record.event == sys::DIALOG_EVENT) {
+            // SAFETY: [H2] a text of the record.
+            gateway.worker.call_published(unsafe { msg::text(record.id) });
         }
         OK
     })
@@ -340,6 +423,30 @@ fn with_copy(
             ScriptResult::Refused(Refusal::MALFORMED)
         }
     }
+}
+
+fn shown(msg: *mut sys::sip_msg, letters: &[u8]) -> ScriptResult {
+    parties("dialoginfo_set", letters, |gateway, parties| dialog_calls::show(gateway, msg, parties))
+}
+
+fn muted(msg: *mut sys::sip_msg, letters: &[u8]) -> ScriptResult {
+    parties("dialoginfo_mute_branch", letters, |gateway, parties| dialog_calls::mute_branch(gateway, msg, parties))
+}
+
+fn called(msg: *mut sys::sip_msg, callee: &[u8]) -> ScriptResult {
+    let Some(gateway) = GATEWAY.get() else { return ScriptResult::Failed };
+    host::dialog_calls::result("dialoginfo_set_branch_callee", dialog_calls::set_branch_callee(gateway, msg, callee))
+}
+
+/// Runs a function that takes the letters of parties.
+fn parties(function: &str, letters: &[u8], call: impl FnOnce(&Gateway, Parties) -> Option<()>) -> ScriptResult {
+    let Some(gateway) = GATEWAY.get() else { return ScriptResult::Failed };
+    host::dialog_calls::for_parties(function, letters, |parties| call(gateway, parties))
+}
+
+/// The value of a script parameter that may be missing.
+fn optional<'a>(msg: *mut sys::sip_msg, parameter: *mut c_char) -> &'a [u8] {
+    if parameter.is_null() { &[] } else { evaluated(msg, parameter).unwrap_or_default() }
 }
 
 fn winfo(request_uri: &[u8], expires: &[u8]) -> ScriptResult {

@@ -202,6 +202,20 @@ pub(super) fn bare_request(gateway: &Gateway, message: &Message) -> Result<(), H
 
 /// Publishes, refreshes or takes away the state of one resource.
 pub(super) fn publish(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8>) -> Result<(), HostError> {
+    send_publish(gateway, publish, (sys::PRESENCE_EVENT, sys::XMPP_PUBLISH), scratch)
+}
+
+/// Publishes or changes the dialog of a call: where pua has none to change, it makes one.
+pub(super) fn publish_call(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8>) -> Result<(), HostError> {
+    send_publish(gateway, publish, (sys::DIALOG_EVENT, sys::XMPP_PUBLISH), scratch)
+}
+
+fn send_publish(
+    gateway: &Gateway,
+    publish: &Publish,
+    (event, source): (c_int, c_int),
+    scratch: &mut Vec<u8>,
+) -> Result<(), HostError> {
     let mut presentity = host_text(publish.presentity.as_bytes());
     let mut next_hop = presence_next_hop(gateway);
     // pua hands the body to a parser of C strings.
@@ -216,8 +230,11 @@ pub(super) fn publish(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8
     info.pres_uri = &raw mut presentity;
     info.body = if publish.body.is_some() { &raw mut body } else { ptr::null_mut() };
     info.expires = seconds(publish.expires);
-    info.source_flag = sys::XMPP_PUBLISH;
-    info.event = sys::PRESENCE_EVENT;
+    info.source_flag = source;
+    info.event = event;
+    if event == sys::DIALOG_EVENT {
+        info.content_type = host_text(b"application/dialog-info+xml");
+    }
     info.outbound_proxy = optional(&mut next_hop);
     // SAFETY: [H1][H2] pua copies what it keeps.
     match unsafe { (gateway.binds.send_publish)(&raw mut info) } {
@@ -305,8 +322,12 @@ impl Setting {
     }
 
     pub(super) fn is_on(self) -> bool {
+        self.value() != 0
+    }
+
+    pub(super) fn value(self) -> c_int {
         // SAFETY: [H1] an `int` of the other module, which lives as long as the process.
-        unsafe { self.0.read() != 0 }
+        unsafe { self.0.read() }
     }
 
     fn off(self) -> SettingOff {

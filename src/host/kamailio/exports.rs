@@ -57,7 +57,7 @@ static exports: Table<sys::module_exports> = Table::new(sys::module_exports {
     destroy_mod_f: None,
 });
 
-static COMMANDS: Table<[sys::cmd_export; 5]> = Table::new([
+static COMMANDS: Table<[sys::cmd_export; 10]> = Table::new([
     command(c"xmpp_send_message", callbacks::send_message, 0),
     command(c"pua_xmpp_notify", callbacks::notify, 0),
     command(c"xmpp_handle_subscribe", callbacks::handle_subscribe, 0),
@@ -66,6 +66,11 @@ static COMMANDS: Table<[sys::cmd_export; 5]> = Table::new([
         free_fixup: Some(sys::fixup_free_spve_spve),
         ..command(c"pua_xmpp_req_winfo", callbacks::req_winfo, 2)
     },
+    command(c"dialoginfo_set", callbacks::dialoginfo_set, 0),
+    with_text(command(c"dialoginfo_set", callbacks::dialoginfo_set, 1)),
+    with_text(command(c"dialoginfo_set_branch_callee", callbacks::dialoginfo_set_branch_callee, 1)),
+    command(c"dialoginfo_mute_branch", callbacks::dialoginfo_mute_branch, 0),
+    with_text(command(c"dialoginfo_mute_branch", callbacks::dialoginfo_mute_branch, 1)),
     sys::cmd_export { name: ptr::null_mut(), function: None, param_no: 0, fixup: None, free_fixup: None, flags: 0 },
 ]);
 
@@ -98,12 +103,20 @@ const fn command(name: &'static CStr, function: Command, parameters: c_int) -> s
     }
 }
 
+/// The parameter is text with variables.
+const fn with_text(command: sys::cmd_export) -> sys::cmd_export {
+    sys::cmd_export { fixup: Some(sys::fixup_spve_null), free_fixup: Some(sys::fixup_free_spve_null), ..command }
+}
+
 /// The same functions for scripts in Lua, Python, JavaScript and so on.
-pub(super) static KEMI: Table<[sys::sr_kemi; 5]> = Table::new([
+pub(super) static KEMI: Table<[sys::sr_kemi; 8]> = Table::new([
     kemi(c"xmpp_send_message", callbacks::kemi_send_message as *mut c_void, [NONE, NONE]),
     kemi(c"pua_xmpp_notify", callbacks::kemi_notify as *mut c_void, [NONE, NONE]),
     kemi(c"xmpp_handle_subscribe", callbacks::kemi_handle_subscribe as *mut c_void, [NONE, NONE]),
     kemi(c"pua_xmpp_req_winfo", callbacks::kemi_req_winfo as *mut c_void, [STR, STR]),
+    kemi(c"dialoginfo_set", callbacks::kemi_dialoginfo_set as *mut c_void, [STR, NONE]),
+    kemi(c"dialoginfo_set_branch_callee", callbacks::kemi_dialoginfo_set_branch_callee as *mut c_void, [STR, NONE]),
+    kemi(c"dialoginfo_mute_branch", callbacks::kemi_dialoginfo_mute_branch as *mut c_void, [STR, NONE]),
     sys::sr_kemi { mname: no_text(), fname: no_text(), rtype: 0, func: ptr::null_mut(), ptypes: [0; KEMI_PARAMETERS] },
 ]);
 
@@ -164,6 +177,21 @@ static PARAMETERS: Table<[[sys::param_export; 2]; parameters::COUNT + 1]> = Tabl
     parameter::<35>(),
     parameter::<36>(),
     parameter::<37>(),
+    parameter::<38>(),
+    parameter::<39>(),
+    parameter::<40>(),
+    parameter::<41>(),
+    parameter::<42>(),
+    parameter::<43>(),
+    parameter::<44>(),
+    parameter::<45>(),
+    parameter::<46>(),
+    parameter::<47>(),
+    parameter::<48>(),
+    parameter::<49>(),
+    parameter::<50>(),
+    parameter::<51>(),
+    parameter::<52>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

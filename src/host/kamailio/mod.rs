@@ -7,6 +7,7 @@
 //! calls      sip::Message, Publish, Subscribe -> tm, pua
 //! reply      what a script can reply: AVPs, reply headers
 //! presence   Kamailio's presence server: who may see an XMPP user, and their states, in process
+//! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in Kamailio's presence server
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
@@ -19,6 +20,7 @@
 mod callbacks;
 mod calls;
 mod db;
+mod dialog_calls;
 mod dialog_event;
 mod exports;
 mod log;
@@ -111,6 +113,8 @@ enum StartError {
     Database(DatabaseError),
     /// The table of what survives a restart.
     State(StateError),
+    /// Calls cannot be shown; why.
+    Calls(&'static str),
     /// The core gave no room for our process or settings.
     Core(&'static str),
 }
@@ -123,6 +127,7 @@ impl fmt::Display for StartError {
             Self::Link(error) => write!(f, "no link between the SIP workers and the XMPP process: {error}"),
             Self::Database(error) => error.fmt(f),
             Self::State(error) => error.fmt(f),
+            Self::Calls(error) => f.write_str(error),
             Self::Core(what) => write!(f, "Kamailio refused {what}"),
         }
     }
@@ -131,7 +136,8 @@ impl fmt::Display for StartError {
 /// mod_init: parameters become the configuration, the link is made, other modules are bound.
 fn start() -> Result<(), StartError> {
     let mut config = Config::from_parameters(&parameters::taken()).map_err(StartError::Parameter)?;
-    let binds = bind()?;
+    let (binds, tm) = bind()?;
+    dialog_calls::bind(&mut config.calls, &tm).map_err(StartError::Calls)?;
     // Before anybody copies the addresses out of the configuration.
     let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
@@ -148,7 +154,7 @@ fn start() -> Result<(), StartError> {
     Ok(())
 }
 
-fn bind() -> Result<Binds, StartError> {
+fn bind() -> Result<(Binds, sys::tm_binds), StartError> {
     let tm = StartError::Missing("tm", "it sends the gateway's requests");
     let pua = StartError::Missing("pua", "it keeps the gateway's subscriptions and publications");
 
@@ -173,7 +179,7 @@ fn bind() -> Result<Binds, StartError> {
     let ((send_publish, send_subscribe), (is_dialog, register_puacb)) = functions.ok_or(pua)?;
     let (t_request_within, _t_request) = tm_binds.t_request_within.zip(tm_binds.t_request).filter(|_| tm_loaded).ok_or(tm)?;
     let compares_contacts = calls::Setting::find(c"pua", c"check_remote_contact");
-    Ok(Binds {
+    let binds = Binds {
         t_request_within,
         #[cfg(feature = "bench")]
         t_request: _t_request,
@@ -183,7 +189,8 @@ fn bind() -> Result<Binds, StartError> {
         register_puacb,
         compares_contacts,
         replies: reply::Replies::bind(),
-    })
+    };
+    Ok((binds, tm_binds))
 }
 
 /// A function that another module exports to modules, by name and number of parameters.

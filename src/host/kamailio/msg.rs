@@ -227,19 +227,32 @@ impl<'a> Received<'a> {
         None
     }
 
-    /// What follows the empty line, as far as Content-Length says, and never past what was received.
     fn body(&self) -> &'a [u8] {
-        // SAFETY: [H1][H2] all headers are parsed, so this only computes a pointer into the received text.
-        let start = unsafe { sys::get_body(std::ptr::from_ref(self.msg).cast_mut()) };
-        let Ok(received) = usize::try_from(self.msg.len) else { return &[] };
-        let Some(offset) = start.addr().checked_sub(self.msg.buf.addr()) else { return &[] };
-        let Some(rest) = received.checked_sub(offset).filter(|_| !start.is_null()) else { return &[] };
-        // SAFETY: [H2] the message is the callback's.
-        let said = unsafe { sys::xmpp_gateway_content_length(self.msg) };
-        let length = usize::try_from(said).map_or(rest, |said| said.min(rest));
-        // SAFETY: [H2] `start` lies in the received text, with `rest` bytes to its end, and `length` is no more than that.
-        unsafe { slice::from_raw_parts(start.cast(), length) }
+        content(self.msg)
     }
+}
+
+/// What follows the empty line of a message whose headers are parsed, as far as Content-Length says, and never past what was received.
+fn content(msg: &sys::sip_msg) -> &[u8] {
+    // SAFETY: [H1][H2] all headers are parsed, so this only computes a pointer into the received text.
+    let start = unsafe { sys::get_body(ptr::from_ref(msg).cast_mut()) };
+    let Ok(received) = usize::try_from(msg.len) else { return &[] };
+    let Some(offset) = start.addr().checked_sub(msg.buf.addr()) else { return &[] };
+    let Some(rest) = received.checked_sub(offset).filter(|_| !start.is_null()) else { return &[] };
+    // SAFETY: [H2] the message is the callback's.
+    let said = unsafe { sys::xmpp_gateway_content_length(msg) };
+    let length = usize::try_from(said).map_or(rest, |said| said.min(rest));
+    // SAFETY: [H2] `start` lies in the received text, with `rest` bytes to its end, and `length` is no more than that.
+    unsafe { slice::from_raw_parts(start.cast(), length) }
+}
+
+/// The body of a message whose headers are parsed.
+///
+/// # Safety
+/// `msg` is NULL or a message that lives for `'a` [H2].
+pub(super) unsafe fn body_of<'a>(msg: *const sys::sip_msg) -> &'a [u8] {
+    // SAFETY: [H2] by the contract of this function.
+    unsafe { msg.as_ref() }.map_or(&[], content)
 }
 
 /// The bytes of a host string.

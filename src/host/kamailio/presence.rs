@@ -18,6 +18,8 @@ use super::msg;
 use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
+use crate::calls::publisher::Publication;
+use crate::calls::publisher::Step;
 use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::host;
@@ -128,34 +130,86 @@ pub(super) fn publish(publish: &Publish, publications: &mut Publications) -> Res
 }
 
 impl Presence {
-    /// A PUBLISH without the request. Without a body nobody is told.
     fn store(&self, publish: &Publish, body: Option<&[u8]>, entity_tag: EntityTag) -> Result<(), HostError> {
-        let (user, host) = publications::user_and_host(publish);
-        let tag = publications::entity_tag(publish);
-        let [mut name, mut user, mut host, mut tag] =
-            [b"presence", user.as_bytes(), host.as_bytes(), tag.as_bytes()].map(host_text);
-        let mut body = body.map(host_text);
-        let expires = c_int::try_from(publish.expires).unwrap_or(c_int::MAX);
-        let is_new = c_int::from(entity_tag == EntityTag::New);
-        // SAFETY: [H4] the event lives as long as the server; only an address is taken.
-        let etag_not_new = unsafe { &raw mut (*self.event.as_ptr()).etag_not_new };
-        // SAFETY: [H4] as above.
-        let _keeps = unsafe { KeepsTags::begin(etag_not_new) };
-        // SAFETY: [H1][H2] all texts live through the call, and what is kept of them is copied. There is no sender.
-        let code = unsafe {
-            (self.update_presentity)(
-                &raw mut name,
-                &raw mut host,
-                &raw mut user,
-                &raw mut tag,
-                ptr::null_mut(),
-                body.as_mut().map_or(ptr::null_mut(), ptr::from_mut),
-                expires,
-                is_new,
-                0,
-            )
-        };
-        if code < 0 { Err(HostError::Refused(code)) } else { Ok(()) }
+        store((self.update_presentity, self.event), b"presence", publish, body, entity_tag)
+    }
+}
+
+/// A PUBLISH without the request. Without a body nobody is told.
+fn store(
+    (update_presentity, event): (super::Function<sys::pres_update_presentity_t>, NonNull<sys::pres_ev>),
+    name: &[u8],
+    publish: &Publish,
+    body: Option<&[u8]>,
+    entity_tag: EntityTag,
+) -> Result<(), HostError> {
+    let (user, host) = publications::user_and_host(publish);
+    let tag = publications::entity_tag(publish);
+    let [mut name, mut user, mut host, mut tag] = [name, user.as_bytes(), host.as_bytes(), tag.as_bytes()].map(host_text);
+    let mut body = body.map(host_text);
+    let expires = c_int::try_from(publish.expires).unwrap_or(c_int::MAX);
+    let is_new = c_int::from(entity_tag == EntityTag::New);
+    // SAFETY: [H4] the event lives as long as the server; only an address is taken.
+    let etag_not_new = unsafe { &raw mut (*event.as_ptr()).etag_not_new };
+    // SAFETY: [H4] as above.
+    let _keeps = unsafe { KeepsTags::begin(etag_not_new) };
+    // SAFETY: [H1][H2] all texts live through the call, and what is kept of them is copied. There is no sender.
+    let code = unsafe {
+        update_presentity(
+            &raw mut name,
+            &raw mut host,
+            &raw mut user,
+            &raw mut tag,
+            ptr::null_mut(),
+            body.as_mut().map_or(ptr::null_mut(), ptr::from_mut),
+            expires,
+            is_new,
+            0,
+        )
+    };
+    if code < 0 { Err(HostError::Refused(code)) } else { Ok(()) }
+}
+
+/// Set before the first fork where this server shows calls.
+static DIALOGS: OnceLock<Dialogs> = OnceLock::new();
+
+/// The function that PUBLISH ends in, and the event "dialog".
+struct Dialogs(super::Function<sys::pres_update_presentity_t>, NonNull<sys::pres_ev>);
+
+// SAFETY: [H1][H4] made before the first fork, then only read, by the one thread of each process.
+unsafe impl Send for Dialogs {}
+// SAFETY: [H1][H4] as above.
+unsafe impl Sync for Dialogs {}
+
+/// Looks for the event, after all modules' mod_init. `None` where nobody has registered it.
+pub(super) fn bind_dialogs() -> Option<()> {
+    // SAFETY: presence registers `bind_presence` under that name with that type (modules/presence/bind_presence.h).
+    let bind: sys::bind_presence_t = unsafe { mem::transmute(super::export(c"bind_presence", 1)) };
+    // SAFETY: the structure holds optional functions only, for which all zeros is a value.
+    let mut api: sys::presence_api = unsafe { mem::zeroed() };
+    // SAFETY: [H1][H2] the structure is of the layout that the headers give and lives through the call.
+    if unsafe { bind?(&raw mut api) } < 0 {
+        return None;
+    }
+    let mut name = host_text(b"dialog");
+    // SAFETY: [H1][H2] the name lives through the call; the second parameter, a result, may be NULL.
+    let event = NonNull::new(unsafe { (api.contains_event?)(&raw mut name, ptr::null_mut()) })?;
+    // It fails when it was set before: the core makes PROC_INIT once.
+    let _ = DIALOGS.set(Dialogs(api.update_presentity?, event));
+    Some(())
+}
+
+/// Stores or changes the dialog of a call, and has the watchers told.
+pub(super) fn publish_call(Publication { publish, step, .. }: &Publication) -> Result<(), HostError> {
+    let Dialogs(update, event) = DIALOGS.get().ok_or(HostError::Missing("presence"))?;
+    let body = publish.body.as_deref();
+    let put = |body, tag| store((*update, *event), b"dialog", publish, body, tag);
+    match step {
+        Step::Initial => put(body, EntityTag::New),
+        // Where it keeps its states in a database it takes no second one of this tag, and says so.
+        Step::Adopt => put(body, EntityTag::New).or_else(|_| put(body, EntityTag::Known)),
+        Step::Modify => put(body, EntityTag::Known),
+        Step::Refresh => put(None, EntityTag::Known),
     }
 }
 

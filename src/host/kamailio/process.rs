@@ -24,8 +24,12 @@ use super::dialog_event;
 use super::presence;
 use super::store;
 use super::sys;
+use crate::calls::Event;
+use crate::calls::publisher::Publication;
+use crate::config::DialogMode;
 use crate::config::PresenceMode;
 use crate::host;
+use crate::host::dialog_calls;
 use crate::host::guard;
 use crate::host::lanes::feed::Feed;
 use crate::host::publications::Publications;
@@ -33,6 +37,7 @@ use crate::process;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
+use crate::process::host::Taken;
 use crate::sip;
 
 /// How long the stream may take to close before the alarm ends the process.
@@ -62,8 +67,22 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         log::error!("pua refused the callback for replies to SUBSCRIBE");
         return -1;
     }
+    if gateway.config.calls.mode == DialogMode::Pua {
+        // pua would begin a second publication where one has not been answered. It has callbacks for old flags only.
+        // SAFETY: [H1][H4] as above.
+        let registered =
+            unsafe { (gateway.binds.register_puacb)(sys::XMPP_PUBLISH, Some(callbacks::call_published), ptr::null_mut()) };
+        if registered < 0 {
+            log::error!("pua refused the callback for replies to PUBLISH");
+            return -1;
+        }
+    }
     if let Err(sentence) = dialog_event::register() {
         log::error!("{sentence}");
+        return -1;
+    }
+    if gateway.config.calls.mode == DialogMode::Local && presence::bind_dialogs().is_none() {
+        log::error!("{}", host::NO_DIALOG_EVENT);
         return -1;
     }
     let mode = gateway.config.presence_mode;
@@ -161,6 +180,19 @@ impl Host for KamailioHost<'_> {
             PresenceMode::Pua => calls::publish(self.gateway, publish, &mut self.scratch),
             PresenceMode::Local => presence::publish(publish, &mut self.publications),
         }
+    }
+
+    fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
+        match self.gateway.config.calls.mode {
+            DialogMode::Local => presence::publish_call(publication).map(|()| Taken::Done),
+            DialogMode::Pua | DialogMode::Off => {
+                calls::publish_call(self.gateway, &publication.publish, &mut self.scratch).map(|()| Taken::UnderWay)
+            }
+        }
+    }
+
+    fn restored_calls(&mut self) -> Vec<Event> {
+        dialog_calls::restored_calls()
     }
 
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {

@@ -29,9 +29,14 @@
 #include "modules/pua/pua_bind.h"
 #include "modules/presence/bind_presence.h"
 #include "modules/presence/subscribe.h"
+#include "modules/dialog/dlg_load.h"
+#include "modules/dialog/dlg_hash.h"
+#include "core/pvar.h"
+#include "core/timer_ticks.h"
 
 /* Macros whose value only the C compiler can tell. */
 static const unsigned int XMPP_GATEWAY_PARAM_USE_FUNC = PARAM_USE_FUNC;
+static const unsigned int XMPP_GATEWAY_TICKS_A_SECOND = TIMER_TICKS_HZ;
 static const hdr_flags_t XMPP_GATEWAY_HDR_EOH_F = HDR_EOH_F;
 static const unsigned int XMPP_GATEWAY_AFTER_REQUESTS = POST_SCRIPT_CB | REQUEST_CB | FAILURE_CB;
 

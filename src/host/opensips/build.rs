@@ -26,7 +26,7 @@ const PRINT_DEFS: &str =
     "include Makefile\n.PHONY: xmpp_gateway_defs\nxmpp_gateway_defs:\n\t@for d in $(DEFS); do printf '%s\\n' \"$$d\"; done\n";
 
 /// Our contract with the host: what the module uses of it.
-const TYPES: [&str; 26] = [
+const TYPES: [&str; 33] = [
     "module_exports",
     "cmd_export_",
     "param_export_",
@@ -53,8 +53,15 @@ const TYPES: [&str; 26] = [
     "db_res",
     "db_row",
     "mi_export_",
+    "dlg_binds",
+    "dlg_cell",
+    "dlg_cb_params",
+    "pv_spec_t",
+    "pv_value_t",
+    "request_method",
+    "flag_type",
 ];
-const FUNCTIONS: [&str; 15] = [
+const FUNCTIONS: [&str; 19] = [
     "__register_script_cb",
     "parse_from_header",
     "parse_avp_spec",
@@ -69,9 +76,13 @@ const FUNCTIONS: [&str; 15] = [
     "init_mi_result_object",
     "init_mi_error_extra",
     "add_mi_number",
+    "find_param_export",
+    "get_flag_id_by_name",
+    "pv_parse_spec",
+    "pv_get_spec_value",
     "host_.*",
 ];
-const VALUES: [&str; 26] = [
+const VALUES: [&str; 33] = [
     "POST_SCRIPT_CB",
     "REQ_TYPE_CB",
     "SCB_RUN_ALL",
@@ -82,7 +93,7 @@ const VALUES: [&str; 26] = [
     "THISREVISION",
     "HOST_.*",
     "(STR|INT)_PARAM",
-    "CMD_PARAM_(STR|INT)",
+    "CMD_PARAM_(STR|INT|OPT)",
     "REQUEST_ROUTE",
     "MOD_TYPE_DEFAULT",
     "MAX_MOD_DEPS",
@@ -98,6 +109,13 @@ const VALUES: [&str; 26] = [
     "(ACTIVE|PENDING|TERMINATED)_STATUS",
     "AVP_VAL_STR",
     "LUMP_RPL_HDR",
+    "BRANCH_ROUTE",
+    "DIALOG_(EVENT|PUBLISH)",
+    "DLGCB_.*",
+    "DLG_(DIR_.*|STATE_CONFIRMED.*|VAL_TYPE_STR|CALLER_LEG)",
+    "PV_VAL_STR",
+    "SIP_REQUEST",
+    "TMCB_(ON_FAILURE|RESPONSE_IN)",
 ];
 
 /// Binds the headers and compiles the shim. The error is one sentence: which variable, what was looked for, where.

@@ -9,6 +9,7 @@ use std::ptr;
 use super::MODULE;
 use super::Module;
 use super::calls;
+use super::dialog_calls;
 use super::dialog_event;
 use super::log;
 use super::mi;
@@ -154,6 +155,90 @@ pub(super) unsafe extern "C" fn pua_xmpp_req_winfo(
             Err(result) => result,
         }
     })
+}
+
+/// `dialoginfo_set([parties])`
+pub(super) unsafe extern "C" fn dialoginfo_set(
+    msg: *mut sys::sip_msg,
+    parties: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    script(msg, |module| {
+        // SAFETY: [H2][H3] the host gives a `str` for a string parameter, NULL where there is none.
+        let letters = unsafe { msg::bytes(parties.cast::<sys::str_>()) };
+        host::dialog_calls::for_parties("dialoginfo_set", &letters, |parties| {
+            // SAFETY: [H2] the message of the running script.
+            unsafe { dialog_calls::show(module, msg, parties) }
+        })
+    })
+}
+
+/// `dialoginfo_set_branch_callee(callee)`
+pub(super) unsafe extern "C" fn dialoginfo_set_branch_callee(
+    msg: *mut sys::sip_msg,
+    callee: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    script(msg, |module| {
+        // SAFETY: [H2][H3] the host gives a `str` for a string parameter.
+        let callee = unsafe { msg::bytes(callee.cast::<sys::str_>()) };
+        host::dialog_calls::result("dialoginfo_set_branch_callee", dialog_calls::set_branch_callee(module, &callee))
+    })
+}
+
+/// `dialoginfo_mute_branch([parties])`
+pub(super) unsafe extern "C" fn dialoginfo_mute_branch(
+    msg: *mut sys::sip_msg,
+    parties: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    script(msg, |module| {
+        // SAFETY: [H2][H3] the host gives a `str` for a string parameter, NULL where there is none.
+        let letters = unsafe { msg::bytes(parties.cast::<sys::str_>()) };
+        host::dialog_calls::for_parties("dialoginfo_mute_branch", &letters, |parties| dialog_calls::mute_branch(module, parties))
+    })
+}
+
+/// dialog: one from before a restart, in mod_init; or from another node, in any process.
+pub(super) unsafe extern "C" fn call_loaded(dialog: *mut sys::dlg_cell, _: c_int, _: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] the dialog of this call.
+        MODULE.get().and_then(|module| unsafe { dialog_calls::loaded(module, dialog) });
+    });
+}
+
+/// dialog: something happened to a call. In any worker, and in a timer process.
+pub(super) unsafe extern "C" fn call_event(dialog: *mut sys::dlg_cell, kind: c_int, parameters: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] dialog's parameters, alive through this call.
+        MODULE.get().and_then(|module| unsafe { dialog_calls::event(module, dialog, kind, parameters) });
+    });
+}
+
+/// tm: a reply to the INVITE of a call. In any worker or, where none came, in a timer process.
+pub(super) unsafe extern "C" fn call_reply(cell: *mut sys::cell, kind: c_int, parameters: *mut sys::tmcb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] tm's parameters, alive through this call.
+        MODULE.get().and_then(|module| unsafe { dialog_calls::reply(module, cell, kind, parameters) });
+    });
 }
 
 /// MI `xmpp_address_reload`: in whatever process took the command.

@@ -1,5 +1,6 @@
 //! Requests of our own: MESSAGE and NOTIFY through tm, PUBLISH and SUBSCRIBE through pua, and what comes back.
 
+use std::ffi::CStr;
 use std::ffi::c_int;
 use std::ffi::c_ulong;
 use std::mem;
@@ -217,15 +218,36 @@ pub(super) fn bare_request(module: &Module, message: &Message) -> Result<(), Hos
 
 /// Publishes, refreshes or withdraws.
 pub(super) fn publish(module: &Module, publish: &Publish) -> Result<(), HostError> {
+    send_publish(module, publish, sys::PRESENCE_EVENT, sys::XMPP_PUBLISH, c"")
+}
+
+/// Tells pua of the event that calls are published under; another module may have done so.
+pub(super) fn announce_dialogs(pua: &sys::pua_api_t) -> Option<()> {
+    let (name, kind) = (c"dialog".as_ptr().cast_mut(), DIALOG_INFO.as_ptr().cast_mut());
+    // SAFETY: [H1][H5] in mod_init; pua copies both texts.
+    (unsafe { (pua.add_event?)(sys::DIALOG_EVENT, name, kind, None) } >= 0).then_some(())
+}
+
+const DIALOG_INFO: &CStr = c"application/dialog-info+xml";
+
+/// Publishes or changes the dialog of a call: where pua has none to change, it makes one.
+pub(super) fn publish_call(module: &Module, publish: &Publish) -> Result<(), HostError> {
+    send_publish(module, publish, sys::DIALOG_EVENT, sys::DIALOG_PUBLISH, DIALOG_INFO)
+}
+
+fn send_publish(module: &Module, publish: &Publish, event: c_int, source: c_int, kind: &CStr) -> Result<(), HostError> {
     let send = module.pua.send_publish.ok_or(HostError::Missing("pua"))?;
     let (mut presentity, mut body) = (string(&publish.presentity), bytes(publish.body.as_deref().unwrap_or_default()));
     // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
     let mut publication: sys::publ_info_t = unsafe { zeroed() };
     publication.id = string(&publish.id);
     publication.pres_uri = &raw mut presentity;
-    publication.source_flag = sys::XMPP_PUBLISH;
-    publication.event = sys::PRESENCE_EVENT;
+    publication.source_flag = source;
+    publication.event = event;
     publication.outbound_proxy = presence_hop(module);
+    if !kind.is_empty() {
+        publication.content_type = bytes(kind.to_bytes());
+    }
     if publish.body.is_some() {
         publication.body = &raw mut body;
         publication.expires = seconds(publish.expires);

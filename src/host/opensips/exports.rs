@@ -56,11 +56,14 @@ const EMPTY_DEPENDENCY: sys::module_dependency_t = unsafe { zeroed() };
 // SAFETY: [H3] as above.
 const EMPTY_PARAMETER_DEPENDENCY: sys::modparam_dependency_t = unsafe { zeroed() };
 
-static COMMANDS: Table<[sys::cmd_export_t; 5]> = Table([
+static COMMANDS: Table<[sys::cmd_export_t; 8]> = Table([
     command(c"xmpp_send_message", callbacks::xmpp_send_message, []),
     command(c"pua_xmpp_notify", callbacks::pua_xmpp_notify, []),
     command(c"xmpp_handle_subscribe", callbacks::xmpp_handle_subscribe, []),
     command(c"pua_xmpp_req_winfo", callbacks::pua_xmpp_req_winfo, [sys::CMD_PARAM_STR, sys::CMD_PARAM_INT]),
+    command(c"dialoginfo_set", callbacks::dialoginfo_set, [OPTIONAL_STR]),
+    in_branch_route(c"dialoginfo_set_branch_callee", callbacks::dialoginfo_set_branch_callee, [sys::CMD_PARAM_STR]),
+    in_branch_route(c"dialoginfo_mute_branch", callbacks::dialoginfo_mute_branch, [OPTIONAL_STR]),
     EMPTY_COMMAND,
 ]);
 
@@ -88,6 +91,12 @@ const fn command<const N: usize>(name: &'static CStr, function: Command, takes: 
         (rest, types) = (after, more);
     }
     command
+}
+
+const OPTIONAL_STR: i32 = sys::CMD_PARAM_STR | sys::CMD_PARAM_OPT;
+
+const fn in_branch_route<const N: usize>(name: &'static CStr, function: Command, takes: [i32; N]) -> sys::cmd_export_t {
+    sys::cmd_export_t { flags: sys::BRANCH_ROUTE, ..command(name, function, takes) }
 }
 
 /// Commands that an operator gives while the server runs.
@@ -143,6 +152,21 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<35>(),
     parameter::<36>(),
     parameter::<37>(),
+    parameter::<38>(),
+    parameter::<39>(),
+    parameter::<40>(),
+    parameter::<41>(),
+    parameter::<42>(),
+    parameter::<43>(),
+    parameter::<44>(),
+    parameter::<45>(),
+    parameter::<46>(),
+    parameter::<47>(),
+    parameter::<48>(),
+    parameter::<49>(),
+    parameter::<50>(),
+    parameter::<51>(),
+    parameter::<52>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
@@ -187,6 +211,8 @@ static DEPENDENCIES: Table<Dependencies> = Table({
     };
     // Who has the event dialog keeps it.
     modules[6] = dependency(c"presence_dialoginfo", sys::DEP_SILENT);
+    // Its calls are shown (dialog_mode).
+    modules[7] = dependency(c"dialog", sys::DEP_SILENT);
     Dependencies { modules, parameters: [EMPTY_PARAMETER_DEPENDENCY] }
 });
 

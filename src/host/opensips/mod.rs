@@ -7,6 +7,7 @@
 //! calls       sip::Message, Publish, Subscribe, Notify -> tm, pua
 //! reply       what a script can reply: AVPs, reply headers; the 200 to a SUBSCRIBE
 //! presence    the host's presence server: who may see an XMPP user, and their states, in process
+//! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in the host's presence server
 //! db          the table of mapped users: the host's database API
 //! mi          what commands answer
@@ -19,6 +20,7 @@
 mod callbacks;
 mod calls;
 mod db;
+mod dialog_calls;
 mod dialog_event;
 mod exports;
 mod log;
@@ -37,6 +39,7 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Config;
+use crate::config::DialogMode;
 use crate::config::PresenceMode;
 use crate::host;
 use crate::host::database::AddressTable;
@@ -50,6 +53,8 @@ use crate::host::parameters;
 use crate::host::pending::Pending;
 use crate::link;
 use crate::worker::Worker;
+use dialog_calls::DialogCalls;
+use presence::DialogEvent;
 use presence::Presence;
 use reply::Variables;
 
@@ -73,6 +78,10 @@ struct Module {
     variables: Variables,
     /// Where this server serves presence itself.
     presence: Option<Presence>,
+    /// Where calls are shown.
+    dialog_calls: Option<DialogCalls>,
+    /// Where they are shown by this server's own presence server.
+    dialog_event: Option<DialogEvent>,
     /// Where a database is configured.
     address_table: Option<AddressTable<db::Driver>>,
     /// Where something is to survive a restart, with the line between the XMPP process and the store process.
@@ -97,6 +106,8 @@ enum StartError {
     State(StateError),
     /// `presence_mode` is local, and there is no presence server for it.
     NoLocalPresence,
+    /// Calls cannot be shown; why.
+    Calls(&'static str),
     /// The host has no shared memory left.
     Memory,
     /// pua refused our callback.
@@ -116,6 +127,7 @@ impl fmt::Display for StartError {
             Self::Database(error) => error.fmt(f),
             Self::State(error) => error.fmt(f),
             Self::NoLocalPresence => f.write_str(host::NO_LOCAL_PRESENCE),
+            Self::Calls(error) => f.write_str(error),
             Self::DialogEvent(sentence) => f.write_str(sentence),
             Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
             Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
@@ -154,6 +166,12 @@ fn start() -> Result<(), StartError> {
     };
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     dialog_event::register().map_err(StartError::DialogEvent)?;
+    let dialog_calls = DialogCalls::bind(&mut config.calls).map_err(StartError::Calls)?;
+    let dialog_event = match config.calls.mode {
+        DialogMode::Off => None,
+        DialogMode::Pua => calls::announce_dialogs(&pua).map(|()| None).ok_or(StartError::Bind("pua"))?,
+        DialogMode::Local => Some(DialogEvent::bind().ok_or(StartError::Calls(host::NO_DIALOG_EVENT))?),
+    };
     let module = Module {
         config,
         worker,
@@ -166,10 +184,16 @@ fn start() -> Result<(), StartError> {
         origins,
         variables,
         presence,
+        dialog_calls,
+        dialog_event,
         address_table,
         state,
     };
-    MODULE.set(module).map_err(|_| StartError::Twice)
+    MODULE.set(module).map_err(|_| StartError::Twice)?;
+    match MODULE.get().and_then(|module| module.dialog_calls.as_ref()) {
+        Some(calls) => calls.load().ok_or(StartError::Bind("dialog")),
+        None => Ok(()),
+    }
 }
 
 /// The table of subscriptions in motion, in mod_init. `None`: the host has no shared memory left.

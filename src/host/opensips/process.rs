@@ -7,14 +7,18 @@ use std::time::Duration;
 use super::Module;
 use super::calls;
 use super::sys;
+use crate::calls::Event;
+use crate::calls::publisher::Publication;
 use crate::config::PresenceMode;
 use crate::host;
 use crate::host::descriptor;
+use crate::host::dialog_calls;
 use crate::host::lanes::feed::Feed;
 use crate::host::publications::Publications;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
+use crate::process::host::Taken;
 use crate::sip::Message;
 use crate::sip::Notify;
 use crate::sip::Publish;
@@ -62,6 +66,19 @@ impl Host for OpenSips<'_> {
             (PresenceMode::Local, Some(presence)) => presence.publish(publish, &mut self.publications),
             (PresenceMode::Local, None) => Err(HostError::Missing("presence")),
         }
+    }
+
+    fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
+        // pua has those wait that come before an answer.
+        match &self.module.dialog_event {
+            Some(event) => event.publish(publication),
+            None => calls::publish_call(self.module, &publication.publish),
+        }
+        .map(|()| Taken::Done)
+    }
+
+    fn restored_calls(&mut self) -> Vec<Event> {
+        dialog_calls::restored_calls()
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {

@@ -85,6 +85,22 @@ int host_load_presence(presence_api_t *presence)
 	return bind == NULL ? -1 : bind(presence);
 }
 
+/* Optional to us, as signaling. */
+int host_load_dialog(struct dlg_binds *dialog)
+{
+	load_dlg_f load = (load_dlg_f)find_export("load_dlg", 0);
+
+	return load == NULL ? -1 : load(dialog);
+}
+
+/* The leg that answered, else the first one; -1 where there is none yet. */
+int host_callee_leg(const struct dlg_cell *dialog)
+{
+	int leg = callee_idx(dialog);
+
+	return leg < dialog->legs_no[DLG_LEGS_USED] ? leg : -1;
+}
+
 /* The process table differs between versions: ask for the one field. */
 int host_wake_descriptor(void)
 {

@@ -44,6 +44,9 @@
 #include "modules/pua/pua_bind.h"
 #include "modules/presence/bind_presence.h"
 #include "modules/presence/subscribe.h"
+#include "modules/dialog/dlg_load.h"
+#include "flags.h"
+#include "pvar.h"
 
 /* Macros with casts: bindgen evaluates them only as the value of a constant. */
 static const modparam_t HOST_USE_FUNC_PARAM = USE_FUNC_PARAM;
@@ -62,6 +65,8 @@ int host_load_tm(struct tm_binds *tm);
 int host_load_pua(pua_api_t *pua);
 int host_load_signaling(struct sig_binds *signaling);
 int host_load_presence(presence_api_t *presence);
+int host_load_dialog(struct dlg_binds *dialog);
+int host_callee_leg(const struct dlg_cell *dialog);
 int host_wake_descriptor(void);
 
 #endif

@@ -59,6 +59,9 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     fn event(&mut self, bytes: &[u8]) {
+        if self.call_event(bytes) {
+            return;
+        }
         match datagram::decode(bytes) {
             Ok(mut event) => {
                 if let event::Event::Watchers(event::Watchers { presentity, waiting, .. }) = &mut event {

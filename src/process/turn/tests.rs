@@ -51,6 +51,14 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn publish_call(&mut self, _: &crate::calls::publisher::Publication) -> Result<crate::process::host::Taken, HostError> {
+        Ok(crate::process::host::Taken::Done)
+    }
+
+    fn restored_calls(&mut self) -> Vec<crate::calls::Event> {
+        Vec::new()
+    }
+
     fn subscribe(&mut self, _: &sip::Subscribe) -> Result<(), HostError> {
         self.subscribed.set(true);
         Ok(())
@@ -146,7 +154,8 @@ fn play(ping: (i64, i64), test: impl AsyncFnOnce(Scene<'_>)) {
     let (ready, subscribed) = (Rc::clone(&host.ready), Rc::clone(&host.subscribed));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
     runtime.block_on(async {
-        let mut turn = Turn::new(&mut host, &config, &receiver, Keeper::new(None), Duration::ZERO);
+        let mut calls = crate::calls::publisher::Publisher::new(config.calls.documents.clone());
+        let mut turn = Turn::new(&mut host, &config, &receiver, &mut calls, Keeper::new(None), Duration::ZERO);
         // Due, then connected.
         for _ in 0..2 {
             let (stream, change) = poll_fn(|context| poll_change(&mut turn.streams, 0, context)).await;
@@ -212,7 +221,8 @@ fn a_stanza_that_no_component_speaks_for_gives_its_place_back() {
     let mut host = FakeHost::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let mut turn = Turn::new(&mut host, &config, &receiver, Keeper::new(None), PATIENCE);
+        let mut calls = crate::calls::publisher::Publisher::new(config.calls.documents.clone());
+        let mut turn = Turn::new(&mut host, &config, &receiver, &mut calls, Keeper::new(None), PATIENCE);
         let send = |from: &str| {
             let stanza = format!("<message from='{from}' to='r@x'/>");
             let mut bytes = Vec::new();

@@ -61,3 +61,19 @@ def with_queue(size=1000, ttl=300):
     # Parameters stand in the configuration, also where a script in Lua runs.
     edit.changes_parameters = True
     return edit
+
+
+def with_calls(mode="local", *parameters):
+    """A function that makes an example show calls: the lines that say so are no comment any more. `parameters` are further ones of the
+    gateway, as (name, value)."""
+    shown = r'loadmodule "(?:dialog|presence_dialoginfo)\.so"|modparam\("(?:xmpp_gateway", "dialog_mode|presence", "bla_fix_remote_target)"|if .*(?:dlg_manage|dialoginfo_set)\('
+
+    def edit(text):
+        text, count = re.subn(rf"^( *)(?:#|--) ({shown})", r"\1\2", text, flags=re.MULTILINE)
+        if count not in (4, 5):
+            raise AssertionError(f"the example has {count} lines that show calls, not 4 or 5")
+        line = f'modparam("xmpp_gateway", "dialog_mode", "{mode}")\n'
+        further = "".join(f'modparam("xmpp_gateway", "{name}", {value})\n' for name, value in parameters)
+        return replaced(text, {'modparam("xmpp_gateway", "dialog_mode", "local")\n': line + further})
+    edit.changes_parameters = True
+    return edit

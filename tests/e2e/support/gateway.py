@@ -95,6 +95,14 @@ class Gateway:
         self.users.append(user)
         return user.register()
 
+    def second_phone(self, user):
+        """Another phone that is registered for a SIP user."""
+        phone = SipAgent(user.user, self.sip_domain, self.host.port)
+        # Answers of two phones have tags of their own.
+        phone.own_tag = "second" + user.user
+        self.users.append(phone)
+        return phone.register()
+
     def account(self, name="juliet"):
         """The JID of a new account."""
         return self.server.register(f"{name}{next(NUMBERS)}", PASSWORD)

@@ -77,7 +77,7 @@ class Kamailio:
             return
         with sqlite3.connect(self.database) as tables:
             tables.execute("PRAGMA journal_mode = WAL")
-            for name in ("standard", "usrloc", "presence"):
+            for name in ("standard", "usrloc", "presence", "dialog"):
                 with open(os.path.join(TABLES, name + "-create.sql"), encoding="utf-8") as script:
                     tables.executescript(script.read())
         tables.close()

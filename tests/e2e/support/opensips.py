@@ -121,7 +121,7 @@ class OpenSips:
             return
         with sqlite3.connect(database) as tables:
             tables.execute("PRAGMA journal_mode = WAL")
-            for name in ("standard", "presence"):
+            for name in ("standard", "presence", "dialog"):
                 with open(os.path.join(self.tree, "scripts", "sqlite", name + "-create.sql"), encoding="utf-8") as script:
                     tables.executescript(script.read())
         tables.close()

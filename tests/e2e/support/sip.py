@@ -99,6 +99,7 @@ class SipAgent:
         self.received = []
         self.unreadable = []
         self.etag = None
+        self.own_tag = user.encode().hex()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", self.port))
         self.socket.settimeout(0.2)
@@ -140,7 +141,7 @@ class SipAgent:
         self.respond(request, answer)
 
     def respond(self, request, status, reason="Answer", extra="", contact=None):
-        tag = "" if request.tag("To") else ";tag=" + self.user.encode().hex()
+        tag = "" if request.tag("To") else ";tag=" + self.own_tag
         lines = [f"SIP/2.0 {status} {reason}"] + [f"Via: {via}" for via in request.all("Via")]
         lines += [f"Record-Route: {rr}" for rr in request.all("Record-Route")]
         lines += [f"From: {request.header('From')}", f"To: {request.header('To')}{tag}", f"Call-ID: {request.header('Call-ID')}",
