@@ -11,6 +11,8 @@
 //! assert_eq!(xml.finish(), "<message to='romeo@example.net'><body>a &amp; b</body></message>");
 //! ```
 
+pub(crate) mod attributes;
+
 /// Builds one XML element, top-down.
 #[derive(Debug, Default)]
 pub struct XmlWriter {

@@ -31,6 +31,8 @@ mod refused;
 mod renamed;
 #[path = "gateway/requests.rs"]
 mod requests;
+#[path = "gateway/rfc8048.rs"]
+mod rfc8048;
 #[path = "gateway/subscription_table.rs"]
 mod subscription_table;
 #[path = "gateway/subscriptions.rs"]

@@ -107,6 +107,8 @@ pub struct SubscribeReply {
     pub retry_after: Option<u32>,
     /// The lifetime that a 2xx granted, in seconds; 0 leaves no subscription.
     pub expires: Option<u32>,
+    /// The dialog of a 2xx, by the same name as in [`Notify`].
+    pub dialog: Option<String>,
     /// The lifetime that a 423 wants at the least, in seconds.
     pub min_expires: Option<u32>,
 }
@@ -118,7 +120,7 @@ pub struct Notify {
     pub watcher: String,
     /// The SIP user, bare JID.
     pub presentity: String,
-    /// The subscription's dialog: its Call-ID and the notifier's tag.
+    /// The subscription's dialog: see [`sip::dialog_name`].
     pub dialog: String,
     /// CSeq of the NOTIFY: a lower one of the same dialog came late.
     pub cseq: u32,

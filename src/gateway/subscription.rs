@@ -173,9 +173,12 @@ impl Subscriptions {
 
     /// The final reply to a SUBSCRIBE.
     pub(super) fn reply(&mut self, now: Instant, reply: SubscribeReply, actions: &mut Vec<Action>) {
-        let SubscribeReply { watcher, presentity, status, text, address, retry_after, expires, min_expires } = reply;
+        let SubscribeReply { watcher, presentity, status, text, address, retry_after, expires, dialog, min_expires } = reply;
         let pair = (watcher, presentity);
-        let Some(known) = self.known.get(&pair) else { return };
+        let Some(known) = self.known.get_mut(&pair) else { return };
+        if let Some(dialog) = dialog {
+            known.dialogs.made(dialog);
+        }
         let is_asked = matches!((&known.asked, known.phase), (Asked::By(_), Phase::Asked | Phase::Active));
         // A reply to the end of a subscription need not say that nothing is left.
         let ends = matches!(known.phase, Phase::Ending | Phase::Leaving);

@@ -93,6 +93,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             address,
             retry_after,
             expires,
+            dialog,
             min_expires,
         }) => {
             out.push(SUBSCRIBE_REPLY);
@@ -104,6 +105,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_text(out, address.as_deref().unwrap_or_default());
             push_number(out, retry_after.unwrap_or_default());
             push_optional(out, *expires);
+            push_text(out, dialog.as_deref().unwrap_or_default());
             push_optional(out, *min_expires);
         }
         Event::Subscribe(Subscribe { dialog, cseq, expires, place }) => {
@@ -190,6 +192,7 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             address: fields.optional()?,
             retry_after: Some(fields.number()?).filter(|seconds| *seconds > 0),
             expires: fields.optional_number()?,
+            dialog: fields.optional()?,
             min_expires: fields.optional_number()?,
         }),
         SUBSCRIBE | REFRESH => Event::Subscribe(Subscribe {
@@ -346,6 +349,7 @@ fn decision_number(decision: Authorization) -> u32 {
         Authorization::Allowed => 1,
         Authorization::Refused => 2,
         Authorization::NoResource => 3,
+        Authorization::Hidden => 4,
     }
 }
 
@@ -355,6 +359,7 @@ fn decision(number: u32) -> Result<Authorization, DecodeError> {
         1 => Ok(Authorization::Allowed),
         2 => Ok(Authorization::Refused),
         3 => Ok(Authorization::NoResource),
+        4 => Ok(Authorization::Hidden),
         _ => Err(DecodeError::Tag),
     }
 }
@@ -390,6 +395,7 @@ mod tests {
             address,
             retry_after,
             expires: (status == 302).then_some(0),
+            dialog: (status == 302).then(|| "1;t".into()),
             min_expires: (status == 302).then_some(60),
         })
     }
@@ -428,8 +434,14 @@ mod tests {
             event_id: b"",
         };
         let dialog = sip::Dialog::new(&parts, &[b"sip:p;lr"]).unwrap();
-        let decisions =
-            [Authorization::Pending, Authorization::Allowed, Authorization::Refused, Authorization::NoResource].into_iter();
+        let decisions = [
+            Authorization::Pending,
+            Authorization::Allowed,
+            Authorization::Hidden,
+            Authorization::Refused,
+            Authorization::NoResource,
+        ]
+        .into_iter();
         let initial = |decision| Place::Initial { watcher: "j@y".into(), presentity: "romeo@x".into(), decision };
         let subscribe = |place| Event::Subscribe(Subscribe { dialog: dialog.clone(), cseq: 7, expires: 3600, place });
         examples.extend(decisions.map(initial).chain([Place::InDialog]).map(subscribe));

@@ -26,6 +26,7 @@ pub use self::field::Uri;
 pub use self::field::one_line;
 pub use self::reply::Reply;
 pub use self::reply::ReplySource;
+pub use self::reply::dialog_name;
 pub use self::xml_body::BodyError;
 
 /// A request that a script handed to the gateway, copied out of host memory. SIP text is bytes: it is not always UTF-8.

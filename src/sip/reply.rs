@@ -3,6 +3,8 @@
 //! In a callback the reply may lie in the host's shared memory, where the host's parser must not write. So the few headers that matter
 //! here are read from its bytes.
 
+use memchr::memmem;
+
 /// A final reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -14,8 +16,10 @@ pub struct Reply {
     pub contact: Option<Vec<u8>>,
     /// Retry-After (RFC 3261 §20.33), in seconds.
     pub retry_after: Option<u32>,
-    /// Expires of a 2xx, in seconds: what was granted.
+    /// Expires of a 2xx to a SUBSCRIBE, in seconds: what was granted.
     pub expires: Option<u32>,
+    /// The dialog that a 2xx to a SUBSCRIBE made, or belongs to: see [`dialog_name`].
+    pub dialog: Option<String>,
     /// Min-Expires of a 423 (RFC 3261 §20.23), in seconds.
     pub min_expires: Option<u32>,
     /// Who made it.
@@ -41,23 +45,47 @@ impl Reply {
     /// One that came; `raw` is the whole reply as it was received.
     pub fn received(status: u16, reason: &[u8], raw: &[u8]) -> Self {
         let number = |name: &[u8]| header(raw, &[name]).and_then(|value| seconds(&value));
-        let expires = if status < 300 { number(b"expires") } else { None };
+        let is_subscribed = status < 300 && header(raw, &[b"cseq"]).is_some_and(|cseq| cseq.ends_with(b"SUBSCRIBE"));
+        let (expires, dialog) = if is_subscribed { (number(b"expires"), dialog(raw)) } else { (None, None) };
         let min_expires = if status == 423 { number(b"min-expires") } else { None };
         // Most replies are a success, of which nobody wants to know more.
         let (reason, raw) = if status < 300 { Default::default() } else { (reason, raw) };
         let reason = String::from_utf8_lossy(reason).chars().take(LONGEST_REASON).collect();
         let contact = header(raw, &[b"contact", b"m"]).and_then(|value| address(&value));
         let retry_after = header(raw, &[b"retry-after"]).and_then(|value| seconds(&value));
-        Self { status, reason, contact, retry_after, expires, min_expires, source: ReplySource::Network }
+        Self { status, reason, contact, retry_after, expires, dialog, min_expires, source: ReplySource::Network }
     }
 
     /// One that our own side made up; without a status, because nothing came in time.
     pub fn local(status: Option<u16>) -> Self {
         let status = status.unwrap_or(REQUEST_TIMEOUT);
-        let (expires, min_expires) = (None, None);
-        Self { status, reason: String::new(), contact: None, retry_after: None, expires, min_expires, source: ReplySource::Local }
+        let source = ReplySource::Local;
+        Self {
+            status,
+            reason: String::new(),
+            contact: None,
+            retry_after: None,
+            expires: None,
+            dialog: None,
+            min_expires: None,
+            source,
+        }
     }
 }
+
+/// The name of a dialog as a subscriber knows it: the notifier's tag goes with the Call-ID (RFC 6665 §4.4.1).
+pub fn dialog_name(call_id: &[u8], tag: &[u8]) -> String {
+    String::from_utf8_lossy(&[call_id, b";", tag].concat()).into_owned()
+}
+
+fn dialog(raw: &[u8]) -> Option<String> {
+    let to = header(raw, &[b"to", b"t"])?;
+    let tag = to.get(memmem::rfind(&to, TAG)?.checked_add(TAG.len())?..)?;
+    let tag = tag.split(|byte| b"; \t".contains(byte)).next()?;
+    Some(dialog_name(&header(raw, &[b"call-id", b"i"])?, tag))
+}
+
+const TAG: &[u8] = b";tag=";
 
 /// The value of the first header with one of these names, in lower case, its lines joined (RFC 3261 §7.3.1).
 fn header(raw: &[u8], names: &[&[u8]]) -> Option<Vec<u8>> {
@@ -114,13 +142,14 @@ mod tests {
     #[test]
     fn lifetimes_are_read_from_the_replies_that_they_belong_to() {
         let read = |status| {
-            let raw = format!("SIP/2.0 {status} X\r\nExpires: 600;x=y\r\nmin-expires : 1800\r\n\r\n");
+            let fields = "t: \"a;tag=b\" <sip:c@d;tag=e>;x=y;tag=f;g\r\nCall-ID: 1@h\r\nCSeq: 2 SUBSCRIBE\r\nExpires: 600;x=y\r\nmin-expires : 1800";
+            let raw = format!("SIP/2.0 {status} X\r\n{fields}\r\n\r\n");
             let reply = Reply::received(status, b"X", raw.as_bytes());
-            (reply.expires, reply.min_expires)
+            (reply.expires, reply.dialog, reply.min_expires)
         };
-        assert_eq!(read(202), (Some(600), None));
-        assert_eq!(read(423), (None, Some(1800)));
-        assert_eq!(read(404), (None, None));
+        assert_eq!(read(202), (Some(600), Some("1@h;f".to_owned()), None));
+        assert_eq!(read(423), (None, None, Some(1800)));
+        assert_eq!(read(404), (None, None, None));
     }
 
     fn read(headers: &str) -> (Option<String>, Option<u32>) {

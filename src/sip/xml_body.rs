@@ -1,6 +1,7 @@
 //! Reading the XML bodies of SIP requests: namespace-aware and bounded in bytes and depth.
 //!
-//! Comments, processing instructions and unknown elements are skipped; a DTD is refused, so no entity but the five of XML exists.
+//! Comments, processing instructions and unknown elements are skipped, but have to be XML; a DTD is refused, so no entity but the five of
+//! XML exists.
 //! The reader keeps no tree: a caller asks for the next [`Node`] and skips what it does not know.
 
 use std::borrow::Cow;
@@ -8,6 +9,7 @@ use std::borrow::Cow;
 use memchr::memmem;
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
+use quick_xml::escape::unescape;
 use quick_xml::events::BytesCData;
 use quick_xml::events::BytesRef;
 use quick_xml::events::BytesStart;
@@ -15,6 +17,9 @@ use quick_xml::events::BytesText;
 use quick_xml::events::Event;
 use quick_xml::name::PrefixDeclaration;
 
+use crate::xml::attributes::Attributes;
+use crate::xml::attributes::Name;
+use crate::xml::attributes::NotWellFormed;
 use crate::xml::is_legal;
 
 /// The longest body that is parsed: the longest that fits a UDP datagram.
@@ -175,8 +180,7 @@ impl Start<'_> {
         name.len().checked_sub(self.local_length).and_then(|at| name.get(at..)).unwrap_or_default()
     }
 
-    /// The value of an attribute, by its name as written: `id`, `xml:lang`. Of two with one name the first counts: comparing all
-    /// names with each other takes too long where there are thousands.
+    /// The value of an attribute, by its name as written: `id`, `xml:lang`.
     pub(super) fn attribute(&self, name: &str) -> Result<Option<String>, BodyError> {
         for attribute in self.tag.attributes().with_checks(false) {
             let attribute = attribute.map_err(|_| BodyError::Malformed)?;
@@ -214,7 +218,15 @@ struct Declaration {
 impl<'a> XmlBody<'a> {
     /// Starts reading; returns the root element too.
     pub(super) fn new(body: &'a [u8]) -> Result<(Self, Start<'a>), BodyError> {
-        let reader = Reader::from_str(text(body)?);
+        let text = text(body)?;
+        // It may stand here only, and anywhere else it is an event.
+        let text = match text.strip_prefix("<?xml").map(|rest| memmem::find(rest.as_bytes(), b"?>").map(|at| (rest, at))) {
+            Some(Some((rest, at))) => rest.get(at.saturating_add(2)..).unwrap_or_default(),
+            Some(None) => return Err(BodyError::Truncated),
+            None => text,
+        };
+        let mut reader = Reader::from_str(text);
+        reader.config_mut().check_comments = true;
         let mut body = Self { reader, depth: 0, at_empty: false, scope: Vec::new() };
         loop {
             match body.next()? {
@@ -238,10 +250,14 @@ impl<'a> XmlBody<'a> {
                     return self.start(tag);
                 }
                 Event::End(_) => return self.end(),
-                Event::Text(text) => return Ok(Node::Text(Piece::Text(text))),
+                Event::Text(text) => {
+                    check_text(&text)?;
+                    return Ok(Node::Text(Piece::Text(text)));
+                }
                 Event::CData(section) => return Ok(Node::Text(Piece::Section(section))),
                 Event::GeneralRef(reference) => return Ok(Node::Text(Piece::Reference(reference))),
-                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+                Event::Comment(_) | Event::PI(_) => {}
+                Event::Decl(_) => return Err(BodyError::Malformed),
                 Event::DocType(_) => return Err(BodyError::Doctype),
                 Event::Eof => return Err(BodyError::Truncated),
             }
@@ -250,6 +266,7 @@ impl<'a> XmlBody<'a> {
 
     fn start(&mut self, tag: BytesStart<'a>) -> Result<Node<'a>, BodyError> {
         self.deeper()?;
+        check_tag(&tag)?;
         let attributes = tag.attributes_raw();
         if !attributes.is_empty() && memmem::find(attributes.as_bytes(), b"xmlns").is_some() {
             self.declare(&tag)?;
@@ -265,7 +282,29 @@ impl<'a> XmlBody<'a> {
             self.scope.pop();
         }
         self.depth = self.depth.checked_sub(1).ok_or(BodyError::Malformed)?;
+        if self.depth == 0 {
+            self.nothing_follows()?;
+        }
         Ok(Node::End)
+    }
+
+    /// Behind the root element there is no other, and no text (XML 1.0 §2.1).
+    fn nothing_follows(&mut self) -> Result<(), BodyError> {
+        loop {
+            match self.reader.read_event().map_err(|_| BodyError::Malformed)? {
+                Event::Text(text) if text.trim_ascii().is_empty() => {}
+                Event::Comment(_) | Event::PI(_) => {}
+                Event::Eof => return Ok(()),
+                Event::DocType(_) => return Err(BodyError::Doctype),
+                Event::Text(_)
+                | Event::Start(_)
+                | Event::End(_)
+                | Event::Empty(_)
+                | Event::CData(_)
+                | Event::GeneralRef(_)
+                | Event::Decl(_) => return Err(BodyError::Malformed),
+            }
+        }
     }
 
     fn declare(&mut self, tag: &BytesStart<'_>) -> Result<(), BodyError> {
@@ -324,13 +363,20 @@ impl<'a> XmlBody<'a> {
         }
         while self.depth > outside {
             match self.reader.read_event().map_err(|_| BodyError::Malformed)? {
-                Event::Start(_) => self.deeper()?,
-                Event::End(_) => drop(self.end()?),
-                Event::Empty(_) => {
+                Event::Start(tag) => {
                     self.deeper()?;
+                    check_tag(&tag)?;
+                }
+                Event::End(_) => drop(self.end()?),
+                Event::Empty(tag) => {
+                    self.deeper()?;
+                    check_tag(&tag)?;
                     self.end()?;
                 }
-                Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) | Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+                Event::Text(text) => check_text(&text)?,
+                Event::GeneralRef(reference) => drop(legal(resolve(&reference)?)?),
+                Event::CData(_) | Event::Comment(_) | Event::PI(_) => {}
+                Event::Decl(_) => return Err(BodyError::Malformed),
                 Event::DocType(_) => return Err(BodyError::Doctype),
                 Event::Eof => return Err(BodyError::Truncated),
             }
@@ -342,6 +388,32 @@ impl<'a> XmlBody<'a> {
         self.depth = self.depth.saturating_add(1);
         if self.depth > MAX_DEPTH { Err(BodyError::TooDeep) } else { Ok(()) }
     }
+}
+
+/// What quick-xml lets pass: names that are none, attributes that are written wrong or twice, references that there are none of.
+fn check_tag(tag: &BytesStart<'_>) -> Result<(), BodyError> {
+    let malformed = |NotWellFormed| BodyError::Malformed;
+    Name::parse(tag.name().into_inner()).map_err(malformed)?;
+    let attributes = tag.attributes_raw();
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    for attribute in Attributes::new(attributes) {
+        let (name, value) = attribute.map_err(malformed)?;
+        if value.contains('<') || value.contains('&') && unescape(value).is_err() {
+            return Err(BodyError::Malformed);
+        }
+        names.push((name.prefix, name.local));
+    }
+    // Not each with each: there may be thousands.
+    names.sort_unstable();
+    if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) { Err(BodyError::Malformed) } else { Ok(()) }
+}
+
+/// XML 1.0 §2.4.
+fn check_text(text: &BytesText<'_>) -> Result<(), BodyError> {
+    if memmem::find(text.as_bytes(), b"]]>").is_some() { Err(BodyError::Malformed) } else { Ok(()) }
 }
 
 /// What a reference brought in may be no more than what can stand there itself (XML 1.0 §4.1, Legal Character).

@@ -63,7 +63,9 @@ impl Worker {
                 let error = failure::of_reply(reply, &self.addresses);
                 let (text, address) = error.map_or((None, None), |error| (error.text, error.address));
                 let sip::Reply { status, retry_after, expires, min_expires, .. } = *reply;
-                let reply = SubscribeReply { watcher, presentity, status, text, address, retry_after, expires, min_expires };
+                let dialog = reply.dialog.clone();
+                let reply =
+                    SubscribeReply { watcher, presentity, status, text, address, retry_after, expires, dialog, min_expires };
                 self.send_event(&Event::SubscribeReply(reply));
             }
             (Err(error), _) | (_, Err(error)) => log::error!("a reply to SUBSCRIBE names no XMPP user: {error}"),
@@ -88,7 +90,7 @@ impl Worker {
         Ok(Event::Notify(Notify {
             watcher: watcher.into_inner(),
             presentity: presentity.into_inner(),
-            dialog: String::from_utf8_lossy(&[&request.call_id, b";".as_slice(), &request.from_tag].concat()).into_owned(),
+            dialog: sip::dialog_name(&request.call_id, &request.from_tag),
             cseq: request.cseq,
             state,
             retry_after,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::xml::attributes::NotWellFormed;
 use crate::xmpp::stream_error::Condition;
 
 /// What is wrong. The server is to blame and the stream ends, except for the limits of a stanza: its sender is to blame then.
@@ -73,3 +74,9 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<NotWellFormed> for Fault {
+    fn from(NotWellFormed: NotWellFormed) -> Self {
+        Self::NotWellFormed
+    }
+}

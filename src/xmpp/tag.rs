@@ -11,6 +11,9 @@ use quick_xml::escape::resolve_xml_entity;
 use quick_xml::escape::unescape_with;
 use quick_xml::events::BytesText;
 
+use crate::xml::attributes::Attributes;
+use crate::xml::attributes::Name;
+use crate::xml::attributes::is_name;
 use crate::xml::is_legal;
 use crate::xmpp::fault::Fault;
 
@@ -53,79 +56,14 @@ impl<'a> Tag<'a> {
         let end = inside.bytes().position(|byte| byte.is_ascii_whitespace()).unwrap_or(inside.len());
         let (written, attributes) = inside.split_at_checked(end).ok_or(Fault::NotWellFormed)?;
         let name = Name::parse(written)?;
-        Ok(Self::Start(StartTag { written, name, attributes: Attributes { rest: attributes }, is_empty }))
+        Ok(Self::Start(StartTag { written, name, attributes: Attributes::new(attributes), is_empty }))
     }
 }
 
 impl StartTag<'_> {
     /// How many bytes its names and values can take, each with one byte behind it.
     pub(super) fn bytes(&self) -> usize {
-        self.written.len().saturating_add(self.attributes.rest.len()).saturating_add(1)
-    }
-}
-
-/// A qualified name (Namespaces in XML §4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name<'a> {
-    /// Empty if there is none.
-    pub(super) prefix: &'a str,
-    /// The part after the colon.
-    pub(super) local: &'a str,
-}
-
-impl<'a> Name<'a> {
-    /// Splits and checks a name.
-    fn parse(written: &'a str) -> Result<Self, Fault> {
-        let name = match split(written, b':') {
-            Some((prefix, local)) if is_name(prefix) => Self { prefix, local },
-            Some(_) => return Err(Fault::NotWellFormed),
-            None => Self { prefix: "", local: written },
-        };
-        if is_name(name.local) { Ok(name) } else { Err(Fault::NotWellFormed) }
-    }
-}
-
-/// The attributes of a start tag, with their values as written.
-#[derive(Debug, Clone)]
-pub(super) struct Attributes<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Attributes<'a> {
-    /// Reads the pseudo-attributes of an XML declaration.
-    pub(super) fn of_declaration(token: &'a str) -> Option<Self> {
-        let rest = token.strip_prefix("<?xml")?.strip_suffix("?>")?;
-        rest.starts_with(|c: char| c.is_ascii_whitespace()).then_some(Self { rest })
-    }
-
-    fn read(&mut self) -> Option<(Name<'a>, &'a str)> {
-        let written = self.rest.trim_ascii_start();
-        if written.len() == self.rest.len() {
-            return None;
-        }
-        let (name, value) = split(written, b'=')?;
-        let value = value.trim_ascii_start();
-        let (value, rest) = match value.strip_prefix('\'') {
-            Some(value) => split(value, b'\'')?,
-            None => split(value.strip_prefix('"')?, b'"')?,
-        };
-        self.rest = rest;
-        Some((Name::parse(name.trim_ascii_end()).ok()?, value))
-    }
-}
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = Result<(Name<'a>, &'a str), Fault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.trim_ascii_start().is_empty() {
-            return None;
-        }
-        let attribute = self.read();
-        if attribute.is_none() {
-            self.rest = "";
-        }
-        Some(attribute.ok_or(Fault::NotWellFormed))
+        self.written.len().saturating_add(self.attributes.len()).saturating_add(1)
     }
 }
 
@@ -191,40 +129,13 @@ fn reference_fault(error: EscapeError) -> Fault {
     }
 }
 
-/// What stands before and behind the first such byte, which is ASCII.
-fn split(text: &str, byte: u8) -> Option<(&str, &str)> {
-    let at = memchr::memchr(byte, text.as_bytes())?;
-    Some((text.get(..at)?, text.get(at.saturating_add(1)..)?))
-}
-
-/// NCName (Namespaces in XML §3).
-fn is_name(name: &str) -> bool {
-    if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
-        return !name.is_empty() && !name.starts_with('-');
-    }
-    let mut characters = name.chars();
-    characters.next().is_some_and(is_name_start) && characters.all(is_name_character)
-}
-
-fn is_name_character(c: char) -> bool {
-    matches!(c, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}') || is_name_start(c)
-}
-
-fn is_name_start(c: char) -> bool {
-    matches!(c,
-        'a'..='z' | 'A'..='Z' | '_'
-        | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}' | '\u{370}'..='\u{37d}'
-        | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}'
-        | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}' | '\u{10000}'..='\u{effff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn attributes(token: &str) -> Result<Vec<(Name<'_>, &str)>, Fault> {
         match Tag::parse(token)? {
-            Tag::Start(tag) => tag.attributes.collect(),
+            Tag::Start(tag) => Ok(tag.attributes.collect::<Result<_, _>>()?),
             Tag::End(_) => Ok(Vec::new()),
         }
     }

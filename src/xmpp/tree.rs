@@ -2,14 +2,14 @@
 
 use std::mem;
 
+use crate::xml::attributes::Attributes;
+use crate::xml::attributes::Name;
 use crate::xmpp::element::Element;
 use crate::xmpp::element::LANG;
 use crate::xmpp::element::Namespace;
 use crate::xmpp::fault::Fault;
 use crate::xmpp::ns;
 use crate::xmpp::tag;
-use crate::xmpp::tag::Attributes;
-use crate::xmpp::tag::Name;
 use crate::xmpp::tag::StartTag;
 
 /// The stream's root and the stanza under construction.

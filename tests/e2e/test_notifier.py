@@ -207,9 +207,9 @@ def test_a_real_phone_sees_its_contact(gateway, tmp_path):
     phone.start()
     try:
         juliet.expect_presence(phone.uri.removeprefix("sip:"), "subscribe")
-        for told in ("Online", "Offline"):
+        for told, then in (("Online", {"show": "dnd"}), ("Busy", {"type": "unavailable"}), ("Offline", {})):
             wait_until(lambda: f"the phone to see juliet {told}: {phone.command('contacts')} {phone.log()[-3000:]}",
                        lambda: re.search(rf"{told}.*{juliet.bare}|{juliet.bare}.*{told}", phone.command("contacts")))
-            juliet.presence(type="unavailable")
+            juliet.presence(**then)
     finally:
         phone.stop()

@@ -644,16 +644,17 @@ fn a_subscription_that_ran_out_is_made_again_at_once_unless_it_was_new() {
     assert_eq!(scene.notify_as("1@gateway", 50, Terminated(Reason::Deactivated), &[]), SUBSCRIBED_FOR_AN_HOUR);
 }
 
-/// RFC 6665 §4.4.1: one dialog a tag. pua keeps the one that the 2xx made; until then, the one heard last counts.
+/// RFC 6665 §4.4.1: one dialog a tag. That of the 2xx is kept; until then, the one heard last counts.
 #[test]
-fn of_the_dialogs_of_a_forked_subscribe_the_one_heard_last_counts() {
+fn of_the_dialogs_of_a_forked_subscribe_that_of_the_2xx_is_kept() {
     let mut scene = Scene::new();
     scene.romeo("subscribe");
     assert_eq!(scene.notify_as("1@gateway;a", 1, Active, &[("balcony", Available)]).len(), 2);
     let taken_over = scene.notify_as("1@gateway;b", 1, Active, &[("chamber", Available)]);
     assert_eq!(taken_over.len(), 2, "the balcony goes, the chamber comes: {taken_over:?}");
-    // 481 has ended it.
-    assert_eq!(scene.notify_as("1@gateway;a", 2, Terminated(Reason::Noresource), &[]), NOTHING);
+    assert_eq!(scene.event(Event::SubscribeReply(SubscribeReply { dialog: Some("1@gateway;b".into()), ..reply(200) })), NOTHING);
+    assert_eq!(scene.notify_as("1@gateway;a", 2, Active, &[("balcony", Available)]), NOTHING);
+    assert_eq!(scene.notify_as("1@gateway;a", 3, Terminated(Reason::Noresource), &[]), NOTHING);
     assert_eq!(scene.notify_as("1@gateway;b", 2, Active, &[("chamber", Unavailable)]).len(), 1);
 }
 

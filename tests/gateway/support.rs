@@ -204,6 +204,7 @@ pub fn reply(status: u16) -> SubscribeReply {
         address: None,
         retry_after: None,
         expires: None,
+        dialog: None,
         min_expires: None,
     }
 }

@@ -1,7 +1,7 @@
 //! The dialogs of one subscription, one after the other: which NOTIFY came late.
 //!
 //! A SUBSCRIBE that was forked may make several at a time, under one Call-ID and with a tag each (RFC 6665 §4.4.1). The host's pua keeps
-//! the one that the 2xx made, and the others are answered with 481, which ends them; until then, the one heard last counts.
+//! the one that the 2xx made, and so does this list; until then, the one heard last counts.
 
 /// A dialog: its Call-ID and the notifier's tag, and the CSeq of its newest NOTIFY.
 type Newest = (String, u32);
@@ -11,6 +11,8 @@ type Newest = (String, u32);
 pub(super) struct Dialogs {
     present: Option<Newest>,
     former: Option<Newest>,
+    /// The one that the last 2xx made, or belongs to.
+    made: Option<String>,
 }
 
 /// What a NOTIFY says of its dialog.
@@ -23,9 +25,17 @@ pub(super) enum Says {
 }
 
 impl Dialogs {
+    /// A 2xx made this dialog: of its Call-ID no other counts any more.
+    pub(super) fn made(&mut self, dialog: String) {
+        self.made = Some(dialog);
+    }
+
     /// Takes note of a NOTIFY. False for one that came late: after a newer one of its dialog, or as the end of a dialog that another has
     /// followed.
     pub(super) fn is_newest(&mut self, dialog: String, cseq: u32, says: Says) -> bool {
+        if self.made.as_ref().is_some_and(|made| *made != dialog && call_id(made) == call_id(&dialog)) {
+            return false;
+        }
         if let Some((present, newest)) = &mut self.present
             && *present == dialog
         {
@@ -52,6 +62,10 @@ impl Dialogs {
     pub(super) fn end(&mut self) {
         self.former = self.present.take().or(self.former.take());
     }
+}
+
+fn call_id(dialog: &str) -> &str {
+    dialog.rsplit_once(';').map_or(dialog, |(call_id, _)| call_id)
 }
 
 #[cfg(test)]
@@ -92,5 +106,15 @@ mod tests {
         dialogs.end();
         assert!(!dialogs.is_newest("a".to_owned(), 7, Says::Ends));
         assert!(dialogs.is_newest("a".to_owned(), 8, Says::Ends), "the host has used the Call-ID once more");
+    }
+
+    #[test]
+    fn of_a_call_id_only_the_dialog_that_a_2xx_made_counts() {
+        let (mut dialogs, newest) = dialogs(&[("a;1", 1, Says::GoesOn), ("a;2", 1, Says::GoesOn)]);
+        assert_eq!(newest, [true, true]);
+        dialogs.made("a;1".to_owned());
+        assert!(!dialogs.is_newest("a;2".to_owned(), 2, Says::GoesOn));
+        assert!(dialogs.is_newest("a;1".to_owned(), 2, Says::GoesOn));
+        assert!(dialogs.is_newest("b;3".to_owned(), 1, Says::GoesOn), "the next SUBSCRIBE made it");
     }
 }

@@ -86,9 +86,12 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         return -1;
     }
     let mode = gateway.config.presence_mode;
+    if mode == PresenceMode::None {
+        return 0;
+    }
     match (presence::bind(mode), mode) {
         (Ok(()), _) => 0,
-        (Err(warning), PresenceMode::Pua) => {
+        (Err(warning), PresenceMode::Pua | PresenceMode::None) => {
             log::warn!("{warning}");
             0
         }
@@ -179,6 +182,7 @@ impl Host for KamailioHost<'_> {
         match self.gateway.config.presence_mode {
             PresenceMode::Pua => calls::publish(self.gateway, publish, &mut self.scratch),
             PresenceMode::Local => presence::publish(publish, &mut self.publications),
+            PresenceMode::None => Ok(()),
         }
     }
 

@@ -379,6 +379,12 @@ pub(super) struct SubscribeReply {
     pub(super) reply: Reply,
 }
 
+/// Call/Transaction Does Not Exist (RFC 3261 §21.4.19).
+const NO_DIALOG: u16 = 481;
+
+/// How long pua may take to subscribe anew, in seconds.
+const ANEW: u32 = 5;
+
 /// What pua's callback says; `None` where it is not for us, or not final.
 ///
 /// # Safety
@@ -390,10 +396,11 @@ pub(super) unsafe fn subscribe_reply(subscription: *const sys::ua_pres_t, reply:
         return None;
     }
     // SAFETY: [H2] a reply, NULL, or the pointer that means none.
-    let reply = unsafe { received(reply) };
-    // A refused refresh: pua subscribes anew by itself, and the reply to that is the one that counts.
+    let mut reply = unsafe { received(reply) };
+    // A refused refresh: the dialog is over. pua subscribes anew by itself, and the reply to that is the one that counts; but it does so
+    // without the next hop, and may get nowhere. So it has some time, and then it is our turn.
     if !subscription.call_id.s.is_null() && reply.as_ref().is_some_and(|reply| reply.status >= 300) {
-        return None;
+        reply = Some(Reply { retry_after: Some(ANEW), ..Reply::local(Some(NO_DIALOG)) });
     }
     Some(SubscribeReply {
         // SAFETY: [H2][H3] strings of the subscription.

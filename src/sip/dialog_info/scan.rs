@@ -51,7 +51,7 @@ pub(super) fn document(text: &str) -> Option<Document> {
         }
         scan.close("dialog-info")?;
     }
-    Some(document)
+    scan.rest.trim_ascii().is_empty().then_some(document)
 }
 
 /// What is left to read.
@@ -188,7 +188,7 @@ impl<'a> Scan<'a> {
         let end = rest.bytes().position(|byte| !byte.is_ascii_lowercase() && byte != b'-')?;
         let (name, mut rest) = rest.split_at_checked(end)?;
         let mut tag = Tag { name, attributes: [("", ""); MAX_ATTRIBUTES], content: Content::Some };
-        let mut places = tag.attributes.iter_mut();
+        let mut taken = 0_usize;
         loop {
             let next = rest.trim_ascii_start();
             if let Some(after) = next.strip_prefix('>') {
@@ -202,8 +202,8 @@ impl<'a> Scan<'a> {
             }
             let end = next.bytes().position(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')?;
             let (key, after) = next.split_at_checked(end)?;
-            // White space has to stand between attributes, and something before the equals sign.
-            if end == 0 || next.len() == rest.len() {
+            // White space has to stand between attributes, and a name before the equals sign.
+            if !key.starts_with(|c: char| c.is_ascii_alphabetic()) || next.len() == rest.len() {
                 return None;
             }
             let after = after.strip_prefix('=')?;
@@ -212,7 +212,11 @@ impl<'a> Scan<'a> {
             if value.bytes().any(|byte| byte == b'&' || byte == b'<' || byte < b' ') {
                 return None;
             }
-            *places.next()? = (key, value);
+            if tag.attributes.iter().take(taken).any(|(known, _)| *known == key) {
+                return None;
+            }
+            *tag.attributes.get_mut(taken)? = (key, value);
+            taken = taken.saturating_add(1);
             rest = after;
         }
         if name.is_empty() {
@@ -284,6 +288,9 @@ mod tests {
             ("</dialog>", "</dialogue>"),
             ("<?xml ", "<!DOCTYPE a><?xml "),
             ("</dialog-info>", ""),
+            ("</dialog-info>", "</dialog-info>x"),
+            ("local-tag=", "7local-tag="),
+            ("local-tag=", "id="),
             ("1928", "19\n28"),
             ("1928", "19<28"),
             (" <dialog id='2'>", "text<dialog id='2'>"),

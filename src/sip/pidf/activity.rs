@@ -58,42 +58,45 @@ pub enum Activity {
 }
 
 impl Activity {
-    /// The name of its element.
-    pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, activity)| *activity == self).map_or("unknown", |(name, _)| name)
+    /// Its element as it is written. There are phones, baresip among them, that look for this text and do not know namespaces.
+    pub(super) fn element(self) -> &'static str {
+        ELEMENTS.iter().find(|(_, activity)| *activity == self).map_or("rpid:unknown", |(element, _)| element)
     }
 
     /// The activity of this name; `None` for one that is not in RFC 4480.
     pub fn from_name(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, activity)| *activity)
+        ELEMENTS.iter().find(|(element, _)| element.strip_prefix(PREFIX) == Some(name)).map(|(_, activity)| *activity)
     }
 }
 
-const NAMES: [(&str, Activity); 26] = [
-    ("appointment", Activity::Appointment),
-    ("away", Activity::Away),
-    ("breakfast", Activity::Breakfast),
-    ("busy", Activity::Busy),
-    ("dinner", Activity::Dinner),
-    ("holiday", Activity::Holiday),
-    ("in-transit", Activity::InTransit),
-    ("looking-for-work", Activity::LookingForWork),
-    ("meal", Activity::Meal),
-    ("meeting", Activity::Meeting),
-    ("on-the-phone", Activity::OnThePhone),
-    ("other", Activity::Other),
-    ("performance", Activity::Performance),
-    ("permanent-absence", Activity::PermanentAbsence),
-    ("playing", Activity::Playing),
-    ("presentation", Activity::Presentation),
-    ("shopping", Activity::Shopping),
-    ("sleeping", Activity::Sleeping),
-    ("spectator", Activity::Spectator),
-    ("steering", Activity::Steering),
-    ("travel", Activity::Travel),
-    ("tv", Activity::Tv),
-    ("unknown", Activity::Unknown),
-    ("vacation", Activity::Vacation),
-    ("working", Activity::Working),
-    ("worship", Activity::Worship),
+/// Before the name of each.
+const PREFIX: &str = "rpid:";
+
+const ELEMENTS: [(&str, Activity); 26] = [
+    ("rpid:appointment", Activity::Appointment),
+    ("rpid:away", Activity::Away),
+    ("rpid:breakfast", Activity::Breakfast),
+    ("rpid:busy", Activity::Busy),
+    ("rpid:dinner", Activity::Dinner),
+    ("rpid:holiday", Activity::Holiday),
+    ("rpid:in-transit", Activity::InTransit),
+    ("rpid:looking-for-work", Activity::LookingForWork),
+    ("rpid:meal", Activity::Meal),
+    ("rpid:meeting", Activity::Meeting),
+    ("rpid:on-the-phone", Activity::OnThePhone),
+    ("rpid:other", Activity::Other),
+    ("rpid:performance", Activity::Performance),
+    ("rpid:permanent-absence", Activity::PermanentAbsence),
+    ("rpid:playing", Activity::Playing),
+    ("rpid:presentation", Activity::Presentation),
+    ("rpid:shopping", Activity::Shopping),
+    ("rpid:sleeping", Activity::Sleeping),
+    ("rpid:spectator", Activity::Spectator),
+    ("rpid:steering", Activity::Steering),
+    ("rpid:travel", Activity::Travel),
+    ("rpid:tv", Activity::Tv),
+    ("rpid:unknown", Activity::Unknown),
+    ("rpid:vacation", Activity::Vacation),
+    ("rpid:working", Activity::Working),
+    ("rpid:worship", Activity::Worship),
 ];

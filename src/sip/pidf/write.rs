@@ -90,9 +90,9 @@ fn write_activities(activities: &[Activity], xml: &mut XmlWriter) {
     if activities.is_empty() {
         return;
     }
-    xml.open("activities").attribute("xmlns", "urn:ietf:params:xml:ns:pidf:rpid");
+    xml.open("rpid:activities").attribute("xmlns:rpid", "urn:ietf:params:xml:ns:pidf:rpid");
     for activity in activities {
-        xml.open(activity.name()).close();
+        xml.open(activity.element()).close();
     }
     xml.close();
 }
