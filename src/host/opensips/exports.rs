@@ -167,6 +167,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<50>(),
     parameter::<51>(),
     parameter::<52>(),
+    parameter::<53>(),
+    parameter::<54>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
