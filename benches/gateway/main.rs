@@ -31,6 +31,7 @@ mod memory;
 mod outage;
 mod probes;
 mod report;
+mod restart;
 mod rig;
 mod rounds;
 mod sip_peer;

@@ -26,6 +26,7 @@ use crate::report;
 use crate::report::Series;
 use crate::report::Verdict;
 use crate::report::micros;
+use crate::restart;
 use crate::rig::Rig;
 use crate::target::Target;
 
@@ -48,7 +49,7 @@ const SENT_BY_THE_HOST: usize = 128;
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
-const DIRECTIONS: [Direction; 10] = [
+const DIRECTIONS: [Direction; 11] = [
     ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
     ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
     ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
@@ -58,6 +59,7 @@ const DIRECTIONS: [Direction; 10] = [
     ("latency", "added latency of an unloaded NOTIFY under 150 us at p50", Runner::unloaded),
     ("queue", "10 000 MESSAGEs queued in an outage: all arrive once and in order, further ones are refused", Runner::queue),
     ("full", "XMPP process under 48 MiB resident with a full queue and while it drains", Runner::full_queue),
+    ("restart", "100 000 virtual subscriptions each way in the store: all back in under 10 s", Runner::restart),
     ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
 ];
 
@@ -216,6 +218,10 @@ impl Runner {
 
     fn full_queue(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         outage::fill(rig, &self.limits, &mut self.history)
+    }
+
+    fn restart(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        restart::restore(rig)
     }
 
     fn idle_memory(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {

@@ -6,6 +6,6 @@ CREATE TABLE xmpp_state (
     presentity TEXT NOT NULL,
     content TEXT NOT NULL,
     expires BIGINT DEFAULT 0 NOT NULL
-);
+) WITHOUT ROWID;
 
 INSERT INTO version (table_name, table_version) VALUES ('xmpp_state', 1);

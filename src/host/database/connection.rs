@@ -160,29 +160,30 @@ impl<A: Api> Connection<A> {
         Ok(())
     }
 
-    /// The rows whose first column is at least `from` and below `to`.
-    pub(crate) fn between(
+    /// The rows that meet all conditions: a column, an operator and a text.
+    pub(crate) fn select(
         &mut self,
         table: &CStr,
         columns: &[&CStr],
-        (from, to): (&str, &str),
+        conditions: &[(&CStr, &CStr, &str)],
     ) -> Result<Option<Answer<'_, A>>, ()> {
         let name = A::text(table.to_bytes());
         self.use_table(&name)?;
         let mut columns: Vec<A::Text> = columns.iter().map(|column| A::text(column.to_bytes())).collect();
         let columns: Vec<*mut A::Text> = columns.iter_mut().map(|column| &raw mut *column).collect();
-        let key = columns.first().copied().ok_or(())?;
-        let count = c_int::try_from(columns.len()).map_err(|_| ())?;
-        let (keys, operators) = ([key, key], [c">=".as_ptr(), c"<".as_ptr()]);
-        let values = [from, to].map(|bound| A::text_value(bound.as_bytes()));
+        let mut keys: Vec<A::Text> = conditions.iter().map(|(column, ..)| A::text(column.to_bytes())).collect();
+        let keys: Vec<*mut A::Text> = keys.iter_mut().map(|key| &raw mut *key).collect();
+        let operators: Vec<*const c_char> = conditions.iter().map(|(_, operator, _)| operator.as_ptr()).collect();
+        let values: Vec<A::Value> = conditions.iter().map(|(.., value)| A::text_value(value.as_bytes())).collect();
+        let [key_count, count] = [keys.len(), columns.len()].map(|count| c_int::try_from(count).unwrap_or(0));
         let mut answer = ptr::null_mut();
         let query = self.functions.query;
-        // SAFETY: [H1][H5] two keys, their operators and values, and all columns, which live through the call; the result is freed with
+        // SAFETY: [H1][H5] so many keys, operators and values, and all columns, which live through the call; the result is freed with
         // what is returned.
         let code = unsafe {
             let (handle, no_order) = (self.handle.as_ptr(), ptr::null_mut());
             let (keys, operators, values) = (keys.as_ptr(), operators.as_ptr(), values.as_ptr());
-            query(handle, keys, operators, values, columns.as_ptr(), 2, count, no_order, &raw mut answer)
+            query(handle, keys, operators, values, columns.as_ptr(), key_count, count, no_order, &raw mut answer)
         };
         if code < 0 {
             return Err(());

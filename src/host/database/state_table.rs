@@ -17,12 +17,14 @@ use super::connection::Connection;
 use super::connection::Value;
 use crate::config;
 use crate::config::Config;
+use crate::link::shared::Dialogs;
 use crate::link::shared::Shared;
 use crate::link::store;
 use crate::link::store::End;
 use crate::process::host::Flow;
 use crate::process::keeper::show;
 use crate::process::storekeeper::Unavailable;
+use crate::store::Kind;
 use crate::store::Row;
 use crate::store::entry::Entry;
 use crate::store::message::Change;
@@ -86,7 +88,9 @@ impl<D: Stores> StateTable<D> {
         let mut connection = table.driver.connect(&table.url)?;
         check_version(&table.name, table.driver.table_version(&mut connection, &table.name))?;
         let mut session = Session { table: &table, connection: Some(connection) };
-        let read = session.read(&mut |rows| {
+        // The dialogs come with everything else, in the XMPP process: until then there may be some that nobody knows.
+        shared.set_dialogs(Dialogs::Awaited);
+        let read = session.read(Some(Kind::Authorization), &mut |rows| {
             rows.iter().filter_map(Entry::of_row).for_each(|entry| show(&entry, shared));
             Flow::Continue
         });
@@ -113,13 +117,15 @@ impl<D: Stores> Session<'_, D> {
         done.map_err(|()| Unavailable)
     }
 
-    /// Reads the table to its end, in portions.
-    pub(crate) fn read(&mut self, portion: &mut dyn FnMut(Vec<Row>) -> Flow) -> Result<(), Unavailable> {
+    /// Reads the table to its end, in portions; only rows of one kind, if one is given.
+    pub(crate) fn read(&mut self, kind: Option<Kind>, portion: &mut dyn FnMut(Vec<Row>) -> Flow) -> Result<(), Unavailable> {
         let table = self.table;
         let connection = self.connection()?;
         let mut ranges = Ranges::new();
         while let Some((from, to)) = ranges.next() {
-            let rows = connection.between(&table.name, &COLUMNS, (&from, &to)).map(|answer| {
+            let mut conditions = vec![(c"id", c">=", from.as_str()), (c"id", c"<", to.as_str())];
+            conditions.extend(kind.map(|kind| (c"kind", c"=", kind.name())));
+            let rows = connection.select(&table.name, &COLUMNS, &conditions).map(|answer| {
                 answer.iter().flat_map(|answer| answer.rows().map(row).collect::<Vec<_>>()).collect::<Vec<Option<Row>>>()
             });
             let Ok(rows) = rows else {

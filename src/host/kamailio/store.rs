@@ -74,7 +74,7 @@ impl Store for KamailioStore<'_> {
     }
 
     fn read(&mut self, portion: &mut dyn FnMut(Vec<Row>) -> Flow) -> Result<(), Unavailable> {
-        self.session.read(portion)
+        self.session.read(None, portion)
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {

@@ -34,7 +34,7 @@ impl Store for OpenSipsStore<'_> {
     }
 
     fn read(&mut self, portion: &mut dyn FnMut(Vec<Row>) -> Flow) -> Result<(), Unavailable> {
-        self.session.read(portion)
+        self.session.read(None, portion)
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {
