@@ -30,8 +30,9 @@ pub(crate) const CONTROL_SOCKET: &str = "control";
 pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
     let folder = settings.folder.display();
     let mut text = format!(
-        "debug=-1\nlog_stderror=yes\nchildren=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
+        "debug={}\nlog_stderror=yes\nchildren=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
          mpath=\"{}\"\n",
+        if settings.store.is_some() { 2 } else { -1 },
         settings.address,
         kamailio_modules()
     );
@@ -80,8 +81,9 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
 pub(crate) fn opensips(settings: &Settings<'_>) -> String {
     let folder = settings.folder.display();
     let mut text = format!(
-        "log_level=-1\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers=2\nauto_aliases=no\nmaxbuffer=4194304\n\
+        "log_level={}\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers=2\nauto_aliases=no\nmaxbuffer=4194304\n\
          socket=udp:{}\nmpath=\"{folder}/modules/\"\n",
+        if settings.store.is_some() { 3 } else { -1 },
         settings.address
     );
     for module in ["proto_udp", "signaling", "tm", "sl", "db_sqlite", "pua", "mi_datagram"] {
@@ -177,6 +179,11 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
         text.push_str("modparam(\"xmpp_gateway\", \"dialog_profile\", \"watcher=*;dialogs=partial\")\n");
     }
     let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"queue_size\", {QUEUE_SIZE})");
+    if settings.store.is_some() {
+        let database = format!("sqlite:///{}/gateway.sqlite", settings.folder.display());
+        let _ =
+            write!(text, "modparam(\"xmpp_gateway\", \"db_url\", \"{database}\")\nmodparam(\"xmpp_gateway\", \"store\", 1)\n");
+    }
     for (name, value) in [
         ("xmpp_domain", COMPONENT),
         ("xmpp_host", "127.0.0.1"),

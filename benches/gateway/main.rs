@@ -32,6 +32,7 @@ mod memory;
 mod outage;
 mod probes;
 mod report;
+mod restart;
 mod rig;
 mod rounds;
 mod sip_peer;

@@ -27,6 +27,7 @@ use crate::report;
 use crate::report::Series;
 use crate::report::Verdict;
 use crate::report::micros;
+use crate::restart;
 use crate::rig::Rig;
 use crate::target::Target;
 use crate::watchers;
@@ -51,7 +52,7 @@ const SENT_BY_THE_HOST: usize = 128;
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
-const DIRECTIONS: [Direction; 14] = [
+const DIRECTIONS: [Direction; 15] = [
     ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
     ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
     ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
@@ -69,6 +70,7 @@ const DIRECTIONS: [Direction; 14] = [
         Runner::dialogs,
     ),
     ("lamps", "PUBLISH -> NOTIFY with 1 and 20 publishers: 1.5 times the rate of presence_dialoginfo", Runner::lamps),
+    ("restart", "100 000 virtual subscriptions each way in the store: all back in under 10 s", Runner::restart),
     ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
 ];
 
@@ -253,6 +255,10 @@ impl Runner {
 
     fn lamps(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         dialogs::notify(rig.target())
+    }
+
+    fn restart(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        restart::restore(rig)
     }
 
     fn idle_memory(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {

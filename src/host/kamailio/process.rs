@@ -23,7 +23,7 @@ use super::calls;
 use super::dialog_event;
 use super::presence;
 use super::senders;
-use super::senders::SENDERS;
+use super::store;
 use super::sys;
 use crate::calls::Event;
 use crate::calls::publisher::Publication;
@@ -42,22 +42,19 @@ use crate::process::host::Readiness;
 use crate::process::host::Taken;
 use crate::sip;
 
-/// Our processes in Kamailio's table: this one, and those that send.
-const PROCESSES: c_int = 1 + SENDERS;
-
 /// How long the stream may take to close before the alarm ends the process.
 const STOP_SECONDS: u32 = 3;
 
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// In mod_init: room for the processes, and for their copies of the core's settings.
-pub(super) fn announce() -> Result<(), &'static str> {
+/// In mod_init: room for so many processes, and for their copies of the core's settings.
+pub(super) fn announce(processes: c_int) -> Result<(), &'static str> {
     // SAFETY: [H1] mod_init is where modules announce processes.
-    if unsafe { sys::register_procs(PROCESSES) } < 0 {
+    if unsafe { sys::register_procs(processes) } < 0 {
         return Err("a process of our own");
     }
     // SAFETY: [H1] as above.
-    unsafe { sys::cfg_register_child(PROCESSES) };
+    unsafe { sys::cfg_register_child(processes) };
     Ok(())
 }
 
@@ -121,7 +118,10 @@ pub(super) fn fork(gateway: &Gateway) -> c_int {
             log::error!("Kamailio could not fork the XMPP process");
             -1
         }
-        _ => senders::fork(gateway),
+        _ => match senders::fork(gateway) {
+            0 => gateway.state.as_ref().map_or(0, store::fork),
+            failed => failed,
+        },
     }
 }
 
@@ -129,8 +129,9 @@ fn run(gateway: &Gateway) -> ! {
     host::settle_process();
     let code = match KamailioHost::new(gateway) {
         Ok(mut host) => {
+            let store = gateway.state.as_ref().map(|(_, line)| &line.gateway);
             while guard::answer(Flow::Continue, || {
-                process::run(&mut host, &gateway.config, &gateway.receiver, None);
+                process::run(&mut host, &gateway.config, &gateway.receiver, store);
                 Flow::Stop
             }) == Flow::Continue
             {
@@ -151,22 +152,13 @@ fn run(gateway: &Gateway) -> ! {
 /// Kamailio, as the XMPP process sees it.
 struct KamailioHost<'a> {
     gateway: &'a Gateway,
-    stop: OwnedFd,
+    stop: Stop,
     feed: Feed<'a>,
 }
 
 impl<'a> KamailioHost<'a> {
     fn new(gateway: &'a Gateway) -> io::Result<Self> {
-        // SAFETY: no memory of ours is involved.
-        let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a descriptor that was just opened, and that nobody else owns.
-        let stop = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        STOP.store(descriptor, Ordering::Release);
-        handle(libc::SIGTERM)?;
-        handle(libc::SIGINT)?;
+        let stop = Stop::handled()?;
         // SAFETY: [H1] announced in mod_init, and called once, in the process that it was announced for.
         if unsafe { sys::cfg_child_init() } < 0 {
             return Err(io::Error::other("Kamailio gave no copy of its settings"));
@@ -224,22 +216,52 @@ impl Host for KamailioHost<'_> {
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {
-        self.stop.as_fd()
+        self.stop.0.as_fd()
     }
 
     fn wake(&mut self) -> Flow {
-        let mut count = 0_u64;
-        let room = (&raw mut count).cast();
-        // SAFETY: [H2] the descriptor is open, and the eight bytes it writes are those of `count`. It stays readable for nobody: a
-        // stop is asked for once.
-        let read = unsafe { libc::read(self.stop.as_raw_fd(), room, mem::size_of::<u64>()) };
-        if read > 0 { Flow::Stop } else { Flow::Continue }
+        self.stop.asked_for()
     }
 
     fn tick(&mut self) {
         self.feed.tick(self.gateway);
         // SAFETY: [H1] `new` called cfg_child_init.
         unsafe { sys::xmpp_gateway_cfg_update() };
+    }
+}
+
+/// The wish of Kamailio that a process of ours ends.
+pub(super) struct Stop(OwnedFd);
+
+impl Stop {
+    /// In the process, at its beginning.
+    pub(super) fn handled() -> io::Result<Self> {
+        // SAFETY: no memory of ours is involved.
+        let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a descriptor that was just opened, and that nobody else owns.
+        let stop = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        STOP.store(descriptor, Ordering::Release);
+        handle(libc::SIGTERM)?;
+        handle(libc::SIGINT)?;
+        Ok(Self(stop))
+    }
+
+    pub(super) fn asked_for(&self) -> Flow {
+        let mut count = 0_u64;
+        let room = (&raw mut count).cast();
+        // SAFETY: [H2] the descriptor is open, and the eight bytes it writes are those of `count`. It stays readable for nobody: a
+        // stop is asked for once.
+        let read = unsafe { libc::read(self.0.as_raw_fd(), room, mem::size_of::<u64>()) };
+        if read > 0 { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+impl AsFd for Stop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

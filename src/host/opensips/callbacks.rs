@@ -18,6 +18,7 @@ use super::msg::Wanted;
 use super::presence;
 use super::process;
 use super::reply;
+use super::store;
 use super::sys;
 use crate::host;
 use crate::host::database::AddressTable;
@@ -394,6 +395,15 @@ pub(super) unsafe extern "C" fn xmpp_process(_: c_int) {
     guard::answer((), || {
         if let Some(module) = MODULE.get() {
             process::run(module);
+        }
+    });
+}
+
+/// The store process, after its fork.
+pub(super) unsafe extern "C" fn store_process(_: c_int) {
+    guard::answer((), || {
+        if let Some(module) = MODULE.get() {
+            store::run(module);
         }
     });
 }

@@ -30,7 +30,12 @@ use crate::sip::Uri;
 pub(super) fn run(module: &Module) {
     host::settle_process();
     let mut host = OpenSips { module, feed: Feed::new(&module.lanes) };
-    crate::process::run(&mut host, &module.config, &module.receiver, None);
+    crate::process::run(&mut host, &module.config, &module.receiver, module.state.as_ref().map(|(_, line)| &line.gateway));
+    take_last_job();
+}
+
+/// Returning from a process without the last job of the host would end the whole server.
+pub(super) fn take_last_job() {
     if is_terminating() {
         while has_job(FAREWELL) {
             handle_job();
@@ -94,25 +99,34 @@ impl Host for OpenSips<'_> {
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {
-        // SAFETY: [H4] the host opened the pipe before the fork and closes it with the process.
-        unsafe { BorrowedFd::borrow_raw(wake_descriptor()) }
+        job_descriptor()
     }
 
-    /// Jobs one by one, and none when the host terminates: that job would end the process before the stream is closed.
     fn wake(&mut self) -> Flow {
-        while has_job(Duration::ZERO) {
-            if is_terminating() {
-                return Flow::Stop;
-            }
-            handle_job();
-        }
-        Flow::Continue
+        handle_jobs()
     }
 
     /// OpenSIPS itself needs nothing: its settings and its clock are in shared memory.
     fn tick(&mut self) {
         self.feed.tick(self.module);
     }
+}
+
+/// What becomes readable when the host has a job for this process.
+pub(super) fn job_descriptor() -> BorrowedFd<'static> {
+    // SAFETY: [H4] the host opened the pipe before the fork and closes it with the process.
+    unsafe { BorrowedFd::borrow_raw(wake_descriptor()) }
+}
+
+/// Jobs one by one, and none when the host terminates: that job would end the process before it has done what is left.
+pub(super) fn handle_jobs() -> Flow {
+    while has_job(Duration::ZERO) {
+        if is_terminating() {
+            return Flow::Stop;
+        }
+        handle_job();
+    }
+    Flow::Continue
 }
 
 fn wake_descriptor() -> RawFd {
