@@ -79,6 +79,8 @@ pub struct Parameters {
     pub dialog_profile: Vec<String>,
     pub presence_composition: Option<String>,
     pub waiting_subs_daysno: Option<i64>,
+    pub ask_again_interval: Option<i64>,
+    pub notify_interval: Option<i64>,
     /// Repeatable, as `gwmap`.
     pub allow_domain: Vec<String>,
     /// Repeatable, as `gwmap`.
@@ -129,6 +131,10 @@ pub struct Config {
     pub presence_composition: PresenceComposition,
     /// How long an XMPP user is waited for who was asked about a SIP watcher (`waiting_subs_daysno`).
     pub waiting_subs: Duration,
+    /// How long the refusal of an XMPP user stands before a new SUBSCRIBE is put to it again (`ask_again_interval`); `None`: for ever.
+    pub ask_again: Option<Duration>,
+    /// The shortest time between two NOTIFYs of a new state in one dialog (`notify_interval`).
+    pub notify_interval: Duration,
     /// How much SIP traffic XMPP users may cause.
     pub rate_limit: RateLimit,
     /// What waits while the XMPP server is not connected.
@@ -189,6 +195,8 @@ impl Config {
             dialog_event: dialog_event::dialog_event(parameters)?,
             presence_composition: presence::composition(parameters)?,
             waiting_subs: presence::waiting_subs(parameters)?,
+            ask_again: presence::ask_again(parameters)?,
+            notify_interval: presence::notify_interval(parameters)?,
             queue: queue::queue(parameters)?,
             address_table: address_table::address_table(parameters)?,
             calls: calls::calls(parameters)?,

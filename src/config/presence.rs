@@ -15,6 +15,8 @@ pub enum PresenceMode {
     Pua,
     /// To the one of this SIP server: no SIP request between it and the gateway.
     Local,
+    /// To none: SIP users see XMPP users by dialogs with the gateway alone.
+    None,
 }
 
 /// What SIP users are shown of an XMPP user with several resources (`presence_composition`).
@@ -41,8 +43,10 @@ pub(super) fn mode(parameters: &Parameters) -> Result<PresenceMode, Error> {
     match parameters.presence_mode.as_deref() {
         None | Some("pua") => Ok(PresenceMode::Pua),
         Some("local") => Ok(PresenceMode::Local),
+        Some("none") => Ok(PresenceMode::None),
         Some(other) => {
-            let takes = "\"pua\" (PUBLISH to the presence server) or \"local\" (the presence server of this SIP server, without SIP between)";
+            let takes = "\"pua\" (PUBLISH to the presence server), \"local\" (the presence server of this SIP server, without SIP between) \
+                         or \"none\" (no presence server: xmpp_handle_subscribe() alone)";
             Err(Error { parameter: "presence_mode", value: Some(other.to_owned()), takes })
         }
     }
@@ -54,6 +58,24 @@ pub(super) fn waiting_subs(parameters: &Parameters) -> Result<Duration, Error> {
     Ok(Duration::from_secs(u64::from(days).saturating_mul(24 * 3600)))
 }
 
+/// How long a refusal stands.
+pub(super) fn ask_again(parameters: &Parameters) -> Result<Option<Duration>, Error> {
+    let seconds = number("ask_again_interval", parameters.ask_again_interval, 0..=MONTH, DAY, TAKES_ASK_AGAIN)?;
+    Ok(Some(Duration::from_secs(seconds.into())).filter(|interval| !interval.is_zero()))
+}
+
+/// RFC 3856 §6.10 recommends 5 s. The hosts' own presence servers wait for nothing, and a user who makes too much traffic is slowed down
+/// anyway, so it is the operator's to ask for.
+pub(super) fn notify_interval(parameters: &Parameters) -> Result<Duration, Error> {
+    let seconds = number("notify_interval", parameters.notify_interval, 0..=60, 0, TAKES_NOTIFY_INTERVAL)?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+const DAY: u32 = 86_400;
+const MONTH: u32 = 30 * DAY;
+
+const TAKES_ASK_AGAIN: &str = "the seconds for which a refusal stands, from 1 to 2592000, or 0 (for ever)";
+const TAKES_NOTIFY_INTERVAL: &str = "the seconds between two NOTIFYs of new states, from 0 (none) to 60";
 const TAKES_DAYS: &str = "the days for which an XMPP user is waited for, from 1 to 30";
 
 impl Config {
@@ -83,8 +105,12 @@ mod tests {
     #[test]
     fn presence_goes_through_pua_unless_it_is_local() {
         let given = |mode: Option<&str>| Parameters { presence_mode: mode.map(str::to_owned), ..minimal() };
-        for (mode, wanted) in [(None, PresenceMode::Pua), (Some("pua"), PresenceMode::Pua), (Some("local"), PresenceMode::Local)]
-        {
+        for (mode, wanted) in [
+            (None, PresenceMode::Pua),
+            (Some("pua"), PresenceMode::Pua),
+            (Some("local"), PresenceMode::Local),
+            (Some("none"), PresenceMode::None),
+        ] {
             assert_eq!(Config::from_parameters(&given(mode)).unwrap().presence_mode, wanted);
         }
         assert!(refusal(&given(Some("Local"))).starts_with("parameter presence_mode is \"Local\"; it takes \"pua\""));
@@ -101,6 +127,27 @@ mod tests {
             assert_eq!(Config::from_parameters(&given(value)).unwrap().presence_composition, wanted);
         }
         assert!(refusal(&given(Some("best"))).starts_with("parameter presence_composition is \"best\"; it takes \"all\""));
+    }
+
+    #[test]
+    fn times_have_bounds_that_are_named() {
+        let given = |ask_again_interval, notify_interval| Parameters { ask_again_interval, notify_interval, ..minimal() };
+        let day = Duration::from_secs(86_400);
+        for (ask_again, notify, wanted) in [
+            (None, None, (Some(day), Duration::ZERO)),
+            (Some(0), Some(0), (None, Duration::ZERO)),
+            (Some(2_592_000), Some(5), (Some(30 * day), Duration::from_secs(5))),
+        ] {
+            let config = Config::from_parameters(&given(ask_again, notify)).unwrap();
+            assert_eq!((config.ask_again, config.notify_interval), wanted);
+        }
+        for (ask_again, notify, wanted) in [
+            (Some(-1), None, "parameter ask_again_interval is \"-1\"; it takes the seconds"),
+            (Some(2_592_001), None, "parameter ask_again_interval is \"2592001\"; it takes the seconds"),
+            (None, Some(61), "parameter notify_interval is \"61\"; it takes the seconds"),
+        ] {
+            assert!(refusal(&given(ask_again, notify)).starts_with(wanted));
+        }
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub enum Occasion {
     /// No question is open: it changes its mind, it says so unasked, or who was asked has been forgotten since. Anybody can say this of any
     /// number of invented watchers.
     Unasked,
+    /// It hides from a watcher who has its permission, or does so no more. What was decided otherwise stays.
+    Hiding,
 }
 
 /// The decision of an XMPP user on one SIP watcher.
@@ -72,6 +74,8 @@ pub enum Authorization {
     Pending,
     /// `subscribed`.
     Allowed,
+    /// `subscribed`, and it hides from the watcher since.
+    Hidden,
     /// `unsubscribed`.
     Refused,
     /// There is no such XMPP user (any more): it came back with an error.

@@ -9,6 +9,8 @@ use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
+use jid::Jid;
+
 use crate::gateway::Gateway;
 use crate::gateway::action::Authorization as Decision;
 use crate::gateway::watcher::Last;
@@ -165,8 +167,15 @@ impl Gateway {
     pub fn restore(&mut self, clock: Clock, entry: Entry) -> bool {
         match entry {
             Entry::Authorization(entry::Authorization { watcher, presentity, standing }) => {
-                if standing == Standing::Asked {
-                    self.watchers.restore(clock.now, (watcher, presentity));
+                let question = (watcher, presentity);
+                match standing {
+                    Standing::Asked => self.watchers.restore(clock.now, question),
+                    Standing::Refused => {
+                        if let Some(uri) = Jid::new(&question.1).ok().and_then(|jid| self.to_sip(&jid).ok()) {
+                            self.watchers.restore_refusal(clock.now, &question, uri);
+                        }
+                    }
+                    Standing::Allowed => {}
                 }
                 true
             }
@@ -182,7 +191,7 @@ fn standing(decision: Decision) -> Option<Standing> {
     match decision {
         Decision::Allowed => Some(Standing::Allowed),
         Decision::Refused => Some(Standing::Refused),
-        Decision::Pending | Decision::NoResource => None,
+        Decision::Pending | Decision::Hidden | Decision::NoResource => None,
     }
 }
 

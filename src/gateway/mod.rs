@@ -14,6 +14,7 @@ pub mod watcher;
 
 mod admission;
 pub(crate) mod entity;
+mod hidden;
 mod iq;
 mod messages;
 mod names;
@@ -32,6 +33,7 @@ use jid::Jid;
 use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
+use crate::config::PresenceMode;
 use crate::sip;
 use crate::xml::XmlWriter;
 use action::Action;
@@ -39,6 +41,7 @@ use admission::Admission;
 use event::Event;
 use event::NotifyReply;
 use event::SubscribeReply;
+use hidden::Hidden;
 use iq::Answers;
 use names::pair;
 use names::uris;
@@ -56,6 +59,7 @@ use watcher::Watchers;
 #[derive(Debug)]
 pub struct Gateway {
     addresses: Addresses,
+    presence_mode: PresenceMode,
     /// That of the map of addresses when names were last compared.
     generation: u64,
     admission: Admission,
@@ -63,6 +67,7 @@ pub struct Gateway {
     own_presence: OwnPresence,
     subscriptions: Subscriptions,
     publications: Publications,
+    hidden: Hidden,
     watchers: Watchers,
     notifier: Notifier,
     started: Instant,
@@ -81,12 +86,14 @@ impl Gateway {
         let keeps = config.state_table.is_some();
         Self {
             addresses: config.addresses.clone(),
+            presence_mode: config.presence_mode,
             generation: config.addresses.generation(),
             admission: Admission::new(config.rate_limit),
             answers: Answers::new(),
             own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::new(keeps),
             publications: Publications::new(config.presence_composition, keeps),
+            hidden: Hidden::new(),
             watchers: Watchers::new(config, keeps),
             notifier: Notifier::new(config, seed, keeps),
             started: now,
@@ -130,6 +137,7 @@ impl Gateway {
         self.subscriptions.tick(now, is_there, actions);
         let admission = &mut self.admission;
         self.publications.tick(now, |jid| admission.take_token(now, jid), actions);
+        self.look_for_hidden(now, actions);
         self.watchers.tick(now, actions);
         self.notifier.tick(now, actions);
         self.farewell(actions);

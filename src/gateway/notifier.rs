@@ -83,6 +83,8 @@ pub(super) struct Notifier {
     /// Contact of our NOTIFYs, where the watchers' further requests come in.
     contact: sip::Uri,
     composition: PresenceComposition,
+    /// Time between two NOTIFYs of new states.
+    interval: Duration,
     known: HashMap<Pair, VirtualSubscription>,
     dialogs: HashMap<u64, Dialog>,
     /// The number of the dialog with this digest of Call-ID and tags.
@@ -121,6 +123,7 @@ impl Notifier {
             addresses: config.addresses.clone(),
             contact: config.server_address.clone(),
             composition: config.presence_composition,
+            interval: config.notify_interval,
             known: HashMap::new(),
             dialogs: HashMap::new(),
             numbers: HashMap::new(),
@@ -190,7 +193,7 @@ impl Notifier {
         let Some(known) = self.known.get_mut(&pair) else { return Heard::Open };
         let phase = known.phase;
         let reason = match decision {
-            Authorization::Pending => return Heard::Open,
+            Authorization::Pending | Authorization::Hidden => return Heard::Open,
             Authorization::Allowed => {
                 if known.activate() == Change::Visible {
                     let (dialogs, knows_state) = (known.dialogs.clone(), known.knows_state());
@@ -199,6 +202,7 @@ impl Notifier {
                     }
                     for number in dialogs {
                         self.keep(number);
+                        self.owe(number);
                         self.notify(now, number, actions);
                     }
                 }
@@ -317,8 +321,15 @@ impl Notifier {
     /// The user makes more traffic than one may: what changes is said once in a while.
     fn notify_later(&mut self, now: Instant, number: u64) {
         if let Some(dialog) = self.dialogs.get_mut(&number) {
-            dialog.pause(now);
+            dialog.pause(now, PACE);
             self.look_again(number);
+        }
+    }
+
+    /// What is said next is more than a new state: it does not wait for its time.
+    fn owe(&mut self, number: u64) {
+        if let Some(dialog) = self.dialogs.get_mut(&number).filter(|dialog| dialog.lasts == Lasts::Lasting) {
+            dialog.owed = true;
         }
     }
 
@@ -357,6 +368,9 @@ impl Notifier {
             Says::Closed | Says::Nothing => None,
         };
         let cseq = dialog.goes(now, known.version);
+        if document.is_some() && !self.interval.is_zero() {
+            dialog.pause(now, self.interval);
+        }
         if dialog.is_to_be_kept() {
             self.changes.note(|| DialogKey(dialog.sip.clone()));
         }

@@ -17,6 +17,7 @@ use super::subscription::Pair;
 use super::subscription::Uris;
 use super::subscription::Whereabouts;
 use super::subscription::Wish;
+use crate::config::PresenceMode;
 use crate::sip::Reason;
 use crate::translate::failure;
 use crate::translate::presence;
@@ -61,6 +62,9 @@ impl Gateway {
             PresenceType::Unavailable => {
                 self.tell_watchers((now, wall), stanza, from, (&pair, when), actions);
                 self.publications.unavailable(from.as_str(), &pair.1, actions);
+                if self.publications.shows_any(&pair.0) && !self.publications.is_shown(&pair.0, &pair.1) {
+                    self.hidden.unavailable(now, &pair.0, &pair.1);
+                }
                 if !self.publications.is_shown(&pair.0, &pair.1) && !self.notifier.is_shown(&pair.1, &pair.0) {
                     self.subscriptions.watcher_is(&pair, Whereabouts::Gone);
                 }
@@ -104,13 +108,19 @@ impl Gateway {
         (shown_to, when): (String, When),
         actions: &mut Vec<Action>,
     ) -> Result<(), StanzaError> {
+        if self.presence_mode == PresenceMode::None {
+            return Ok(());
+        }
         let publication = received(stanza, from, wall).and_then(|resource| {
             let rank = resource.rank();
             let publish = presence::to_publication(resource, &self.addresses, publication::EXPIRES);
             Ok((publish.map_err(PresenceError::From)?, rank))
         });
         match publication {
-            Ok((publish, rank)) => self.publications.available(now, from.as_str(), shown_to, (publish, rank, when), actions),
+            Ok((publish, rank)) => {
+                self.is_not_hidden(from.to_bare().as_str(), &shown_to, actions);
+                self.publications.available(now, from.as_str(), shown_to, (publish, rank, when), actions);
+            }
             Err(error) => match failure::presence_error(error) {
                 Some(error) => return Err(error),
                 None => log::debug!("the presence of {from} is not for SIP: {error}"),
@@ -172,14 +182,14 @@ impl Gateway {
         if self.notifier.decided(now, (&watcher, &presentity), decision, actions) == Heard::Taken {
             return;
         }
+        self.hidden.is_over(&presentity, &watcher);
+        let is_here = self.presence_mode == PresenceMode::None || self.notifier.knows(&watcher, &presentity);
         match decision {
-            Authorization::Allowed if !self.notifier.knows(&watcher, &presentity) => {
-                self.publications.expect(&presentity, &watcher)
-            }
-            Authorization::Allowed | Authorization::Pending => {}
+            Authorization::Allowed if !is_here => self.publications.expect(&presentity, &watcher),
+            Authorization::Allowed | Authorization::Hidden | Authorization::Pending => {}
             Authorization::Refused | Authorization::NoResource => self.publications.expect_no_more(&presentity, &watcher),
         }
-        self.watchers.decided(watcher, presentity, uris.watcher, decision, actions);
+        self.watchers.decided(now, (watcher, presentity), uris.watcher, decision, actions);
     }
 }
 

@@ -12,6 +12,8 @@
 
 mod documents;
 mod questions;
+mod refusals;
+mod released;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -34,6 +36,8 @@ use documents::Documents;
 use documents::Order;
 use questions::Question;
 use questions::Questions;
+use refusals::Refusals;
+use released::Released;
 
 /// Questions that may wait for an answer. For a further one the oldest goes; it is asked again when a NOTIFY (presence.winfo) names it.
 pub const MAX_QUESTIONS: usize = 100_000;
@@ -56,6 +60,8 @@ pub(super) struct Watchers {
     asked: Questions,
     /// How long a question waits for its answer.
     patience: Duration,
+    refusals: Refusals,
+    released: Released,
     documents: Documents,
     /// Who subscribes to the watchers of XMPP users.
     winfo_watcher: sip::Uri,
@@ -87,6 +93,8 @@ impl Watchers {
         Self {
             asked: Questions::new(MAX_PER_WATCHER, MAX_QUESTIONS),
             patience: config.waiting_subs,
+            refusals: Refusals::new(config.ask_again),
+            released: Released::default(),
             documents: Documents::default(),
             winfo_watcher: config.winfo_watcher(),
             dropped: Tally::default(),
@@ -99,7 +107,10 @@ impl Watchers {
 
     /// Who watches an XMPP user, or waits for a decision. `uri` is the SIP URI of that user.
     pub(super) fn told(&mut self, now: Instant, told: event::Watchers, uri: Option<sip::Uri>, actions: &mut Vec<Action>) {
-        let event::Watchers { presentity, waiting, given_up, document } = told;
+        let event::Watchers { presentity, mut waiting, given_up, document } = told;
+        if document.is_some() {
+            waiting.retain(|watcher| !self.released.is_news(now, watcher, &presentity));
+        }
         match document.map_or(Order::Next, |document| self.documents.order(now, &presentity, &document)) {
             Order::Late => {
                 log::debug!("who watches {presentity} is known from a newer document");
@@ -146,13 +157,18 @@ impl Watchers {
     /// The XMPP user decided on a SIP watcher.
     pub(super) fn decided(
         &mut self,
-        watcher: String,
-        presentity: String,
+        now: Instant,
+        question: Question,
         presentity_uri: sip::Uri,
         decision: Authorization,
         actions: &mut Vec<Action>,
     ) {
-        let question = (watcher, presentity);
+        match decision {
+            Authorization::Refused => self.refusals.insert(now, &question, presentity_uri.clone()),
+            Authorization::Allowed | Authorization::Hidden | Authorization::Pending | Authorization::NoResource => {
+                self.refusals.remove(&question);
+            }
+        }
         let occasion = if self.asked.close(&question) { Occasion::Asked } else { Occasion::Unasked };
         self.ended.remove(&question);
         self.changes.note(|| question.clone());
@@ -203,6 +219,13 @@ impl Watchers {
             log::info!("{presentity} has not decided on {watcher} and is asked no more until that user subscribes once more");
             self.changes.note(|| question);
         }
+        self.released.tick(now);
+        for _ in 0..PER_TICK {
+            let Some((question, uri)) = self.refusals.ended(now) else { break };
+            self.changes.note(|| question.clone());
+            self.released.insert(now, question.clone());
+            actions.push(authorize(question, uri, Authorization::Pending, Occasion::Unasked));
+        }
         for _ in 0..PER_TICK {
             if self.due.front().is_none_or(|(again, ..)| *again > now) {
                 return;
@@ -211,6 +234,7 @@ impl Watchers {
             if self.ended.get(&pair) == Some(&again) {
                 self.ended.remove(&pair);
                 self.changes.note(|| pair.clone());
+                self.released.insert(now, pair.clone());
                 actions.push(authorize(pair, uri, Authorization::Pending, Occasion::Unasked));
             }
         }
@@ -236,6 +260,11 @@ impl Watchers {
             None if self.ended.contains_key(&question) => Last::LetGo,
             None => Last::Nothing,
         }
+    }
+
+    /// A refusal from before a restart: how long it has stood is not known, so its time begins anew.
+    pub(super) fn restore_refusal(&mut self, now: Instant, question: &Question, presentity_uri: sip::Uri) {
+        self.refusals.insert(now, question, presentity_uri);
     }
 
     /// A question from before a restart is open again, and is put when the stream stands.

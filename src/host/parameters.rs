@@ -35,7 +35,7 @@ pub(super) enum Given<'a> {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 51;
+pub(super) const COUNT: usize = 53;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -67,6 +67,8 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"dialog_profile", |all, value| all.dialog_profile.push(value)),
     text(c"presence_composition", |all, value| all.presence_composition = Some(value)),
     number(c"waiting_subs_daysno", |all, value| all.waiting_subs_daysno = Some(value)),
+    number(c"ask_again_interval", |all, value| all.ask_again_interval = Some(value)),
+    number(c"notify_interval", |all, value| all.notify_interval = Some(value)),
     text(c"allow_domain", |all, value| all.allow_domain.push(value)),
     text(c"deny_domain", |all, value| all.deny_domain.push(value)),
     number(c"rate_limit", |all, value| all.rate_limit = Some(value)),

@@ -349,6 +349,7 @@ fn decision_number(decision: Authorization) -> u32 {
         Authorization::Allowed => 1,
         Authorization::Refused => 2,
         Authorization::NoResource => 3,
+        Authorization::Hidden => 4,
     }
 }
 
@@ -358,6 +359,7 @@ fn decision(number: u32) -> Result<Authorization, DecodeError> {
         1 => Ok(Authorization::Allowed),
         2 => Ok(Authorization::Refused),
         3 => Ok(Authorization::NoResource),
+        4 => Ok(Authorization::Hidden),
         _ => Err(DecodeError::Tag),
     }
 }
@@ -432,8 +434,14 @@ mod tests {
             event_id: b"",
         };
         let dialog = sip::Dialog::new(&parts, &[b"sip:p;lr"]).unwrap();
-        let decisions =
-            [Authorization::Pending, Authorization::Allowed, Authorization::Refused, Authorization::NoResource].into_iter();
+        let decisions = [
+            Authorization::Pending,
+            Authorization::Allowed,
+            Authorization::Hidden,
+            Authorization::Refused,
+            Authorization::NoResource,
+        ]
+        .into_iter();
         let initial = |decision| Place::Initial { watcher: "j@y".into(), presentity: "romeo@x".into(), decision };
         let subscribe = |place| Event::Subscribe(Subscribe { dialog: dialog.clone(), cseq: 7, expires: 3600, place });
         examples.extend(decisions.map(initial).chain([Place::InDialog]).map(subscribe));

@@ -279,6 +279,7 @@ fn encode(decision: Authorization) -> u64 {
         Authorization::Allowed => 2,
         Authorization::Refused => 3,
         Authorization::NoResource => 4,
+        Authorization::Hidden => 5,
     }
 }
 
@@ -287,6 +288,7 @@ fn decode(entry: u64) -> Authorization {
         2 => Authorization::Allowed,
         3 => Authorization::Refused,
         4 => Authorization::NoResource,
+        5 => Authorization::Hidden,
         _ => Authorization::Pending,
     }
 }

@@ -44,6 +44,8 @@ impl<'a> Decisions<'a> {
     pub(super) fn keep(&mut self, watcher: &str, presentity: &str, decision: Authorization, occasion: Occasion) -> Kept {
         if !self.shared.answers_for(presentity) {
             log::debug!("nobody asked who may see {presentity}: a decision on {watcher} is dropped");
+        } else if occasion == Occasion::Hiding && !self.is_hiding(watcher, presentity, decision) {
+            log::debug!("{presentity} has not let {watcher} in, or hides from nobody");
         } else if self.shared.authorization(watcher, presentity) == decision {
             log::debug!("{presentity} decided on {watcher} as before");
         } else if !self.may_have_place(watcher, presentity, occasion) {
@@ -56,9 +58,18 @@ impl<'a> Decisions<'a> {
         Kept::AsBefore
     }
 
+    /// Whether this follows what was decided: nobody is let in by it.
+    fn is_hiding(&self, watcher: &str, presentity: &str, decision: Authorization) -> bool {
+        match decision {
+            Authorization::Hidden => self.shared.authorization(watcher, presentity) == Authorization::Allowed,
+            Authorization::Allowed => self.shared.authorization(watcher, presentity) == Authorization::Hidden,
+            Authorization::Pending | Authorization::Refused | Authorization::NoResource => false,
+        }
+    }
+
     fn may_have_place(&mut self, watcher: &str, presentity: &str, occasion: Occasion) -> bool {
         match occasion {
-            Occasion::Asked => true,
+            Occasion::Asked | Occasion::Hiding => true,
             Occasion::Unasked => self.shared.knows(watcher, presentity) || self.unasked.take(presentity).is_ok(),
         }
     }
@@ -97,6 +108,27 @@ mod tests {
                 decisions.keep("u1@sip.example.com", ROMEO, decision, Occasion::Unasked);
             }
             assert_eq!(shared.authorization("u1@sip.example.com", ROMEO), decision);
+        }
+    }
+
+    #[test]
+    fn who_hides_lets_nobody_in() {
+        let shared = Shared::new().unwrap();
+        shared.answer_for(ROMEO);
+        let mut decisions = Decisions::new(&shared);
+        let mut decide = |decision, occasion| {
+            decisions.keep("u1@sip.example.com", ROMEO, decision, occasion);
+            shared.authorization("u1@sip.example.com", ROMEO)
+        };
+        for refused in [Authorization::Refused, Authorization::NoResource, Authorization::Pending] {
+            decide(refused, Occasion::Asked);
+            for decision in [Authorization::Hidden, Authorization::Allowed] {
+                assert_eq!(decide(decision, Occasion::Hiding), refused);
+            }
+        }
+        decide(Authorization::Allowed, Occasion::Asked);
+        for decision in [Authorization::Hidden, Authorization::Allowed] {
+            assert_eq!(decide(decision, Occasion::Hiding), decision);
         }
     }
 

@@ -62,6 +62,7 @@ impl Worker {
     /// The presence server asks for the state of a subscription.
     pub fn judge(&self, watcher: &[u8], presentity: &[u8]) -> Judgement {
         let presentity = match self.presence_mode {
+            PresenceMode::None => return Judgement::NotOurs,
             PresenceMode::Pua => self.addresses.sip_to_jid(presentity),
             PresenceMode::Local => self.addresses.xmpp_user_to_jid(presentity),
         };

@@ -49,7 +49,7 @@ class Scene:
 
     def __init__(self, gateway, door):
         self.gateway, self.door, self.alice = gateway, door, gateway.sip_user()
-        self.juliet = gateway.xmpp_user(accept=None)
+        self.juliet = gateway.xmpp_user(accept=None, plugins=("xep_0191",))
         self.subscription = None
 
     def subscribes(self, expires=600):
@@ -95,6 +95,12 @@ def revoked(scene):
     watching(scene)
     scene.answers("unsubscribed")
     scene.told("terminated rejected")
+
+
+def blocked(scene):
+    watching(scene)
+    scene.juliet.ask(lambda client: client["xep_0191"].block(jid(scene.alice)))
+    scene.told("active closed")
 
 
 def two_resources(scene):
@@ -156,6 +162,7 @@ ROWS = {
     comes_and_goes: ["pending", "active", "active open", "active open/away", "active closed"],
     refused: ["pending", "terminated rejected"],
     revoked: ["pending", "active", "active open", "terminated rejected"],
+    blocked: ["pending", "active", "active open", "active closed"],
     two_resources: ["pending", "active", "active open", "active open open", "active open open/dnd", "active open"],
     refreshed: ["pending", "active", "active open"],
     given_up: ["pending", "active", "active open"],

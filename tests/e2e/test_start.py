@@ -17,6 +17,8 @@ WRONG = {
     "queue too large": ("queue_size", "65537", ["queue_size", "65537", "65536"]),
     "queue without time": ("queue_ttl", "0", ["queue_ttl", "0", "86400"]),
     "composition unknown": ("presence_composition", '"best"', ["presence_composition", "best", "most-available"]),
+    "refused for too long": ("ask_again_interval", "2592001", ["ask_again_interval", "2592001", "2592000"]),
+    "notify interval too long": ("notify_interval", "61", ["notify_interval", "61", "60"]),
     "nobody waits for ever": ("waiting_subs_daysno", "31", ["waiting_subs_daysno", "31", "30"]),
     "host with a bad port": ("xmpp_host", '"a.example:99999"', ["xmpp_host", "a.example:99999"]),
     "tls neither on nor off": ("xmpp_tls", '"yes"', ["xmpp_tls", "yes", "off"]),

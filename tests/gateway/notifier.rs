@@ -50,6 +50,18 @@ impl Watched {
         Self { scene }
     }
 
+    /// With dialog "1", in which a new state is told every 5 s at most; Romeo has just been seen at his desk.
+    fn paced() -> Self {
+        let (rate_limit, rate_limit_domain) = (Some(0), Some(0));
+        let parameters = Parameters { notify_interval: Some(5), rate_limit, rate_limit_domain, ..Parameters::default() };
+        let mut watched = Self { scene: Scene::with(parameters) };
+        watched.begin("1", 3600, Authorization::Allowed);
+        watched.reply(1, 200);
+        assert_eq!(watched.presence("desk", ""), ["NOTIFY 1 2: active;expires=3600 ID-desk=Open"]);
+        watched.reply(1, 200);
+        watched
+    }
+
     /// Juliet subscribes to Romeo.
     fn begin(&mut self, call_id: &str, expires: u32, decision: Authorization) -> Vec<String> {
         self.scene.event(subscribe(call_id, 1, expires, initial(decision)))
@@ -398,4 +410,44 @@ fn where_one_resource_stands_for_all_a_watcher_is_told_of_that_alone() {
     watched.reply(1, 200);
     assert_eq!(watched.unavailable("desk"), NOTHING);
     assert_eq!(watched.unavailable("phone"), ["NOTIFY 1 4: active;expires=3600 ID-phone=Closed"]);
+}
+
+/// RFC 3856 §6.10.
+#[test]
+fn new_states_may_be_told_once_in_a_while_and_then_the_newest() {
+    let mut watched = Watched::paced();
+    for show in ["away", "xa", "dnd"] {
+        assert_eq!(watched.presence("desk", &format!("<show>{show}</show>")), NOTHING);
+    }
+    assert_eq!(watched.scene.pass(Duration::from_secs(4)), NOTHING);
+    assert_eq!(watched.scene.pass(Duration::from_secs(1)), ["NOTIFY 1 3: active;expires=3595 ID-desk=Opendnd"]);
+    watched.reply(1, 200);
+    assert_eq!(watched.scene.pass(Duration::from_secs(60)), NOTHING);
+    assert_eq!(watched.presence("desk", ""), ["NOTIFY 1 4: active;expires=3535 ID-desk=Open"]);
+}
+
+#[test]
+fn a_refresh_and_an_end_wait_for_no_time_between_new_states() {
+    let mut watched = Watched::paced();
+    watched.presence("desk", "<show>away</show>");
+    assert_eq!(watched.refresh("1", 2, 3600), ["NOTIFY 1 3: active;expires=3600 ID-desk=Openaway"]);
+    watched.reply(1, 200);
+    watched.presence("desk", "<show>dnd</show>");
+    let told = watched.scene.romeo("unsubscribed");
+    assert_eq!(told, ["NOTIFY 1 4: terminated;reason=rejected", &over("1"), &answers("Refused")]);
+}
+
+/// Nobody who is refused sees any more, however much is going on.
+#[test]
+fn a_user_over_the_limit_of_traffic_ends_a_subscription_at_once() {
+    let mut watched = Watched { scene: Scene::with(Parameters { rate_limit: Some(1), ..Parameters::default() }) };
+    watched.begin("1", 3600, Authorization::Allowed);
+    watched.reply(1, 200);
+    for number in 0..50 {
+        watched.presence("desk", &format!("<status>{number}</status>"));
+        watched.reply(1, 200);
+    }
+    assert_eq!(watched.presence("desk", "<show>dnd</show>"), NOTHING, "the limit is reached");
+    let told = watched.scene.romeo("unsubscribed");
+    assert!(told.first().is_some_and(|told| told.contains("terminated;reason=rejected")), "{told:?}");
 }

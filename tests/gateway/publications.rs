@@ -204,3 +204,55 @@ fn whoever_may_be_seen_and_is_not_there_is_asked_for_when_the_stream_stands_agai
     scene.stream_down();
     assert_eq!(scene.stream_up(), NOTHING);
 }
+
+#[test]
+fn where_there_is_no_presence_server_nothing_is_published() {
+    let mut scene = Scene::with(Parameters { presence_mode: Some("none".to_owned()), ..Parameters::default() });
+    scene.romeo("subscribed");
+    assert_eq!(available(&mut scene, "orchard", JULIET, "away"), NOTHING);
+    scene.stream_down();
+    assert_eq!(scene.stream_up(), NOTHING);
+    assert_eq!(scene.romeo("unavailable"), NOTHING);
+}
+
+/// A block (XEP-0191): others see the user as before, and one publication is for all.
+#[test]
+fn who_is_told_alone_that_the_user_is_gone_is_shown_nothing() {
+    let mut scene = Scene::new();
+    let nurse = "nurse@sip.example.com";
+    let told = |decision: &str| [format!("sip:romeo@example.net answers {JULIET}: {decision}")];
+    available(&mut scene, "orchard", JULIET, "away");
+    available(&mut scene, "orchard", nurse, "away");
+    assert_eq!(scene.romeo("unavailable"), NOTHING);
+    assert_eq!(
+        scene.pass(Duration::from_secs(2)),
+        ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"]
+    );
+    assert_eq!(scene.romeo("unavailable"), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(5)), told("Hidden"));
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+    assert_eq!(available(&mut scene, "orchard", JULIET, "away"), told("Allowed"));
+}
+
+#[test]
+fn who_is_answered_by_the_user_goes_on_seeing() {
+    let mut scene = Scene::new();
+    available(&mut scene, "orchard", "nurse@sip.example.com", "away");
+    // Nobody has said to Juliet what Romeo does there, since the stream broke say.
+    scene.stanza(&format!("<presence from='{ROMEO}/street' to='{JULIET}' type='unavailable'/>"));
+    assert_eq!(scene.pass(Duration::from_secs(2)).len(), 1);
+    available(&mut scene, "orchard", JULIET, "away");
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}
+
+#[test]
+fn a_user_who_leaves_hides_from_nobody() {
+    let mut scene = Scene::new();
+    for to in [JULIET, "nurse@sip.example.com"] {
+        available(&mut scene, "orchard", to, "away");
+    }
+    for to in [JULIET, "nurse@sip.example.com"] {
+        scene.stanza(&format!("<presence from='{ROMEO}/orchard' to='{to}' type='unavailable'/>"));
+    }
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}

@@ -251,3 +251,36 @@ fn a_question_is_forgotten_after_some_days_and_asked_anew() {
     assert_eq!(scene.stream_up(), [question("nurse@sip.example.com", 2)]);
     assert_eq!(waiting(&mut scene, &[JULIET]), [question(JULIET, 3)]);
 }
+
+/// RFC 6665 §4.1.3: phones are not to come back by themselves, and do.
+#[test]
+fn who_was_refused_is_asked_for_again_after_some_time_and_not_before() {
+    let mut scene = Scene::with(Parameters { ask_again_interval: Some(3600), ..Parameters::default() });
+    waiting(&mut scene, &[JULIET]);
+    assert_eq!(scene.romeo("unsubscribed"), told("Refused"));
+    assert_eq!(scene.pass(Duration::from_secs(3599)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), told("Pending"));
+    assert_eq!(scene.pass(Duration::from_secs(3600)), NOTHING);
+    assert_eq!(waiting(&mut scene, &[JULIET]), [question(JULIET, 2)]);
+}
+
+#[test]
+fn who_is_let_in_after_a_refusal_stays_so() {
+    let mut scene = Scene::with(Parameters { ask_again_interval: Some(3600), ..Parameters::default() });
+    for decision in ["unsubscribed", "subscribed"] {
+        scene.romeo(decision);
+    }
+    assert_eq!(scene.pass(Duration::from_secs(3600)), NOTHING);
+}
+
+/// A presence server that is told so tells the gateway that they are pending: nobody has subscribed.
+#[test]
+fn that_a_watcher_may_ask_again_is_no_question() {
+    let mut scene = Scene::with(Parameters { ask_again_interval: Some(3600), ..Parameters::default() });
+    document(&mut scene, (0, State::Full), &[JULIET], &[]);
+    scene.romeo("unsubscribed");
+    assert_eq!(scene.pass(Duration::from_secs(3600)), told("Pending"));
+    assert_eq!(document(&mut scene, (1, State::Partial), &[JULIET], &[]), NOTHING);
+    scene.pass(Duration::from_secs(60));
+    assert_eq!(document(&mut scene, (2, State::Partial), &[JULIET], &[]), [question(JULIET, 2)]);
+}

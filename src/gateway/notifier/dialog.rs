@@ -5,7 +5,6 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use super::PACE;
 use super::virtual_subscription::Pair;
 use crate::sip;
 use crate::sip::Reason;
@@ -33,8 +32,8 @@ pub(super) struct Dialog {
     pub(super) owed: bool,
     /// No NOTIFY goes before, and why.
     wait: Option<(Instant, Wait)>,
-    /// A pause begins with the reply.
-    is_slowed: bool,
+    /// So long a pause begins with the reply.
+    slowed: Option<Duration>,
     /// Why it ends with the next NOTIFY.
     pub(super) end: Option<End>,
     /// Where it stands in the order of time.
@@ -46,8 +45,10 @@ pub(super) struct Dialog {
 enum Wait {
     /// One is under way.
     Reply,
-    /// A Retry-After or the limit of traffic asks for it.
+    /// A Retry-After asks for it.
     Retry,
+    /// New states come too quickly. What else there is to say does not wait.
+    Pace,
 }
 
 /// The last NOTIFY.
@@ -109,7 +110,7 @@ impl Dialog {
             told,
             owed,
             wait: None,
-            is_slowed: false,
+            slowed: None,
             end: None,
             due: None,
             lasts,
@@ -153,7 +154,8 @@ impl Dialog {
 
     /// Whether a NOTIFY may go now.
     pub(super) fn is_free(&self, now: Instant) -> bool {
-        self.wait.is_none_or(|(until, _)| until <= now)
+        let is_news_alone = self.end.is_none() && !self.owed;
+        self.wait.is_none_or(|(until, wait)| until <= now || (wait == Wait::Pace && !is_news_alone))
     }
 
     /// A NOTIFY goes: its CSeq.
@@ -166,13 +168,13 @@ impl Dialog {
 
     /// A NOTIFY has failed if there is no Retry-After (RFC 6665 §4.2.2); nobody waits for a dialog that is not there.
     pub(super) fn replied(&mut self, now: Instant, status: u16, retry_after: Option<u32>) -> Outcome {
-        if matches!(self.wait, Some((_, Wait::Retry))) {
+        if matches!(self.wait, Some((_, Wait::Retry | Wait::Pace))) {
             // To none of the newest.
             return Outcome::GoesOn;
         }
         self.wait = None;
-        if std::mem::take(&mut self.is_slowed) {
-            self.pause(now);
+        if let Some(pace) = self.slowed.take() {
+            self.pause(now, pace);
         }
         match (status, retry_after) {
             (0..=299, _) => Outcome::GoesOn,
@@ -185,19 +187,19 @@ impl Dialog {
         }
     }
 
-    /// The next NOTIFY waits for [`PACE`], counted from the reply where one is under way.
-    pub(super) fn pause(&mut self, now: Instant) {
+    /// The next new state waits for so long, counted from the reply where a NOTIFY is under way.
+    pub(super) fn pause(&mut self, now: Instant, pace: Duration) {
         match self.wait {
-            Some((until, Wait::Reply)) if until > now => self.is_slowed = true,
-            Some((until, Wait::Retry)) if until > now => {}
-            Some(_) | None => self.wait = now.checked_add(PACE).map(|until| (until, Wait::Retry)),
+            Some((until, Wait::Reply)) if until > now => self.slowed = self.slowed.max(Some(pace)),
+            Some((until, Wait::Retry | Wait::Pace)) if until > now => {}
+            Some(_) | None => self.wait = now.checked_add(pace).map(|until| (until, Wait::Pace)),
         }
     }
 
     /// When it has to be looked at.
     pub(super) fn next_due(&self) -> Instant {
         match self.wait {
-            Some((until, Wait::Retry)) => until.min(self.expires),
+            Some((until, Wait::Retry | Wait::Pace)) => until.min(self.expires),
             Some((_, Wait::Reply)) | None => self.expires,
         }
     }

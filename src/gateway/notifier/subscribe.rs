@@ -61,7 +61,8 @@ impl Notifier {
         let pair = Pair::new(watcher, presentity);
         let phase = match (self.known.get(&pair), decision) {
             (Some(known), _) if known.phase != Phase::Fetch => known.phase,
-            (_, Authorization::Allowed) => Phase::Active,
+            // From whom the user hides, here it tells each watcher for itself.
+            (_, Authorization::Allowed | Authorization::Hidden) => Phase::Active,
             (_, Authorization::Pending) if expires == 0 => Phase::Fetch,
             (_, Authorization::Pending) => Phase::Pending,
             (_, Authorization::Refused) => return self.refuse(dialog, End::of(Reason::Rejected, None), actions),

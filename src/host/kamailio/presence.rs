@@ -287,7 +287,7 @@ pub(super) unsafe fn authorize(worker: &Worker, subscription: *mut sys::subscrip
     };
     let (status, reason) = match decision {
         Authorization::Allowed => (sys::ACTIVE_STATUS, None),
-        Authorization::Pending => (sys::PENDING_STATUS, None),
+        Authorization::Pending | Authorization::Hidden => (sys::PENDING_STATUS, None),
         Authorization::Refused => (sys::TERMINATED_STATUS, Some(b"rejected".as_slice())),
         Authorization::NoResource => (sys::TERMINATED_STATUS, Some(b"noresource".as_slice())),
     };

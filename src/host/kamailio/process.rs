@@ -83,14 +83,19 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         log::error!("{sentence}");
         return -1;
     }
+    #[cfg(feature = "bench")]
+    dialog_event::bench();
     if gateway.config.calls.mode == DialogMode::Local && presence::bind_dialogs().is_none() {
         log::error!("{}", host::NO_DIALOG_EVENT);
         return -1;
     }
     let mode = gateway.config.presence_mode;
+    if mode == PresenceMode::None {
+        return 0;
+    }
     match (presence::bind(mode), mode) {
         (Ok(()), _) => 0,
-        (Err(warning), PresenceMode::Pua) => {
+        (Err(warning), PresenceMode::Pua | PresenceMode::None) => {
             log::warn!("{warning}");
             0
         }
@@ -189,6 +194,7 @@ impl Host for KamailioHost<'_> {
         match self.gateway.config.presence_mode {
             PresenceMode::Pua => calls::publish(self.gateway, publish, &mut self.scratch),
             PresenceMode::Local => presence::publish(publish, &mut self.publications),
+            PresenceMode::None => Ok(()),
         }
     }
 

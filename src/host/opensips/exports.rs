@@ -164,6 +164,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<48>(),
     parameter::<49>(),
     parameter::<50>(),
+    parameter::<51>(),
+    parameter::<52>(),
     [EMPTY_PARAMETER; 2],
 ]);
 

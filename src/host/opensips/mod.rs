@@ -141,16 +141,11 @@ fn start() -> Result<(), StartError> {
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     let variables = Variables::new().ok_or(StartError::Memory)?;
-    let presence = match Presence::bind(config.presence_mode) {
-        Ok(presence) => Some(presence),
-        Err(_) if config.presence_mode == PresenceMode::Local => return Err(StartError::NoLocalPresence),
-        Err(warning) => {
-            ::log::warn!("{warning}");
-            None
-        }
-    };
+    let presence = presence(config.presence_mode)?;
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     dialog_event::register().map_err(StartError::DialogEvent)?;
+    #[cfg(feature = "bench")]
+    dialog_event::bench();
     let dialog_calls = DialogCalls::bind(&mut config.calls).map_err(StartError::Calls)?;
     let dialog_event = match config.calls.mode {
         DialogMode::Off => None,
@@ -177,6 +172,21 @@ fn start() -> Result<(), StartError> {
     match MODULE.get().and_then(|module| module.dialog_calls.as_ref()) {
         Some(calls) => calls.load().ok_or(StartError::Bind("dialog")),
         None => Ok(()),
+    }
+}
+
+/// The presence server of this host, where there is to be one.
+fn presence(mode: PresenceMode) -> Result<Option<Presence>, StartError> {
+    if mode == PresenceMode::None {
+        return Ok(None);
+    }
+    match Presence::bind(mode) {
+        Ok(presence) => Ok(Some(presence)),
+        Err(_) if mode == PresenceMode::Local => Err(StartError::NoLocalPresence),
+        Err(warning) => {
+            ::log::warn!("{warning}");
+            Ok(None)
+        }
     }
 }
 

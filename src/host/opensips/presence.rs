@@ -322,7 +322,7 @@ unsafe fn who(subscription: *const sys::subs_t) -> Option<(Vec<u8>, Vec<u8>)> {
 fn state(decision: Authorization) -> (i32, &'static CStr) {
     match decision {
         Authorization::Allowed => (sys::ACTIVE_STATUS, c""),
-        Authorization::Pending => (sys::PENDING_STATUS, c""),
+        Authorization::Pending | Authorization::Hidden => (sys::PENDING_STATUS, c""),
         Authorization::Refused => (sys::TERMINATED_STATUS, c"rejected"),
         Authorization::NoResource => (sys::TERMINATED_STATUS, c"noresource"),
     }

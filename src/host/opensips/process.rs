@@ -59,6 +59,7 @@ impl Host for OpenSips<'_> {
         match (self.module.config.presence_mode, &self.module.presence) {
             (PresenceMode::Pua, _) => calls::publish(self.module, publish),
             (PresenceMode::Local, Some(presence)) => presence.publish(publish, &mut self.publications),
+            (PresenceMode::None, _) => Ok(()),
             (PresenceMode::Local, None) => Err(HostError::Missing("presence")),
         }
     }
