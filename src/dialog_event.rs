@@ -44,6 +44,8 @@ pub struct DialogEvent {
     settings: config::DialogEvent,
     /// The same in all processes, and unknown outside.
     digests: RandomState,
+    /// Likewise, for digests of long texts.
+    key: u64,
     ended: Ended,
     subscriptions: Subscriptions,
     /// Each process has its own.
@@ -76,9 +78,11 @@ impl DialogEvent {
     /// In mod_init: both are zero, and shared by all processes that are forked from now on. Their lengths are [`ended::ENDED`] and
     /// [`subscription::WORDS`].
     pub fn new(settings: config::DialogEvent, ended: &'static [AtomicU64], subscriptions: &'static [AtomicU64]) -> Self {
+        let digests = RandomState::new();
         Self {
             settings,
-            digests: RandomState::new(),
+            key: digests.hash_one(()),
+            digests,
             ended: Ended::over(ended),
             subscriptions: Subscriptions::over(subscriptions),
             process: Mutex::default(),
@@ -96,7 +100,7 @@ impl DialogEvent {
         let mut process = self.process();
         let claim = |number| if withdrawn == Some(number) { Claim::Withdrawn } else { Claim::Valid };
         let documents = documents.iter().enumerate();
-        let documents = documents.map(|(number, body)| (claim(number), process.publications.read(body, &self.digests)));
+        let documents = documents.map(|(number, body)| (claim(number), process.publications.read(body, self.key)));
         Aggregate::new(presentity.to_owned(), documents, Memory { ended: self.ended, digests: &self.digests, now })
     }
 

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::dialogs::Dialogs;
 use crate::host::Presence;
 use crate::host::Settings;
 use crate::xmpp_server::COMPONENT;
@@ -51,6 +52,9 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
              modparam(\"presence\", \"subs_db_mode\", 2)\nmodparam(\"presence_xml\", \"integrated_xcap_server\", 1)\n",
             settings.address
         );
+    }
+    if settings.dialogs.is_some() {
+        text.push_str("modparam(\"presence\", \"publ_cache\", 2)\n");
     }
     gateway_parameters(settings, &mut text);
     let _ = write!(
@@ -133,6 +137,9 @@ fn presence_routes(settings: &Settings<'_>, method: &str, hour: &str, text: &mut
 
 /// Both hosts spell these the same.
 fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
+    if settings.dialogs == Some(Dialogs::Stock) {
+        text.push_str("loadmodule \"presence_dialoginfo.so\"\n");
+    }
     let Some(module) = settings.module else { return };
     let peer = format!("sip:127.0.0.1:{}", settings.peer_port);
     let presence_server = if settings.presence.is_some() { format!("sip:{}", settings.address) } else { peer.clone() };
@@ -143,6 +150,12 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
     // A few users send all that there is.
     for name in ["rate_limit", "rate_limit_domain"] {
         let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"{name}\", 0)");
+    }
+    if matches!(settings.dialogs, Some(Dialogs::Gateway | Dialogs::GatewayChanges)) {
+        text.push_str("modparam(\"xmpp_gateway\", \"dialog_event\", 1)\n");
+    }
+    if settings.dialogs == Some(Dialogs::GatewayChanges) {
+        text.push_str("modparam(\"xmpp_gateway\", \"dialog_profile\", \"watcher=*;dialogs=partial\")\n");
     }
     let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"queue_size\", {QUEUE_SIZE})");
     for (name, value) in [

@@ -19,6 +19,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::config;
+use crate::dialogs::Dialogs;
 
 /// Which server.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) allocator: Option<&'a str>,
     /// How XMPP users' presence reaches the presence server of the host; `None`: it has none, the SIP peer is it.
     pub(crate) presence: Option<Presence>,
+    /// Who serves Event: dialog there, if anybody does.
+    pub(crate) dialogs: Option<Dialogs>,
 }
 
 /// What `presence_mode` takes.
@@ -83,20 +86,25 @@ const STOP_TIME: Duration = Duration::from_secs(6);
 impl Host {
     /// Writes its configuration and database and starts it. It is ready when it answers, which its SIP peer finds out.
     pub(crate) fn start(settings: &Settings<'_>) -> io::Result<Self> {
+        Self::start_with(settings, &[], &[])
+    }
+
+    /// The same by another program, which is given the server's command line, and with more in its environment.
+    pub(crate) fn start_with(settings: &Settings<'_>, prefix: &[&str], environment: &[(&str, String)]) -> io::Result<Self> {
         let folder = settings.folder;
         let file = folder.join("host.cfg");
         make_database(settings.kind, folder)?;
         let mut command = match settings.kind {
             Kind::Kamailio => {
                 fs::write(&file, config::kamailio(settings))?;
-                let mut command = Command::new("kamailio");
+                let mut command = program(prefix, Path::new("kamailio"));
                 command.args(["-DD", "-E"]).arg("-Y").arg(folder).arg("-P").arg(folder.join("pid"));
                 command
             }
             Kind::Opensips(tree) => {
                 link_modules(tree, &folder.join("modules"))?;
                 fs::write(&file, config::opensips(settings))?;
-                let mut command = Command::new(tree.join("opensips"));
+                let mut command = program(prefix, &tree.join("opensips"));
                 command.arg("-F");
                 command
             }
@@ -104,6 +112,7 @@ impl Host {
         if let Some(allocator) = settings.allocator {
             command.arg(if *settings.kind == Kind::Kamailio { "-x" } else { "-a" }).arg(allocator);
         }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let log = File::create(folder.join("host.log"))?;
         command.args(["-m", config::SHM_MB, "-M", config::PKG_MB]).arg("-f").arg(&file).arg("-w").arg(folder);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
@@ -124,6 +133,19 @@ impl Host {
             }
         }
         Err(io::Error::other(format!("the host does not answer:\n{}", self.log_end())))
+    }
+
+    /// Waits until it ends by itself, and says how.
+    pub(crate) fn wait_end(&mut self, time: Duration) -> io::Result<String> {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline {
+            crate::interrupt::check()?;
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(status.to_string());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok("it still runs".to_owned())
     }
 
     /// The last lines of its log.
@@ -205,6 +227,17 @@ fn from_ticks(ticks: u64) -> Duration {
     // SAFETY: sysconf only reads.
     let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64)
+}
+
+fn program(prefix: &[&str], server: &Path) -> Command {
+    match prefix {
+        [] => Command::new(server),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(server);
+            command
+        }
+    }
 }
 
 /// Asks the kernel to end this process when the generator is killed without a chance to end it.

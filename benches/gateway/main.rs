@@ -21,6 +21,7 @@
 mod arguments;
 mod burst;
 mod config;
+mod dialogs;
 mod directions;
 mod histogram;
 mod host;

@@ -24,7 +24,7 @@ use crate::target::Target;
 use crate::xmpp_server::XmppServer;
 
 /// A file system without a disk.
-const IN_MEMORY: &str = "/dev/shm";
+pub(crate) const IN_MEMORY: &str = "/dev/shm";
 
 /// All parts of one measurement. The host is first: it ends before its folder goes.
 pub(crate) struct Rig {
@@ -67,6 +67,7 @@ impl Rig {
             folder: &folder.path,
             allocator: target.allocator.as_deref(),
             presence,
+            dialogs: None,
         };
         let mut host = Host::start(&settings)?;
         let ping = Template::new(crate::directions::bare_message(peer_port));
@@ -83,6 +84,11 @@ impl Rig {
             xmpp.log_in().map_err(|error| io::Error::other(format!("{error}\n{}", host.log_end())))?;
         }
         Ok(Self { host, sip, xmpp, target: target.clone(), peer_port, folder })
+    }
+
+    /// The host that is measured.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Port of the SIP peer.
@@ -147,12 +153,12 @@ fn wait_ready(descriptors: &[(RawFd, libc::c_short)], patience: Duration) -> io:
 }
 
 /// A temporary folder, removed when dropped.
-struct Folder {
-    path: PathBuf,
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
 }
 
 impl Folder {
-    fn new(name: &str, parent: PathBuf) -> io::Result<Self> {
+    pub(crate) fn new(name: &str, parent: PathBuf) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("xmpp_gateway-bench-{}-{name}-{count}", std::process::id()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::arguments::Arguments;
 use crate::burst;
 use crate::burst::t_request_loop;
+use crate::dialogs;
 use crate::directions::Notify;
 use crate::directions::SipRequest;
 use crate::directions::Stanzas;
@@ -48,7 +49,7 @@ const SENT_BY_THE_HOST: usize = 128;
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
-const DIRECTIONS: [Direction; 10] = [
+const DIRECTIONS: [Direction; 12] = [
     ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
     ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
     ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
@@ -58,6 +59,12 @@ const DIRECTIONS: [Direction; 10] = [
     ("latency", "added latency of an unloaded NOTIFY under 150 us at p50", Runner::unloaded),
     ("queue", "10 000 MESSAGEs queued in an outage: all arrive once and in order, further ones are refused", Runner::queue),
     ("full", "XMPP process under 48 MiB resident with a full queue and while it drains", Runner::full_queue),
+    (
+        "dialogs",
+        "20 dialogs of as many documents, one of them new: 10 times fewer instructions than presence_dialoginfo",
+        Runner::dialogs,
+    ),
+    ("lamps", "PUBLISH -> NOTIFY with 1 and 20 publishers: 1.5 times the rate of presence_dialoginfo", Runner::lamps),
     ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
 ];
 
@@ -216,6 +223,14 @@ impl Runner {
 
     fn full_queue(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         outage::fill(rig, &self.limits, &mut self.history)
+    }
+
+    fn dialogs(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        dialogs::aggregate(rig.target())
+    }
+
+    fn lamps(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        dialogs::notify(rig.target())
     }
 
     fn idle_memory(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {

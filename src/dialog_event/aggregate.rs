@@ -97,9 +97,10 @@ impl Aggregate {
         memory: Memory<'a>,
     ) -> Self {
         let mut seen: Vec<(Arc<Observed>, usize, Claim)> = Vec::new();
+        let presentity = user(&entity);
         for (number, (claim, publication)) in documents.enumerate() {
             let Some(publication) = publication else { continue };
-            if is_of_another(&publication.entity, &entity) {
+            if is_of_another(&publication.entity, presentity) {
                 log::warn!("Event dialog: a document published for {entity} is left out: it is of {}", publication.entity);
                 continue;
             }
@@ -220,11 +221,8 @@ fn is_over(state: DialogState) -> bool {
 
 /// Whether a document says that it is of another user. Phones write themselves in many ways: with their own host, a port, another scheme, or
 /// not at all; only the user part tells one from another.
-fn is_of_another(entity: &str, presentity: &str) -> bool {
-    match (user(entity), user(presentity)) {
-        (Some(said), Some(meant)) => !said.eq_ignore_ascii_case(meant),
-        (None, _) | (_, None) => false,
-    }
+fn is_of_another(entity: &str, presentity: Option<&str>) -> bool {
+    presentity.zip(user(entity)).is_some_and(|(meant, said)| !said.eq_ignore_ascii_case(meant))
 }
 
 /// The user part of a SIP URI, without password and parameters.

@@ -16,6 +16,8 @@
 
 pub(crate) mod database;
 mod descriptor;
+#[cfg(feature = "bench")]
+mod dialog_bench;
 pub(crate) mod dialog_calls;
 mod dialog_event;
 pub(crate) mod guard;

@@ -145,3 +145,48 @@ fn host_string(text: *mut c_char, length: usize) -> *mut sys::str_ {
     }
     string
 }
+
+/// Measures whoever has the event, if the host was started for it.
+#[cfg(feature = "bench")]
+pub(super) fn bench() {
+    // SAFETY: as in `register`.
+    let bind: sys::bind_presence_t = unsafe { mem::transmute(super::export(c"bind_presence", 1)) };
+    // SAFETY: as in `register`.
+    let mut api: sys::presence_api = unsafe { mem::zeroed() };
+    // SAFETY: [H1][H2] as in `register`.
+    let Some(contains_event) = bind.filter(|bind| unsafe { bind(&raw mut api) } >= 0).and(api.contains_event) else { return };
+    let mut name = host_text(NAME);
+    // SAFETY: [H1][H2] as in `register`.
+    let event = unsafe { contains_event(&raw mut name, ptr::null_mut()) };
+    // SAFETY: [H4] as in `register`.
+    let Some(event) = (unsafe { event.as_mut() }) else { return };
+    let Some(((aggregate, notification), free)) = event.agg_nbody.zip(event.aux_body_processing).zip(event.free_body) else {
+        return;
+    };
+    let (free_notification, mut notified) = (event.aux_free_body.unwrap_or(free), 0);
+    let [mut user, mut host] = [b"bob".as_slice(), b"example.com"].map(host_text);
+    let texts = [b"sip:bob@example.com".as_slice(), b"alice", b"example.com", b"call", b"tag"].map(host_text);
+    // SAFETY: integers, texts and pointers, for which all zeros is a value.
+    let mut watcher: sys::subscription = unsafe { mem::zeroed() };
+    [watcher.pres_uri, watcher.watcher_user, watcher.watcher_domain, watcher.callid, watcher.from_tag] = texts;
+    watcher.event = event;
+    watcher.status = sys::ACTIVE_STATUS as _;
+    crate::host::dialog_bench::run(|documents| {
+        notified += 1;
+        watcher.version = notified;
+        let mut bodies: Vec<sys::str_> = documents.iter().map(|document| host_text(document)).collect();
+        let mut bodies: Vec<*mut sys::str_> = bodies.iter_mut().map(ptr::from_mut).collect();
+        let count = c_int::try_from(bodies.len()).unwrap_or(0);
+        // SAFETY: [H2] as the presence server calls them; both give what they made to us.
+        unsafe {
+            let body = aggregate(&raw mut user, &raw mut host, bodies.as_mut_ptr(), count, -1);
+            let sent = notification(&raw mut watcher, body);
+            for (string, free) in [(sent, free_notification), (body, free)] {
+                if let Some(made) = string.as_mut() {
+                    free(made.s);
+                    sys::xmpp_gateway_pkg_free(string.cast());
+                }
+            }
+        }
+    });
+}

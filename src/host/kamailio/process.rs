@@ -83,6 +83,8 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         log::error!("{sentence}");
         return -1;
     }
+    #[cfg(feature = "bench")]
+    dialog_event::bench();
     if gateway.config.calls.mode == DialogMode::Local && presence::bind_dialogs().is_none() {
         log::error!("{}", host::NO_DIALOG_EVENT);
         return -1;

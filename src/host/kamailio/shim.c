@@ -25,6 +25,11 @@ void *xmpp_gateway_pkg_malloc(size_t size)
 	return pkg_malloc(size);
 }
 
+void xmpp_gateway_pkg_free(void *block)
+{
+	pkg_free(block);
+}
+
 void xmpp_gateway_cfg_update(void)
 {
 	cfg_update();

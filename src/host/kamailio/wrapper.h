@@ -45,8 +45,9 @@ void xmpp_gateway_log(int level, const char *text, int length);
 /* shm_malloc and shm_free, whose arguments differ with the debug flags. */
 void *xmpp_gateway_shm_malloc(size_t size);
 void xmpp_gateway_shm_free(void *block);
-/* pkg_malloc: for what another module frees in the same process. */
+/* pkg_malloc and pkg_free: for what another module frees in the same process. */
 void *xmpp_gateway_pkg_malloc(size_t size);
+void xmpp_gateway_pkg_free(void *block);
 /* The cfg_update macro: settings that were changed at runtime. */
 void xmpp_gateway_cfg_update(void);
 /* FAKED_REPLY is a pointer made of a number. */

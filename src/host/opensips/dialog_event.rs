@@ -158,3 +158,47 @@ fn host_string(text: *mut c_char, length: usize) -> *mut sys::str_ {
     }
     string
 }
+
+/// Measures whoever has the event, if the host was started for it.
+#[cfg(feature = "bench")]
+pub(super) fn bench() {
+    // SAFETY: [H3] as in `register`.
+    let mut api: sys::presence_api_t = unsafe { zeroed() };
+    // SAFETY: [H1][H5] as in `register`.
+    let bound = unsafe { sys::host_load_presence(&raw mut api) } >= 0;
+    let Some(contains_event) = api.contains_event.filter(|_| bound) else { return };
+    let mut name = calls::bytes(NAME.to_bytes());
+    // SAFETY: [H1][H5] as in `register`.
+    let event = unsafe { contains_event(&raw mut name, ptr::null_mut()) };
+    // SAFETY: [H4] as in `register`.
+    let Some(event) = (unsafe { event.as_mut() }) else { return };
+    let Some(((aggregate, notification), free)) = event.agg_nbody.zip(event.aux_body_processing).zip(event.free_body) else {
+        return;
+    };
+    let (free_notification, mut notified) = (event.aux_free_body.unwrap_or(free), 0);
+    let [mut user, mut host] = [b"bob".as_slice(), b"example.com"].map(calls::bytes);
+    let texts = [b"sip:bob@example.com".as_slice(), b"alice", b"example.com", b"call", b"tag"].map(calls::bytes);
+    // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
+    let mut watcher: sys::subs_t = unsafe { zeroed() };
+    [watcher.pres_uri, watcher.from_user, watcher.from_domain, watcher.callid, watcher.from_tag] = texts;
+    watcher.event = event;
+    watcher.status = sys::ACTIVE_STATUS.unsigned_abs();
+    crate::host::dialog_bench::run(|documents| {
+        watcher.version = notified;
+        notified += 1;
+        let mut bodies: Vec<sys::str_> = documents.iter().map(|document| calls::bytes(document)).collect();
+        let mut bodies: Vec<*mut sys::str_> = bodies.iter_mut().map(ptr::from_mut).collect();
+        let count = c_int::try_from(bodies.len()).unwrap_or(0);
+        // SAFETY: [H2] as the presence server calls them; both give what they made to us.
+        unsafe {
+            let body = aggregate(&raw mut user, &raw mut host, bodies.as_mut_ptr(), count, -1);
+            let sent = notification(&raw mut watcher, body);
+            for (string, free) in [(sent, free_notification), (body, free)] {
+                if let Some(made) = string.as_mut() {
+                    free(made.s);
+                    sys::host_pkg_free(string.cast());
+                }
+            }
+        }
+    });
+}

@@ -144,6 +144,8 @@ fn start() -> Result<(), StartError> {
     let presence = presence(config.presence_mode)?;
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     dialog_event::register().map_err(StartError::DialogEvent)?;
+    #[cfg(feature = "bench")]
+    dialog_event::bench();
     let dialog_calls = DialogCalls::bind(&mut config.calls).map_err(StartError::Calls)?;
     let dialog_event = match config.calls.mode {
         DialogMode::Off => None,

@@ -34,6 +34,11 @@ void *host_pkg_malloc(unsigned long size)
 	return pkg_malloc(size);
 }
 
+void host_pkg_free(void *block)
+{
+	pkg_free(block);
+}
+
 /* A macro over parse_headers_aux in some versions, a function in others. */
 int host_parse_all_headers(struct sip_msg *msg)
 {

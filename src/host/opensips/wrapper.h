@@ -57,6 +57,7 @@ void host_log(int level, const char *function, const char *text, int length);
 void *host_shm_malloc(unsigned long size);
 void host_shm_free(void *block);
 void *host_pkg_malloc(unsigned long size);
+void host_pkg_free(void *block);
 int host_parse_all_headers(struct sip_msg *msg);
 int host_parse_contact(struct sip_msg *msg);
 int host_body(struct sip_msg *msg, str *body);

@@ -59,7 +59,7 @@ impl<'a, H: Host> Turn<'a, H> {
         let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
         #[cfg(feature = "bench")]
         if let Event::Stanza(stanza) = &event
-            && let Some(answer) = super::bench::answer(self.host, stanza)
+            && let Some(answer) = crate::process::bench::answer(self.host, stanza)
         {
             stream.push(Instant::now(), answer.as_bytes(), None);
             return Ok(());

@@ -25,29 +25,29 @@ const MAX_ATTRIBUTES: usize = 8;
 
 /// Reads a document. `None`: somebody else has to.
 pub(super) fn document(text: &str) -> Option<Document> {
-    let mut scan = Scan { rest: text };
+    let mut scan = Scan { rest: text, attributes: [("", ""); MAX_ATTRIBUTES], attribute_count: 0 };
     if let Some(declaration) = text.strip_prefix("<?xml ") {
         let (declaration, rest) = declaration.split_once("?>")?;
         // The rest of it does not matter: the bytes are UTF-8.
         scan.rest = (!declaration.contains(['<', '>'])).then_some(rest)?;
     }
-    let root = scan.child()??;
-    if root.name != "dialog-info" || root.attribute("xmlns")? != "urn:ietf:params:xml:ns:dialog-info" {
+    let root = scan.start()??;
+    if root.name != "dialog-info" || scan.attribute("xmlns")? != "urn:ietf:params:xml:ns:dialog-info" {
         return None;
     }
     let mut document = Document {
-        version: root.value("version").map_or(Some(0), number)?,
-        state: match root.value("state") {
+        version: scan.value("version").map_or(Some(0), number)?,
+        state: match scan.value("state") {
             Some(name) => State::ALL.into_iter().find(|state| state.name() == name)?,
             None => State::Full,
         },
-        entity: root.value("entity").unwrap_or_default().to_owned(),
+        entity: scan.value("entity").unwrap_or_default().to_owned(),
         dialogs: Vec::new(),
     };
     if root.content == Content::Some {
         while let Some(child) = scan.child()? {
             let room = document.dialogs.len() < MAX_DIALOGS;
-            document.add(scan.dialog(&child).filter(|_| room)?);
+            document.add(scan.dialog(child).filter(|_| room)?);
         }
         scan.close("dialog-info")?;
     }
@@ -57,12 +57,15 @@ pub(super) fn document(text: &str) -> Option<Document> {
 /// What is left to read.
 struct Scan<'a> {
     rest: &'a str,
+    /// Of the start tag that was read last, as many as there are.
+    attributes: [(&'a str, &'a str); MAX_ATTRIBUTES],
+    attribute_count: usize,
 }
 
-/// A start tag.
+/// A start tag. Its attributes have to be asked for before anything else is read.
+#[derive(Clone, Copy)]
 struct Tag<'a> {
     name: &'a str,
-    attributes: [(&'a str, &'a str); MAX_ATTRIBUTES],
     content: Content,
 }
 
@@ -73,9 +76,11 @@ enum Content {
     Some,
 }
 
-impl<'a> Tag<'a> {
+/// All give `None` where this is nothing to be read here.
+impl<'a> Scan<'a> {
     fn attribute(&self, name: &str) -> Option<&'a str> {
-        self.attributes.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+        let attributes = self.attributes.get(..self.attribute_count).unwrap_or_default();
+        attributes.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
     }
 
     /// The value of an attribute that is there and not empty.
@@ -87,37 +92,28 @@ impl<'a> Tag<'a> {
         self.value(name).map(str::to_owned)
     }
 
-    /// Only the root element declares a namespace.
-    fn known(self) -> Option<Self> {
-        self.attribute("xmlns").is_none().then_some(self)
-    }
-}
-
-/// All give `None` where this is nothing to be read here.
-impl<'a> Scan<'a> {
-    fn dialog(&mut self, tag: &Tag<'a>) -> Option<Dialog> {
-        if tag.name != "dialog" || tag.attribute("xmlns").is_some() || tag.content == Content::None {
+    fn dialog(&mut self, tag: Tag<'a>) -> Option<Dialog> {
+        if tag.name != "dialog" || tag.content == Content::None {
             return None;
         }
         let mut state = None;
         let mut dialog = Dialog {
-            call_id: tag.owned("call-id"),
-            local_tag: tag.owned("local-tag"),
-            remote_tag: tag.owned("remote-tag"),
-            direction: tag
+            call_id: self.owned("call-id"),
+            local_tag: self.owned("local-tag"),
+            remote_tag: self.owned("remote-tag"),
+            direction: self
                 .value("direction")
                 .and_then(|name| Direction::ALL.into_iter().find(|direction| direction.name() == name.trim())),
-            ..Dialog::new(tag.owned("id")?, DialogState::Trying)
+            ..Dialog::new(self.owned("id")?, DialogState::Trying)
         };
         while let Some(child) = self.child()? {
-            let child = child.known()?;
             match child.name {
-                "state" => state = Some(self.state(&child)?),
-                "duration" => dialog.duration = number(self.text(&child)?),
-                "replaces" => dialog.replaces = self.replaces(&child)?,
-                "referred-by" => dialog.referred_by = Some(self.address(&child)?),
-                "local" => dialog.local = Some(self.participant(&child)?),
-                "remote" => dialog.remote = Some(self.participant(&child)?),
+                "state" => state = Some(self.state(child)?),
+                "duration" => dialog.duration = number(self.text(child)?),
+                "replaces" => dialog.replaces = self.replaces(child)?,
+                "referred-by" => dialog.referred_by = Some(self.address(child)?),
+                "local" => dialog.local = Some(self.participant(child)?),
+                "remote" => dialog.remote = Some(self.participant(child)?),
                 _ => return None,
             }
         }
@@ -126,35 +122,35 @@ impl<'a> Scan<'a> {
         Some(dialog)
     }
 
-    fn state(&mut self, tag: &Tag<'a>) -> Option<DialogState> {
-        let cause = tag.value("event").and_then(Cause::from_name);
-        let code = tag.value("code").and_then(|code| code.trim().parse().ok());
+    fn state(&mut self, tag: Tag<'a>) -> Option<DialogState> {
+        let cause = self.value("event").and_then(Cause::from_name);
+        let code = self.value("code").and_then(|code| code.trim().parse().ok());
         DialogState::from_name(self.text(tag)?, End::new(cause, code))
     }
 
-    fn replaces(&mut self, tag: &Tag<'a>) -> Option<Option<Replaces>> {
-        self.text(tag)?;
-        Some(match (tag.owned("call-id"), tag.owned("local-tag"), tag.owned("remote-tag")) {
+    fn replaces(&mut self, tag: Tag<'a>) -> Option<Option<Replaces>> {
+        let replaces = match (self.owned("call-id"), self.owned("local-tag"), self.owned("remote-tag")) {
             (Some(call_id), Some(local_tag), Some(remote_tag)) => Some(Replaces { call_id, local_tag, remote_tag }),
             _ => None,
-        })
+        };
+        self.text(tag)?;
+        Some(replaces)
     }
 
-    fn address(&mut self, tag: &Tag<'a>) -> Option<NameAddress> {
-        Some(NameAddress { display: tag.owned("display"), uri: self.text(tag)?.trim().to_owned() })
+    fn address(&mut self, tag: Tag<'a>) -> Option<NameAddress> {
+        Some(NameAddress { display: self.owned("display"), uri: self.text(tag)?.trim().to_owned() })
     }
 
-    fn participant(&mut self, tag: &Tag<'a>) -> Option<Participant> {
+    fn participant(&mut self, tag: Tag<'a>) -> Option<Participant> {
         let mut participant = Participant::default();
         if tag.content == Content::None {
             return Some(participant);
         }
         while let Some(child) = self.child()? {
-            let child = child.known()?;
             match child.name {
-                "identity" => participant.identity = Some(self.address(&child)?),
-                "target" => participant.target = Some(self.target(&child)?),
-                "cseq" => participant.cseq = number(self.text(&child)?),
+                "identity" => participant.identity = Some(self.address(child)?),
+                "target" => participant.target = Some(self.target(child)?),
+                "cseq" => participant.cseq = number(self.text(child)?),
                 _ => return None,
             }
         }
@@ -162,43 +158,53 @@ impl<'a> Scan<'a> {
         Some(participant)
     }
 
-    fn target(&mut self, tag: &Tag<'a>) -> Option<Target> {
-        let mut target = Target { uri: tag.owned("uri").unwrap_or_default(), parameters: Vec::new() };
+    fn target(&mut self, tag: Tag<'a>) -> Option<Target> {
+        let mut target = Target { uri: self.owned("uri").unwrap_or_default(), parameters: Vec::new() };
         if tag.content == Content::None {
             return Some(target);
         }
         while let Some(child) = self.child()? {
-            let child = child.known().filter(|child| child.name == "param")?;
-            self.text(&child)?;
-            if let Some(name) = child.owned("pname").filter(|_| target.parameters.len() < MAX_PARAMETERS) {
-                target.parameters.push(Parameter { name, value: child.owned("pval").unwrap_or_default() });
+            if child.name != "param" {
+                return None;
             }
+            if let Some(name) = self.owned("pname").filter(|_| target.parameters.len() < MAX_PARAMETERS) {
+                target.parameters.push(Parameter { name, value: self.owned("pval").unwrap_or_default() });
+            }
+            self.text(child)?;
         }
         self.close("target")?;
         Some(target)
     }
 
-    /// The next child's start tag; within, `None` before an end tag.
+    /// The next child's start tag; within, `None` before an end tag. Only the root element declares a namespace.
     fn child(&mut self) -> Option<Option<Tag<'a>>> {
-        self.rest = self.rest.trim_ascii_start();
-        if self.rest.starts_with("</") {
+        let child = self.start()?;
+        if child.is_some() && self.attribute("xmlns").is_some() { None } else { Some(child) }
+    }
+
+    fn start(&mut self) -> Option<Option<Tag<'a>>> {
+        let at = self.rest.trim_ascii_start();
+        let bytes = at.as_bytes();
+        if bytes.starts_with(b"</") {
+            self.rest = at;
             return Some(None);
         }
-        let rest = self.rest.strip_prefix('<')?;
-        let end = rest.bytes().position(|byte| !byte.is_ascii_lowercase() && byte != b'-')?;
+        let rest = at.strip_prefix('<')?;
+        let end = rest.bytes().position(|byte| !byte.is_ascii_lowercase() && byte != b'-').filter(|end| *end > 0)?;
         let (name, mut rest) = rest.split_at_checked(end)?;
-        let mut tag = Tag { name, attributes: [("", ""); MAX_ATTRIBUTES], content: Content::Some };
-        let mut taken = 0_usize;
-        loop {
+        let mut count = 0_usize;
+        let content = loop {
             let next = rest.trim_ascii_start();
-            if let Some(after) = next.strip_prefix('>') {
-                rest = after;
-                break;
-            }
-            if let Some(after) = next.strip_prefix("/>") {
-                tag.content = Content::None;
-                rest = after;
-                break;
+            match next.as_bytes() {
+                [b'>', ..] => {
+                    rest = next.get(1..)?;
+                    break Content::Some;
+                }
+                [b'/', b'>', ..] => {
+                    rest = next.get(2..)?;
+                    break Content::None;
+                }
+                _ => {}
             }
             let end = next.bytes().position(|byte| !byte.is_ascii_alphanumeric() && byte != b'-')?;
             let (key, after) = next.split_at_checked(end)?;
@@ -206,36 +212,39 @@ impl<'a> Scan<'a> {
             if !key.starts_with(|c: char| c.is_ascii_alphabetic()) || next.len() == rest.len() {
                 return None;
             }
-            let after = after.strip_prefix('=')?;
-            let quote = if after.starts_with('"') { '"' } else { '\'' };
-            let (value, after) = after.strip_prefix(quote)?.split_once(quote)?;
-            if value.bytes().any(|byte| byte == b'&' || byte == b'<' || byte < b' ') {
+            let [b'=', quote @ (b'"' | b'\''), after @ ..] = after.as_bytes() else { return None };
+            let length = memchr::memchr(*quote, after)?;
+            let start = end.checked_add(2)?;
+            let end = start.checked_add(length)?;
+            let value = next.get(start..end)?;
+            // Other control characters have been looked for.
+            let odd =
+                memchr::memchr3(b'&', b'<', b'\n', value.as_bytes()).or_else(|| memchr::memchr2(b'\r', b'\t', value.as_bytes()));
+            if odd.is_some() {
                 return None;
             }
-            if tag.attributes.iter().take(taken).any(|(known, _)| *known == key) {
+            if self.attributes.iter().take(count).any(|(known, _)| *known == key) {
                 return None;
             }
-            *tag.attributes.get_mut(taken)? = (key, value);
-            taken = taken.saturating_add(1);
-            rest = after;
-        }
-        if name.is_empty() {
-            return None;
-        }
+            *self.attributes.get_mut(count)? = (key, value);
+            count = count.checked_add(1)?;
+            rest = next.get(end.checked_add(1)?..)?;
+        };
+        self.attribute_count = count;
         self.rest = rest;
-        Some(Some(tag))
+        Some(Some(Tag { name, content }))
     }
 
     /// The text of an element without children, up to its end.
-    fn text(&mut self, tag: &Tag<'a>) -> Option<&'a str> {
+    fn text(&mut self, tag: Tag<'a>) -> Option<&'a str> {
         if tag.content == Content::None {
             return Some("");
         }
-        let (text, _) = self.rest.split_once('<')?;
-        if text.bytes().any(|byte| byte == b'&' || byte == b'\r' || byte == b']') {
+        let (text, rest) = self.rest.split_at_checked(memchr::memchr(b'<', self.rest.as_bytes())?)?;
+        if memchr::memchr3(b'&', b'\r', b']', text.as_bytes()).is_some() {
             return None;
         }
-        self.rest = self.rest.get(text.len()..)?;
+        self.rest = rest;
         self.close(tag.name)?;
         Some(text)
     }
