@@ -197,6 +197,8 @@ static PARAMETERS: Table<[[sys::param_export; 2]; parameters::COUNT + 1]> = Tabl
     parameter::<55>(),
     parameter::<56>(),
     parameter::<57>(),
+    parameter::<58>(),
+    parameter::<59>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 
