@@ -26,10 +26,12 @@ use xmpp_gateway::config::Config;
 use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::action::Authorization;
 use xmpp_gateway::link;
+use xmpp_gateway::link::store::End;
 use xmpp_gateway::process;
 use xmpp_gateway::process::host::Flow;
 use xmpp_gateway::process::host::Host;
 use xmpp_gateway::process::host::HostError;
+use xmpp_gateway::process::host::Readiness;
 use xmpp_gateway::sip;
 use xmpp_gateway::worker::Judgement;
 use xmpp_gateway::worker::ScriptResult;
@@ -37,6 +39,8 @@ use xmpp_gateway::worker::Worker;
 
 #[path = "process/queue.rs"]
 mod queue;
+#[path = "process/store.rs"]
+mod store;
 #[path = "process/undelivered.rs"]
 mod undelivered;
 
@@ -67,8 +71,8 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn readiness(&self) -> Readiness {
+        Readiness::Ready
     }
 
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
@@ -97,7 +101,7 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn watchers_changed(&mut self, _presentity: &str) -> Result<(), HostError> {
+    fn watchers_changed(&mut self, _presentity: &sip::Uri) -> Result<(), HostError> {
         Ok(())
     }
 
@@ -139,6 +143,11 @@ impl Scene {
 
     /// `change` gets the usual parameters and the port of the server.
     fn start_with(change: impl FnOnce(&mut Parameters, u16)) -> Self {
+        Self::start_on(None, change)
+    }
+
+    /// The same with a line to a store process.
+    fn start_on(line: Option<End>, change: impl FnOnce(&mut Parameters, u16)) -> Self {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = server.local_addr().unwrap().port();
         let mut parameters = Parameters {
@@ -157,7 +166,7 @@ impl Scene {
         let (call, calls) = mpsc::channel();
         let process = thread::spawn(move || {
             let mut host = FakeHost { calls: call, wake };
-            process::run(&mut host, &config, &receiver, None);
+            process::run(&mut host, &config, &receiver, line.as_ref());
         });
         Self { server, worker, calls, stop, process }
     }
@@ -746,16 +755,21 @@ fn before_the_stream_is_closed_who_saw_the_gateway_is_told() {
     peer.hear("<presence from='sip.example.com' to='romeo@example.net' type='unavailable'/></stream:stream>");
 }
 
-#[test]
-fn a_sip_watcher_is_told_and_a_new_life_knows_no_dialog() {
-    let scene = Scene::start();
-    let mut peer = scene.accept();
-    let subscribe = sip::Request {
+/// Juliet's SUBSCRIBE for Romeo.
+fn subscribe() -> sip::Request {
+    sip::Request {
         event: Some(b"presence".to_vec()),
         contact: Some(b"sip:juliet@192.0.2.1".to_vec()),
         from_tag: b"theirs".to_vec(),
         ..request("sip:juliet@sip.example.com", "sip:romeo@example.net", "")
-    };
+    }
+}
+
+#[test]
+fn a_sip_watcher_is_told_and_a_new_life_knows_no_dialog() {
+    let scene = Scene::start();
+    let mut peer = scene.accept();
+    let subscribe = subscribe();
     let subscription = scene.worker.subscription(&subscribe, || Some(b"ours".to_vec())).unwrap();
     assert_eq!(scene.worker.subscribed(subscription, Ok(())), ScriptResult::Done);
     let Call::Notify(target, headers) = scene.call() else { panic!("no NOTIFY") };

@@ -15,8 +15,9 @@ without one is measured bare.
 --allocator: fm, qm or tlsf for Kamailio, F_MALLOC ... for OpenSIPS; what they take by themselves (qm, F_MALLOC) if not given.
 --rounds: pairs of rounds for each direction, 12; --seconds: length of a round, 0.5; --window: SIP requests in flight, 512:
 enough to keep both cores busy where waking a process takes long.
---only: message, notify, publish, local (presence in process), probes, send (XMPP message to SIP), latency, queue (MESSAGEs that wait for the XMPP
-server), full (memory with a full queue), memory, dialogs (many documents made one), lamps (PUBLISH to NOTIFY)
+--only: message, notify, publish, watchers (XMPP presence to ten SIP watchers of the gateway), local (presence in process), probes, send
+(XMPP message to SIP), latency, queue (MESSAGEs that wait for the XMPP server), full (memory with a full queue), subscriptions (memory of
+100 000), restart, memory, dialogs (many documents made one), lamps (PUBLISH to NOTIFY)
 or bare.
 --soak: 100 000 messages each way and the host's memory before and after, instead of rounds.";
 

@@ -30,8 +30,9 @@ pub(crate) const CONTROL_SOCKET: &str = "control";
 pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
     let folder = settings.folder.display();
     let mut text = format!(
-        "debug=-1\nlog_stderror=yes\nchildren=2\nasync_workers=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
+        "debug={}\nlog_stderror=yes\nchildren=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
          mpath=\"{}\"\n",
+        if settings.store.is_some() { 2 } else { -1 },
         settings.address,
         kamailio_modules()
     );
@@ -71,7 +72,7 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
              \x20       else sl_send_reply(\"481\", \"Not Known\");\n        exit;\n    }\n",
         );
     }
-    presence_routes(settings, "method", "\"3600\"", &mut text);
+    presence_routes(settings, &Spelling { method: "method", hour: "\"3600\"", refusal: "\"500\"" }, &mut text);
     text.push_str("    sl_send_reply(\"405\", \"Method Not Allowed\");\n}\n");
     text
 }
@@ -80,8 +81,9 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
 pub(crate) fn opensips(settings: &Settings<'_>) -> String {
     let folder = settings.folder.display();
     let mut text = format!(
-        "log_level=-1\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers=2\nauto_aliases=no\nmaxbuffer=4194304\n\
+        "log_level={}\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers=2\nauto_aliases=no\nmaxbuffer=4194304\n\
          socket=udp:{}\nmpath=\"{folder}/modules/\"\n",
+        if settings.store.is_some() { 3 } else { -1 },
         settings.address
     );
     for module in ["proto_udp", "signaling", "tm", "sl", "db_sqlite", "pua", "mi_datagram"] {
@@ -116,14 +118,33 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
              \x20       else sl_send_reply(481, \"Not Known\");\n        exit;\n    }\n",
         );
     }
-    presence_routes(settings, "$rm", "3600", &mut text);
+    presence_routes(settings, &Spelling { method: "$rm", hour: "3600", refusal: "500" }, &mut text);
     text.push_str("    sl_send_reply(405, \"Method Not Allowed\");\n}\n");
     text
 }
 
-/// The presence server: the names of the method and of an hour are what the hosts spell differently.
-fn presence_routes(settings: &Settings<'_>, method: &str, hour: &str, text: &mut String) {
-    let Some(presence) = settings.presence else { return };
+/// What the hosts spell differently.
+struct Spelling {
+    /// The method of the request.
+    method: &'static str,
+    /// An hour, as the parameter of a function.
+    hour: &'static str,
+    /// The status of a refusal, likewise.
+    refusal: &'static str,
+}
+
+/// SUBSCRIBE: to the gateway, or to the presence server.
+fn presence_routes(settings: &Settings<'_>, spelling: &Spelling, text: &mut String) {
+    let Spelling { method, hour, refusal } = spelling;
+    let Some(presence) = settings.presence else {
+        if settings.module.is_some() {
+            let _ = write!(
+                text,
+                "    if ({method} == \"SUBSCRIBE\") {{\n        if (!xmpp_handle_subscribe()) sl_send_reply({refusal}, \"No\");\n        exit;\n    }}\n"
+            );
+        }
+        return;
+    };
     let ask = match presence {
         Presence::Pua => format!("        if ($hdr(Event) == \"presence\") pua_xmpp_req_winfo(\"$ru\", {hour});\n"),
         Presence::Local => String::new(),
@@ -158,6 +179,11 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
         text.push_str("modparam(\"xmpp_gateway\", \"dialog_profile\", \"watcher=*;dialogs=partial\")\n");
     }
     let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"queue_size\", {QUEUE_SIZE})");
+    if settings.store.is_some() {
+        let database = format!("sqlite:///{}/gateway.sqlite", settings.folder.display());
+        let _ =
+            write!(text, "modparam(\"xmpp_gateway\", \"db_url\", \"{database}\")\nmodparam(\"xmpp_gateway\", \"store\", 1)\n");
+    }
     for (name, value) in [
         ("xmpp_domain", COMPONENT),
         ("xmpp_host", "127.0.0.1"),

@@ -156,6 +156,7 @@ fn start(
         folder,
         allocator: target.allocator.as_deref(),
         presence: Some(Presence::Pua),
+        store: None,
         dialogs: Some(dialogs),
     };
     Host::start_with(&settings, prefix, environment)
@@ -214,6 +215,7 @@ fn round(target: &Target, dialogs: Dialogs, publishers: usize) -> io::Result<f64
         folder: &settings_folder,
         allocator: target.allocator.as_deref(),
         presence: Some(Presence::Pua),
+        store: None,
         dialogs: Some(dialogs),
     };
     let mut host = Host::start_with(&settings, &[], &[])?;

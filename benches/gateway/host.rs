@@ -60,6 +60,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) presence: Option<Presence>,
     /// Who serves Event: dialog there, if anybody does.
     pub(crate) dialogs: Option<Dialogs>,
+    /// SQL that makes the rows of the store; `None`: there is none.
+    pub(crate) store: Option<&'a str>,
 }
 
 /// What `presence_mode` takes.
@@ -75,12 +77,13 @@ pub(crate) enum Presence {
 pub(crate) struct Host {
     process: Child,
     folder: PathBuf,
+    started: Instant,
 }
 
 /// The name the gateway gives its process.
 pub(crate) const XMPP_PROCESS: &str = "xmpp_gateway";
 
-const START_TIME: Duration = Duration::from_secs(10);
+const START_TIME: Duration = Duration::from_secs(60);
 const STOP_TIME: Duration = Duration::from_secs(6);
 
 impl Host {
@@ -94,6 +97,9 @@ impl Host {
         let folder = settings.folder;
         let file = folder.join("host.cfg");
         make_database(settings.kind, folder)?;
+        if let Some(rows) = settings.store {
+            make_store(rows, folder)?;
+        }
         let mut command = match settings.kind {
             Kind::Kamailio => {
                 fs::write(&file, config::kamailio(settings))?;
@@ -118,7 +124,8 @@ impl Host {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         // SAFETY: what runs between fork and exec is one async-signal-safe system call.
         unsafe { command.pre_exec(end_with_parent) };
-        Ok(Self { process: command.spawn()?, folder: folder.to_owned() })
+        let started = Instant::now();
+        Ok(Self { process: command.spawn()?, folder: folder.to_owned(), started })
     }
 
     /// Waits until `ready` says so; the host's own words if it ends or stays silent.
@@ -148,10 +155,20 @@ impl Host {
         Ok("it still runs".to_owned())
     }
 
+    /// Since when it runs.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Its log.
+    pub(crate) fn log(&self) -> String {
+        let text = fs::read(self.folder.join("host.log")).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// The last lines of its log.
     pub(crate) fn log_end(&self) -> String {
-        let text = fs::read(self.folder.join("host.log")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
     }
@@ -275,6 +292,22 @@ fn make_database(kind: &Kind, folder: &Path) -> io::Result<()> {
         .stdout(Stdio::null())
         .status()?;
     if wal.success() { Ok(()) } else { Err(io::Error::other("sqlite3 refused PRAGMA journal_mode")) }
+}
+
+/// Makes the tables of the gateway, and these rows.
+fn make_store(rows: &str, folder: &Path) -> io::Result<()> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("db/sqlite");
+    let mut sql =
+        String::from("CREATE TABLE version (table_name VARCHAR(32) NOT NULL, table_version INTEGER DEFAULT 0 NOT NULL);\n");
+    for script in ["xmpp_address-create.sql", "xmpp_state-create.sql"] {
+        sql.push_str(&fs::read_to_string(scripts.join(script))?);
+    }
+    sql.push_str(rows);
+    let file = folder.join("gateway.sql");
+    fs::write(&file, sql)?;
+    let status = Command::new("sqlite3").arg(folder.join("gateway.sqlite")).stdin(File::open(&file)?).status()?;
+    fs::remove_file(&file)?;
+    if status.success() { Ok(()) } else { Err(io::Error::other("sqlite3 refused the tables of the gateway")) }
 }
 
 /// Puts links to all modules of a source tree into one folder: `mpath` names only one.

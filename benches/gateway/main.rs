@@ -32,12 +32,14 @@ mod memory;
 mod outage;
 mod probes;
 mod report;
+mod restart;
 mod rig;
 mod rounds;
 mod sip_peer;
 mod soak;
 mod target;
 mod udp;
+mod watchers;
 mod xmpp_server;
 
 use std::process::ExitCode;

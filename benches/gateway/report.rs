@@ -111,6 +111,11 @@ impl Series {
         (!ratios.is_empty()).then(|| median(&ratios))
     }
 
+    /// The median of what came through the gateway in a second.
+    pub(crate) fn rate(&self) -> f64 {
+        median(&self.gateway)
+    }
+
     /// Whether all came, and each once.
     pub(crate) fn is_whole(&self) -> bool {
         self.lost == 0 && self.duplicates == 0

@@ -42,15 +42,22 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts the host; with a module, waits for its login too.
     pub(crate) fn start(target: &Target) -> io::Result<Self> {
-        Self::with_presence(target, None)
+        Self::with(target, None, None)
+    }
+
+    /// A host that starts with these rows (SQL) in the store, and how long it took until the component was there.
+    pub(crate) fn restarted(&self, rows: &str) -> io::Result<(Self, Duration)> {
+        let rig = Self::with(&self.target, None, Some(rows))?;
+        let time = rig.host.uptime();
+        Ok((rig, time))
     }
 
     /// The same on a host that serves presence, with its database in memory.
     pub(crate) fn serving_presence(&self, presence: Presence) -> io::Result<Self> {
-        Self::with_presence(&self.target, Some(presence))
+        Self::with(&self.target, Some(presence), None)
     }
 
-    fn with_presence(target: &Target, presence: Option<Presence>) -> io::Result<Self> {
+    fn with(target: &Target, presence: Option<Presence>, store: Option<&str>) -> io::Result<Self> {
         let kind = &target.kind;
         let module = target.module.as_deref();
         let folder = Folder::new(kind.name(), if presence.is_some() { IN_MEMORY.into() } else { std::env::temp_dir() })?;
@@ -68,6 +75,7 @@ impl Rig {
             allocator: target.allocator.as_deref(),
             presence,
             dialogs: None,
+            store,
         };
         let mut host = Host::start(&settings)?;
         let ping = Template::new(crate::directions::bare_message(peer_port));

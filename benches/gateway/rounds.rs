@@ -27,8 +27,11 @@ use crate::report;
 use crate::report::Series;
 use crate::report::Verdict;
 use crate::report::micros;
+use crate::restart;
 use crate::rig::Rig;
 use crate::target::Target;
+use crate::watchers;
+use crate::watchers::Pairs;
 
 /// Lets arrivals gather: at 100 000 requests per second, about twenty.
 pub(crate) const PAUSE: Duration = Duration::from_micros(200);
@@ -49,22 +52,25 @@ const SENT_BY_THE_HOST: usize = 128;
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
-const DIRECTIONS: [Direction; 12] = [
+const DIRECTIONS: [Direction; 15] = [
     ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
     ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
     ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
+    ("watchers", "XMPP presence -> 10 SIP watchers, 20 000 NOTIFY/s or 0.30 of the bare host", Runner::watchers),
     ("local", "XMPP presence -> watcher in process at least 3 times the loop through PUBLISH", Runner::local),
     ("probes", "500 probes of a login answered in under 100 ms", Runner::probes),
     ("send", "XMPP message -> SIP MESSAGE, a burst, at least 0.90 of a loop of t_request", Runner::send),
     ("latency", "added latency of an unloaded NOTIFY under 150 us at p50", Runner::unloaded),
     ("queue", "10 000 MESSAGEs queued in an outage: all arrive once and in order, further ones are refused", Runner::queue),
     ("full", "XMPP process under 48 MiB resident with a full queue and while it drains", Runner::full_queue),
+    ("subscriptions", "100 000 virtual subscriptions under 1024 bytes each", Runner::subscriptions),
     (
         "dialogs",
         "20 dialogs of as many documents, one of them new: 10 times fewer instructions than presence_dialoginfo",
         Runner::dialogs,
     ),
     ("lamps", "PUBLISH -> NOTIFY with 1 and 20 publishers: 1.5 times the rate of presence_dialoginfo", Runner::lamps),
+    ("restart", "100 000 virtual subscriptions each way in the store: all back in under 10 s", Runner::restart),
     ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
 ];
 
@@ -138,6 +144,24 @@ impl Runner {
     fn publish(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         let mut bare = SipRequest::bare_publish(rig.peer_port());
         Ok(self.pairs(rig, "XMPP presence -> PUBLISH", &mut bare, &mut Stanzas::presence())?.reaches(0.25))
+    }
+
+    /// The gateway as notifier: each presence is ten stanzas, and ten NOTIFYs.
+    fn watchers(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let mut bare = SipRequest::bare_notify(rig.peer_port());
+        Pairs::TOLD.subscribe(rig, &self.limits, &mut self.history)?;
+        let mut presence = watchers::Presence { pairs: Pairs::TOLD };
+        let series = self.pairs(rig, "XMPP presence -> watchers", &mut bare, &mut presence)?;
+        let (met, found) = series.reaches(0.30);
+        let rate = series.rate();
+        Ok(((met || rate >= 20_000.0) && series.is_whole(), format!("{rate:.0} NOTIFY/s, {found}")))
+    }
+
+    fn subscriptions(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        let Some(bytes) = Pairs::MANY.memory(rig, &self.limits, &mut self.history)? else {
+            return Ok((false, format!("no process of the host is called {XMPP_PROCESS}")));
+        };
+        Ok((bytes < 1024, format!("{bytes} bytes")))
     }
 
     /// Two hosts that serve presence from a database in memory, in turn: the one gets PUBLISHes from itself, the other hands over.
@@ -233,6 +257,10 @@ impl Runner {
         dialogs::notify(rig.target())
     }
 
+    fn restart(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        restart::restore(rig)
+    }
+
     fn idle_memory(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         let Some(kib) = rig.host.memory_of(XMPP_PROCESS, "VmRSS:") else {
             return Ok((false, format!("no process of the host is called {XMPP_PROCESS}")));
@@ -248,7 +276,7 @@ impl Runner {
     /// Rounds of the bare host and of the gateway in turn.
     fn pairs(&mut self, rig: &mut Rig, name: &'static str, bare: &mut dyn Load, gateway: &mut dyn Load) -> io::Result<Series> {
         let mut series = Series::new(name);
-        let transactions = gateway.awaited().contains(&Kind::Publish);
+        let transactions = [Kind::Publish, Kind::Notify].iter().any(|kind| gateway.awaited().contains(kind));
         for turn in self.turns() {
             let before = if turn.bare_first { Some(self.round(rig, bare)?) } else { None };
             let round = self.round(rig, gateway)?;

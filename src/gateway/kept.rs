@@ -179,7 +179,13 @@ impl Gateway {
                 }
                 true
             }
-            Entry::Subscription(kept) => self.subscriptions.restore(clock.now, kept),
+            Entry::Subscription(kept) => {
+                if self.addresses.is_mapped() {
+                    // Its names may be those of an older map: the next event compares them.
+                    self.generation = self.addresses.generation().wrapping_sub(1);
+                }
+                self.subscriptions.restore(clock.now, kept)
+            }
             Entry::Publication(kept) => self.publications.restore(clock.now, kept),
             Entry::Dialog(kept) => self.notifier.restore(clock, kept),
         }

@@ -34,6 +34,7 @@ use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
 use crate::config::PresenceMode;
+use crate::process::host::HostError;
 use crate::sip;
 use crate::xml::XmlWriter;
 use action::Action;
@@ -54,6 +55,9 @@ use subscription::Subscriptions;
 use subscription::Uris;
 use undelivered::Undelivered;
 use watcher::Watchers;
+
+/// How long a NOTIFY waits that the host had no room for, in seconds.
+const BUSY_PAUSE: u32 = 5;
 
 /// All that the XMPP process remembers.
 #[derive(Debug)]
@@ -185,9 +189,13 @@ impl Gateway {
         }
     }
 
-    /// The host did not take a NOTIFY: as if nobody had answered.
-    pub fn notify_refused(&mut self, now: Instant, refused: &sip::Notify, actions: &mut Vec<Action>) {
-        self.notifier.replied(now, NotifyReply { number: refused.number, status: 408, retry_after: None }, actions);
+    /// The host did not take a NOTIFY: it is tried again if the host has too much to do, else it is as if nobody had answered.
+    pub fn notify_refused(&mut self, now: Instant, refused: &sip::Notify, error: HostError, actions: &mut Vec<Action>) {
+        let (status, retry_after) = match error {
+            HostError::Busy => (503, Some(BUSY_PAUSE)),
+            HostError::Refused(_) | HostError::Memory | HostError::Missing(_) => (408, None),
+        };
+        self.notifier.replied(now, NotifyReply { number: refused.number, status, retry_after }, actions);
         self.farewell(actions);
     }
 

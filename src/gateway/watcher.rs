@@ -234,7 +234,6 @@ impl Watchers {
             if self.ended.get(&pair) == Some(&again) {
                 self.ended.remove(&pair);
                 self.changes.note(|| pair.clone());
-                self.released.insert(now, pair.clone());
                 actions.push(authorize(pair, uri, Authorization::Pending, Occasion::Unasked));
             }
         }

@@ -4,6 +4,7 @@
 //! out ([`crate::address::map::rows`]); what is wrong with the table as a whole is one sentence, and the map stays as it was.
 
 pub(crate) mod connection;
+pub(crate) mod state_table;
 
 use std::ffi::CStr;
 use std::ffi::CString;
@@ -70,6 +71,13 @@ pub(crate) enum DatabaseError {
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the address map is not loaded: ")?;
+        self.describe("xmpp_address-create.sql", f)
+    }
+}
+
+impl DatabaseError {
+    /// What is wrong, where this script makes the table.
+    fn describe(&self, script: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(error) => write!(f, "no memory: {error}"),
             Self::NoDriver(module) => {
@@ -79,10 +87,7 @@ impl fmt::Display for DatabaseError {
             Self::Connect => f.write_str("the database of db_url cannot be opened; the lines above say why"),
             Self::NoVersion(table) => {
                 let table = table.to_string_lossy();
-                write!(
-                    f,
-                    "the database has no version of table {table}; create the table with the script xmpp_address-create.sql"
-                )
+                write!(f, "the database has no version of table {table}; create the table with the script {script}")
             }
             Self::Version(table, found) => {
                 let table = table.to_string_lossy();

@@ -1,21 +1,22 @@
-//! MESSAGEs on their way from the XMPP process to the SIP workers, who hand them to tm: sending one costs several times what reading
-//! and translating its stanza does, and the workers share it.
+//! What the XMPP process has the SIP side do, on its way to the workers: sending a request costs several times what reading and
+//! translating its stanza does, it may wait for a name server, and the workers share it.
 //!
 //! A lane is a ring of bytes in memory that all processes share. The XMPP process writes; one worker at a time, who holds the lane,
-//! reads. All MESSAGEs of a conversation go by the same lane, so they are sent in their order.
+//! reads. What has an order goes by the same lane ([`task::Order`]), so it is done in that order.
 //!
 //! ```text
-//! XMPP process   push ... push, then offer: nobody holds the lane -> hold it, and make a job for any worker
-//! worker         do_job: take, send, take, send ...  nothing left -> let go, and look once more
-//!                                                    still some   -> the next job, so that SIP has its turn
+//! XMPP process   put ... put, then offer: nobody holds the lane -> hold it, and make a job for any worker
+//! worker         do_job: take, perform, take, perform ...  nothing left -> let go, and look once more
+//!                                                          still some   -> the next job, so that SIP has its turn
 //! ```
 //!
-//! No process waits for another. When a lane runs full, the XMPP process stops reading its streams ([`Lanes::have_room`]), and TCP tells
-//! the XMPP servers to wait. Where the host takes no job now, a worker lets go, and the XMPP process sends by itself what it finds
-//! when it offers again: it does so after each round of work, and at least once a second.
+//! No process waits for another. What finds no room in a lane waits in the XMPP process ([`feed`]); if that is much, it stops reading its
+//! streams, and TCP tells the XMPP servers to wait. Where the host takes no job now, a worker lets go, and the XMPP process does by itself
+//! what it finds when it offers again: it does so after each round of work, and at least once a second.
 
 pub(super) mod feed;
 mod record;
+pub(super) mod task;
 
 use std::hash::BuildHasher;
 use std::hash::RandomState;
@@ -26,30 +27,34 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
 
+use self::task::Order;
+use self::task::Task;
 use crate::link::mapping;
-use crate::process::host::READ;
-use crate::sip::Message;
 
 /// How many workers may send at the same time.
-const LANES: usize = 4;
+const SENDERS: usize = 4;
 
-/// Bytes of a lane: some thousand MESSAGEs.
+/// The lane of the host's own presence server.
+const PRESENCE_SERVER: usize = SENDERS;
+
+const LANES: usize = SENDERS + 1;
+
+/// Bytes of a lane: some thousand requests.
 const SIZE: usize = 1 << 20;
 
-/// What one read of a stream may become, all of it in the same lane: half of it.
-///
-/// Measured (in the tests): a MESSAGE takes up to four times the bytes of its stanza here, as JIDs are kept beside the URIs that they
-/// become. It may be more where the operator gave short JIDs long URIs, by `gateway_domain`, `gwmap` or the address table; this leaves
-/// twice as much. A read that brings still more fills a lane, and the sender of what finds no room is told to try later ([`Full`]).
-const ROOM: usize = 8 * READ;
-
-/// MESSAGEs that a worker sends in one job: about a tenth of a millisecond.
+/// Tasks that a worker does in one job, at the most.
 const JOB: usize = 16;
+
+/// No task is begun in a job that has lasted so long: those of the presence server take many times as long as a MESSAGE.
+const JOB_TIME: Duration = Duration::from_micros(300);
 
 /// All lanes, made in mod_init.
 pub(super) struct Lanes {
     heads: &'static [Head; LANES],
+    failures: &'static AtomicU64,
     bytes: NonNull<[u8; SIZE]>,
     keys: RandomState,
 }
@@ -72,6 +77,7 @@ struct Reader {
 #[repr(C)]
 struct Table {
     heads: [Head; LANES],
+    failures: AtomicU64,
     bytes: [[u8; SIZE]; LANES],
 }
 
@@ -80,16 +86,18 @@ unsafe impl Send for Lanes {}
 // SAFETY: [H1] as above.
 unsafe impl Sync for Lanes {}
 
-/// The lane has no room for this MESSAGE.
+/// The lane has no room for this record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full;
 
 /// What the host does for the lanes, in any process.
 pub(super) trait Jobs {
-    /// Sends a MESSAGE, now.
-    fn send(&self, message: &Message);
+    /// Does it, now.
+    fn perform(&self, task: Task<'_>);
     /// Has some worker call [`Lanes::do_job`] with this number, soon and once. False: not without waiting for a worker, or not at all.
     fn make(&self, lane: usize) -> bool;
+    /// Whether a SIP message waits to be read by this process: then a job ends.
+    fn is_awaited(&self) -> bool;
 }
 
 /// What is left in a lane.
@@ -109,23 +117,40 @@ impl Lanes {
         let heads = unsafe { table.cast::<[Head; LANES]>().as_ref() };
         let bytes = table.cast::<u8>().as_ptr().wrapping_add(offset_of!(Table, bytes));
         let bytes = NonNull::new(bytes.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { heads, bytes, keys: RandomState::new() })
+        let failures = table.cast::<u8>().as_ptr().wrapping_add(offset_of!(Table, failures)).cast();
+        // SAFETY: [H4] mapped and never unmapped, and aligned, as it is a field of the table.
+        let failures = unsafe { AtomicU64::from_ptr(failures) };
+        Ok(Self { heads, failures, bytes, keys: RandomState::new() })
     }
 
-    /// Whether all that one read of the stream brings will find room.
-    pub(super) fn have_room(&self) -> bool {
-        (0..LANES).filter_map(|index| self.lane(index)).all(|lane| lane.free() >= ROOM)
+    /// How many states the presence server did not take, in any process.
+    fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Acquire)
     }
 
-    /// Adds a MESSAGE. For the XMPP process only.
-    pub(super) fn push(&self, message: &Message) -> Result<(), Full> {
-        let conversation = self.keys.hash_one((&message.from, &message.to));
-        let index = usize::try_from(conversation).unwrap_or(0) % LANES;
-        let record = record::of(message).ok_or(Full)?;
-        self.lane(index).ok_or(Full)?.put(&record)
+    /// It did not take one.
+    fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Has a job made for each lane that has something in it and no holder, or sends what is in it. For the XMPP process only.
+    /// The lane for what has this order.
+    fn index(&self, order: Order<'_>) -> usize {
+        match order {
+            Order::PresenceServer => PRESENCE_SERVER,
+            Order::Conversation(..) | Order::Presentity(_) | Order::Subscription(..) => {
+                usize::try_from(self.keys.hash_one(order)).unwrap_or(0) % SENDERS
+            }
+            // Not the one whose holder waits for a name server.
+            Order::None => (0..SENDERS).max_by_key(|index| self.lane(*index).map_or(0, Lane::free)).unwrap_or(0),
+        }
+    }
+
+    /// Adds a record. For the XMPP process only.
+    fn put(&self, index: usize, record: &[u8]) -> Result<(), Full> {
+        self.lane(index).ok_or(Full)?.put(record)
+    }
+
+    /// Has a job made for each lane that has something in it and no holder, or does what is in it. For the XMPP process only.
     pub(super) fn offer(&self, host: &impl Jobs) {
         for index in (0..LANES).filter(|index| self.hold(*index)) {
             if !host.make(index) {
@@ -136,7 +161,7 @@ impl Lanes {
         }
     }
 
-    /// Does a job: sends what is in the lane, up to [`JOB`].
+    /// Does a job: what is in the lane, up to [`JOB`] and [`JOB_TIME`].
     ///
     /// # Safety
     /// The job was made by [`Jobs::make`], and this is the only time that it is done: only then has its lane one holder.
@@ -159,14 +184,14 @@ impl Lanes {
         }
     }
 
-    /// Sends what is there, up to [`JOB`].
+    /// Does what is there, up to [`JOB`] and [`JOB_TIME`], and at least one task.
     ///
     /// # Safety
     /// The caller has the lane.
     unsafe fn drain(&self, index: usize, host: &impl Jobs) -> Left {
         let Some(lane) = self.lane(index) else { return Left::Nothing };
         let _held = Held(&lane.head.reader.held);
-        let mut record = Vec::new();
+        let (mut record, begun) = (Vec::new(), Instant::now());
         for _ in 0..JOB {
             // SAFETY: [H5] as the caller promises.
             while !unsafe { lane.take(&mut record) } {
@@ -176,9 +201,11 @@ impl Lanes {
                     return Left::Nothing;
                 }
             }
-            match record::message(&record) {
-                Some(message) => host.send(&message),
-                None => log::error!("{} bytes in a lane are no MESSAGE", record.len()),
+            if record::with(&record, |task| host.perform(task)).is_none() {
+                log::error!("{} bytes in a lane are no task", record.len());
+            }
+            if begun.elapsed() >= JOB_TIME || host.is_awaited() {
+                break;
             }
         }
         Left::More
@@ -190,7 +217,7 @@ impl Lanes {
     }
 }
 
-/// A bug below `send` costs its MESSAGE, and not the lane: the next offer finds it free.
+/// A bug below `perform` costs its task, and not the lane: the next offer finds it free.
 struct Held<'a>(&'a AtomicBool);
 
 impl Drop for Held<'_> {

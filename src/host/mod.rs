@@ -28,6 +28,8 @@ mod pending;
 mod publications;
 mod watched;
 
+use std::ffi::CStr;
+
 #[cfg(host = "kamailio")]
 mod kamailio;
 
@@ -49,14 +51,19 @@ const NO_DIALOG_EVENT: &str = "parameter dialog_mode is \"local\"; it takes a pr
 const NO_AUTHORIZATION: &str =
     "the event presence has no authorization (is presence_xml loaded?): XMPP users are not asked who may see them";
 
+/// The name of a process of ours in `ps` and under /proc; what goes beyond 15 bytes is cut off.
+pub(crate) fn name_process(name: &CStr) {
+    // SAFETY: [H1] the call reads a NUL-terminated text.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
 /// What the XMPP process sets for itself when it starts.
 ///
 /// `SCHED_BATCH`: when a worker wakes it, the worker goes on, and more datagrams gather before they are read. By the usual policy the
 /// kernel would switch to it at once, for one datagram, and back. It needs no privilege; measured, it takes an eighth to a fifth off
 /// the CPU time of a MESSAGE.
 pub(crate) fn settle_process() {
-    // SAFETY: [H1] the call reads a NUL-terminated text of less than 16 bytes: the name in `ps` and under /proc.
-    unsafe { libc::prctl(libc::PR_SET_NAME, c"xmpp_gateway".as_ptr()) };
+    name_process(c"xmpp_gateway");
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: [H2] the structure lives through the call. A failure leaves the usual policy.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };

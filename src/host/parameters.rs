@@ -35,7 +35,7 @@ pub(super) enum Given<'a> {
 }
 
 /// How many there are.
-pub(super) const COUNT: usize = 53;
+pub(super) const COUNT: usize = 55;
 
 /// All of them, in the order of module-docs.
 pub(super) static PARAMETERS: [Parameter; COUNT] = [
@@ -92,6 +92,8 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     number(c"send_publish_flag", |all, value| all.send_publish_flag = Some(value)),
     number(c"disable_caller_publish_flag", |all, value| all.disable_caller_publish_flag = Some(value)),
     number(c"disable_callee_publish_flag", |all, value| all.disable_callee_publish_flag = Some(value)),
+    number(c"store", |all, value| all.store = Some(value)),
+    text(c"state_table", |all, value| all.state_table = Some(value)),
 ];
 
 const fn text(name: &'static CStr, set: fn(&mut config::Parameters, String)) -> Parameter {

@@ -28,33 +28,43 @@ pub(super) struct Publications {
     keys: RandomState,
     /// By a digest of presentity and id: the digest of the document. `None`: whether it was stored is not known.
     held: HashMap<u64, Option<u64>>,
+    /// How many the presence server did not take.
+    failures: u64,
 }
 
-/// What the presence server is to do; the texts are those of the `Publish`.
+/// What the presence server is to do with the state of a `Publish`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation<'a> {
-    /// The first state.
-    Initial(&'a [u8]),
-    /// The first one for this process: there may be one, from before a restart or a failure.
-    Adopt(&'a [u8]),
-    /// Another one.
-    Modify(&'a [u8]),
-    /// The same one for longer: nobody is to be told.
-    Refresh(&'a [u8]),
+pub(super) enum Operation {
+    /// It is the first.
+    Initial,
+    /// It is the first one of this process: there may be one, from before a restart or a failure.
+    Adopt,
+    /// It is another one.
+    Modify,
+    /// It is the same one for longer: nobody is to be told.
+    Refresh,
     /// None any more.
     Remove,
 }
 
 impl Publications {
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), keys: RandomState::new(), held: HashMap::new() }
+        Self { started: Instant::now(), keys: RandomState::new(), held: HashMap::new(), failures: 0 }
     }
 
-    /// Hands one over: `store` does it.
+    /// So many were not taken by now: if that is news, any of them may not be stored as it was handed over.
+    pub(super) fn failed(&mut self, failures: u64) {
+        if failures != self.failures {
+            self.failures = failures;
+            self.held.values_mut().for_each(|document| *document = None);
+        }
+    }
+
+    /// Hands one over: `store` has it done.
     pub(super) fn hand_over(
         &mut self,
         publish: &Publish,
-        store: impl FnOnce(Operation<'_>) -> Result<(), HostError>,
+        store: impl FnOnce(Operation) -> Result<(), HostError>,
     ) -> Result<(), HostError> {
         let key = self.keys.hash_one((&*publish.presentity, &publish.id));
         let Some(body) = &publish.body else {
@@ -63,10 +73,10 @@ impl Publications {
         };
         let document = self.keys.hash_one(body);
         let operation = match self.held.get(&key) {
-            Some(Some(held)) if *held == document => Operation::Refresh(body),
-            Some(Some(_)) => Operation::Modify(body),
-            None if self.started.elapsed() > INHERITED => Operation::Initial(body),
-            Some(None) | None => Operation::Adopt(body),
+            Some(Some(held)) if *held == document => Operation::Refresh,
+            Some(Some(_)) => Operation::Modify,
+            None if self.started.elapsed() > INHERITED => Operation::Initial,
+            Some(None) | None => Operation::Adopt,
         };
         let stored = store(operation);
         if self.held.len() >= MAX_PUBLICATIONS && !self.held.contains_key(&key) {
@@ -129,10 +139,10 @@ mod tests {
         let mut asked = String::new();
         let answer = publications.hand_over(&state(body), |operation| {
             asked = match operation {
-                Operation::Initial(_) => "initial",
-                Operation::Adopt(_) => "adopt",
-                Operation::Modify(_) => "modify",
-                Operation::Refresh(_) => "refresh",
+                Operation::Initial => "initial",
+                Operation::Adopt => "adopt",
+                Operation::Modify => "modify",
+                Operation::Refresh => "refresh",
                 Operation::Remove => "remove",
             }
             .to_owned();
@@ -164,6 +174,16 @@ mod tests {
         let failed = Err(HostError::Refused(-1));
         let asked = [failed, failed, Ok(()), failed, Ok(())].map(|done| handed_over(&mut publications, Some("away"), done));
         assert_eq!(asked, ["initial", "adopt", "adopt", "refresh", "adopt"]);
+    }
+
+    #[test]
+    fn after_a_failure_none_is_taken_for_stored() {
+        let mut publications = Publications::new();
+        let mut told = |failures| {
+            publications.failed(failures);
+            handed_over(&mut publications, Some("away"), Ok(()))
+        };
+        assert_eq!([0, 0, 1, 1, 3, 3].map(&mut told), ["adopt", "refresh", "adopt", "refresh", "adopt", "refresh"]);
     }
 
     #[test]

@@ -432,6 +432,7 @@ mod tests {
             remote_uri: b"sip:j@y",
             remote_target: b"sip:j@192.0.2.1",
             event_id: b"",
+            socket: b"udp:192.0.2.9:5060",
         };
         let dialog = sip::Dialog::new(&parts, &[b"sip:p;lr"]).unwrap();
         let decisions = [

@@ -328,7 +328,7 @@ mod tests {
     }
 
     fn dialog(number: u32) -> Dialog {
-        Dialog::of(&format!("{number}\nl\nr\nsip:r@x\nsip:j@s\nsip:j@h\n")).unwrap()
+        Dialog::of(&format!("{number}\nl\nr\nsip:r@x\nsip:j@s\nsip:j@h\n\n")).unwrap()
     }
 
     #[test]

@@ -47,6 +47,10 @@ impl End {
             // SAFETY: [H2] pointer and length are those of `room`, which lives through the call.
             let got = unsafe { libc::recv(self.0.as_raw_fd(), place, length, libc::MSG_DONTWAIT) };
             if let Ok(got) = usize::try_from(got) {
+                if got == 0 {
+                    // Nobody says nothing.
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
                 room.truncate(got);
                 return Ok(Some(room));
             }
@@ -80,5 +84,7 @@ mod tests {
         assert_eq!(other.receive().unwrap(), Some(b"b".to_vec()));
         other.send(b"c").unwrap();
         assert_eq!(one.receive().unwrap(), Some(b"c".to_vec()));
+        drop(other);
+        assert_eq!(one.receive().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

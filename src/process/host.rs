@@ -12,14 +12,14 @@ pub const READ: usize = 64 * 1024;
 
 /// The SIP server, seen from the XMPP process.
 ///
-/// None of these waits for the network: the host queues, and tells the outcome later through its callbacks.
+/// None of these waits for the network or a database: the host takes it, and does it a little later, what has an order in that order.
+/// What it cannot do then reaches the functions of `worker` that end in `_refused`.
 pub trait Host {
-    /// Sends a MESSAGE through tm, maybe a little later, those of a conversation in their order. A failure that comes later reaches
-    /// `worker::message_reply` or `worker::message_refused`.
+    /// Sends a MESSAGE through tm. The reply reaches `worker::message_reply`.
     fn message(&mut self, message: &sip::Message) -> Result<(), HostError>;
-    /// Whether it takes all MESSAGEs that one read of a stream, of [`READ`] bytes, can bring. If not, no stream is read for a moment.
-    fn is_ready(&self) -> bool;
-    /// Publishes, refreshes or takes away through pua.
+    /// Whether it takes what one read of a stream, of [`READ`] bytes, can bring.
+    fn readiness(&self) -> Readiness;
+    /// Publishes, refreshes or takes away, through pua or in process.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
     /// Publishes the dialog of a call: through pua, or in the presence server of this host (`dialog_mode`).
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError>;
@@ -31,8 +31,8 @@ pub trait Host {
     fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError>;
     /// Sends a NOTIFY through tm, in the dialog of its watcher. The reply reaches `worker::notify_reply`.
     fn notify(&mut self, notify: &sip::Notify) -> Result<(), HostError>;
-    /// Has the presence server ask again who may see this XMPP user (bare SIP URI), and tell its watchers.
-    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError>;
+    /// Has the presence server, if there is one, ask again who may see this XMPP user (bare SIP URI), and tell its watchers.
+    fn watchers_changed(&mut self, presentity: &sip::Uri) -> Result<(), HostError>;
     /// Sends a MESSAGE through tm and forgets it: no callback, nothing of ours. The yardstick of the benchmark.
     #[cfg(feature = "bench")]
     fn bare_request(&mut self, message: &sip::Message) -> Result<(), HostError>;
@@ -42,6 +42,17 @@ pub trait Host {
     fn wake(&mut self) -> Flow;
     /// Called once a second and after each round of work: what was taken in this round goes on now, and the host's own housekeeping.
     fn tick(&mut self);
+}
+
+/// How much more the host takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Whatever comes.
+    Ready,
+    /// Whatever comes; but it wants [`Host::tick`] in a moment.
+    Behind,
+    /// As `Behind`, and no stream is to be read until then.
+    Full,
 }
 
 /// What became of a publication.

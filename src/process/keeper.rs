@@ -16,6 +16,7 @@ use crate::gateway::kept::Clock;
 use crate::gateway::kept::Key;
 use crate::link::shared::Shared;
 use crate::link::store::End;
+use crate::store::Id;
 use crate::store::Row;
 use crate::store::entry::Entry;
 use crate::store::entry::Standing;
@@ -40,6 +41,8 @@ pub(super) struct Keeper<'a> {
     sent: Option<Instant>,
     /// Keys that were taken and found no place in the datagram.
     left: Vec<Key>,
+    /// Rows that were read and are over.
+    over: Vec<Id>,
 }
 
 /// What an answer of the store process means to who waits for what there is.
@@ -55,7 +58,7 @@ pub(super) enum Loaded {
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(end: Option<&'a End>) -> Self {
-        Self { end, is_under_way: false, sent: None, left: Vec::new() }
+        Self { end, is_under_way: false, sent: None, left: Vec::new(), over: Vec::new() }
     }
 
     /// What becomes readable when the store process answers.
@@ -70,6 +73,11 @@ impl<'a> Keeper<'a> {
         {
             log::error!("the store process cannot be asked: {error:?}");
         }
+    }
+
+    /// A row that came is over.
+    pub(super) fn forget(&mut self, id: Id) {
+        self.over.push(id);
     }
 
     /// What the store process has answered; `None`: nothing now.
@@ -120,6 +128,11 @@ impl<'a> Keeper<'a> {
     fn batch(&mut self, now: Instant, gateway: &mut Gateway, shared: &Shared) -> Datagram {
         let clock = Clock { now, wall: SystemTime::now() };
         let mut datagram = Datagram::write();
+        while !datagram.is_full()
+            && let Some(id) = self.over.pop()
+        {
+            datagram.forget(&id);
+        }
         if self.left.is_empty() {
             self.left = gateway.changes(PORTION);
         }

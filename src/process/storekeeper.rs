@@ -83,7 +83,9 @@ fn live(store: &mut impl Store, end: &End) -> io::Result<()> {
         // The XMPP process says what it has left when it hears the same.
         while let Ok(ready) = timeout(FAREWELL, line.readable()).await {
             ready?.clear_ready();
-            process.serve(&wake).await?;
+            if process.serve(&wake).await.is_err() {
+                break;
+            }
         }
         Ok(())
     })
@@ -120,7 +122,15 @@ impl<S: Store> Process<'_, S> {
     /// Until it is done, or the host stops.
     async fn write(&mut self, changes: &[Change], wake: &AsyncFd<std::os::fd::OwnedFd>) -> io::Result<()> {
         let mut pause = Pause::new();
-        while self.store.write(changes).is_err() && self.wait(&mut pause, wake).await? == Flow::Continue {}
+        while self.store.write(changes).is_err() {
+            if self.wait(&mut pause, wake).await? == Flow::Stop {
+                log::error!(
+                    "{} changes of what is to survive a restart are lost: the database does not take them",
+                    changes.len()
+                );
+                return Ok(());
+            }
+        }
         pause.over();
         Ok(())
     }

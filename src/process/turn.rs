@@ -35,6 +35,7 @@ use crate::process::decisions::Decisions;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::READ;
+use crate::process::host::Readiness;
 use crate::process::keeper::Keeper;
 use crate::process::outgoing::Outgoing;
 use crate::process::pace::Pace;
@@ -44,7 +45,7 @@ use streams::poll_change;
 /// How long a clean close may take when the host stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// How long no stream is read while the host is not ready.
+/// How long a host that is not ready has for what it was given.
 const HOST_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct Turn<'a, H> {
@@ -113,7 +114,8 @@ impl<'a, H: Host> Turn<'a, H> {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let reads = self.reads(Instant::now());
+            let readiness = self.host.readiness();
+            let reads = self.reads(Instant::now(), readiness);
             tokio::select! {
                 ready = wake.readable() => {
                     ready?.clear_ready();
@@ -133,7 +135,7 @@ impl<'a, H: Host> Turn<'a, H> {
                     while self.keeper.heard()?.is_some() {}
                 }
                 (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if reads => self.changed(stream, change),
-                () = sleep(HOST_PAUSE), if !reads => {}
+                () = sleep(HOST_PAUSE), if readiness != Readiness::Ready => {}
                 () = ready(()), if self.calls.has_work() => self.publish_calls(Instant::now()),
                 _ = ticks.tick() => self.tick(Instant::now()),
             }
@@ -150,8 +152,8 @@ impl<'a, H: Host> Turn<'a, H> {
     }
 
     /// Whether the streams are read now: they are not while the host has no room for what they bring. That is not to their servers' debit.
-    fn reads(&mut self, now: Instant) -> bool {
-        match (self.host.is_ready(), self.suspended) {
+    fn reads(&mut self, now: Instant, readiness: Readiness) -> bool {
+        match (readiness != Readiness::Full, self.suspended) {
             (true, None) => true,
             (true, Some(since)) => {
                 self.suspended = None;

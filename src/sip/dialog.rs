@@ -30,20 +30,28 @@ pub struct Parts<'a> {
     pub remote_target: &'a [u8],
     /// The parameter `id` of Event; empty if there is none.
     pub event_id: &'a [u8],
+    /// Where the SUBSCRIBE came in, as the host writes its sockets; empty if that is not known.
+    pub socket: &'a [u8],
 }
 
 /// The longest dialog, in octets. Most are a tenth of it.
 pub const MAX_DIALOG: usize = 2048;
 
+/// The line of the remote target.
+const TARGET: usize = 5;
+
+/// The line of the socket.
+const SOCKET: usize = 7;
+
 /// Lines before the route set.
-const TEXTS: usize = 7;
+const TEXTS: usize = 8;
 
 impl Dialog {
     /// `None` where a text that has to be there is empty, where one holds what its place in a request does not allow, or where all
     /// together are too long. `routes` are the URIs of Record-Route, in their order (RFC 3261 §12.1.1).
     pub fn new(parts: &Parts<'_>, routes: &[&[u8]]) -> Option<Self> {
-        let Parts { call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, event_id } = *parts;
-        let mut lines = vec![call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, event_id];
+        let Parts { call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, event_id, socket } = *parts;
+        let mut lines = vec![call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, event_id, socket];
         lines.extend(routes);
         if lines.iter().any(|line| line.contains(&b'\n')) {
             return None;
@@ -56,21 +64,26 @@ impl Dialog {
         let mut lines = text.split('\n');
         let call_id = lines.next()?;
         let rest: Vec<&str> = lines.collect();
-        let event_id = rest.get(TEXTS.checked_sub(2)?)?;
+        let [.., event_id, socket] = rest.get(..TEXTS.checked_sub(1)?)? else { return None };
+        let may_be_empty = |line| std::ptr::eq(line, event_id) || std::ptr::eq(line, socket);
         let plain = |line: &str| line.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"'));
-        let complete = !call_id.is_empty() && rest.iter().all(|line| !line.is_empty() || std::ptr::eq(line, event_id));
+        let complete = !call_id.is_empty() && rest.iter().all(|line| !line.is_empty() || may_be_empty(line));
         let is_dialog = complete && call_id.bytes().all(|byte| byte.is_ascii_graphic()) && rest.iter().all(|line| plain(line));
         (is_dialog && text.len() <= MAX_DIALOG).then(|| Self(text.into()))
     }
 
-    /// The same dialog after a request that named another target (RFC 3261 §12.2.2): that of `refreshed`.
+    /// The same dialog after a request that named another target (RFC 3261 §12.2.2), or came in elsewhere: those of `refreshed`.
     #[must_use]
-    pub fn with_target_of(&self, refreshed: &Self) -> Self {
-        if self.remote_target() == refreshed.remote_target() {
+    pub fn refreshed(&self, refreshed: &Self) -> Self {
+        if (self.remote_target(), self.socket()) == (refreshed.remote_target(), refreshed.socket()) {
             return self.clone();
         }
-        let lines: Vec<&str> =
-            self.0.split('\n').enumerate().map(|(at, line)| if at == 5 { refreshed.remote_target() } else { line }).collect();
+        let line = |(at, line)| match at {
+            TARGET => refreshed.remote_target(),
+            SOCKET => refreshed.socket(),
+            _ => line,
+        };
+        let lines: Vec<&str> = self.0.split('\n').enumerate().map(line).collect();
         Self::of(&lines.join("\n")).unwrap_or_else(|| self.clone())
     }
 
@@ -106,12 +119,17 @@ impl Dialog {
 
     /// Where the watcher is.
     pub fn remote_target(&self) -> &str {
-        self.line(5)
+        self.line(TARGET)
     }
 
     /// `id` of Event: it stands in each NOTIFY too (RFC 6665 §4.5.2).
     pub fn event_id(&self) -> &str {
         self.line(6)
+    }
+
+    /// Where the SUBSCRIBE came in, and NOTIFYs go out: who is behind a NAT or a firewall is reached from there only. May be empty.
+    pub fn socket(&self) -> &str {
+        self.line(SOCKET)
     }
 
     /// The route set.
@@ -157,6 +175,7 @@ mod tests {
             remote_uri: b"sip:juliet@example.com",
             remote_target: b"sips:juliet@192.0.2.1;transport=tls",
             event_id: b"",
+            socket: b"udp:[2001:db8::1]:5060",
         }
     }
 
@@ -166,6 +185,7 @@ mod tests {
         assert_eq!(dialog.id(), ("1@phone", "ours", "theirs"));
         assert_eq!((dialog.local_uri(), dialog.remote_uri()), ("sip:romeo@example.net", "sip:juliet@example.com"));
         assert_eq!((dialog.remote_target(), dialog.event_id()), ("sips:juliet@192.0.2.1;transport=tls", ""));
+        assert_eq!(dialog.socket(), "udp:[2001:db8::1]:5060");
         assert_eq!(dialog.routes().collect::<Vec<_>>(), ["sip:p1;lr", "sip:p2;lr"]);
         assert_eq!(Dialog::of(dialog.as_text()), Some(dialog));
     }
@@ -173,9 +193,10 @@ mod tests {
     #[test]
     fn a_new_target_leaves_the_route_set_as_it_is() {
         let dialog = Dialog::new(&parts(), &[b"sip:p1;lr"]).unwrap();
-        let moved = Dialog::new(&Parts { remote_target: b"sip:juliet@192.0.2.2", ..parts() }, &[b"sip:p9;lr"]).unwrap();
-        let moved = dialog.with_target_of(&moved);
-        assert_eq!(moved.remote_target(), "sip:juliet@192.0.2.2");
+        let elsewhere = Parts { remote_target: b"sip:juliet@192.0.2.2", socket: b"udp:192.0.2.9:5060", ..parts() };
+        let moved = dialog.refreshed(&Dialog::new(&elsewhere, &[b"sip:p9;lr"]).unwrap());
+        assert_eq!((moved.remote_target(), moved.socket()), ("sip:juliet@192.0.2.2", "udp:192.0.2.9:5060"));
+        assert_eq!(dialog.refreshed(&Dialog::new(&Parts { socket: b"", ..parts() }, &[]).unwrap()).socket(), "");
         assert_eq!(moved.routes().collect::<Vec<_>>(), ["sip:p1;lr"]);
     }
 

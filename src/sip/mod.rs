@@ -56,6 +56,8 @@ pub struct Request {
     pub expires: Option<Vec<u8>>,
     /// Accept, all values as one list: of a SUBSCRIBE only.
     pub accept: Option<Vec<u8>>,
+    /// Where it came in, as the host writes its sockets: of a SUBSCRIBE only.
+    pub socket: Vec<u8>,
     /// Event, whole header value.
     pub event: Option<Vec<u8>>,
     /// Subscription-State, whole header value.

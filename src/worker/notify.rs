@@ -12,6 +12,7 @@ use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::gateway::event::SubscribeReply;
 use crate::gateway::event::Watchers;
+use crate::process::host::HostError;
 use crate::sip;
 use crate::sip::BodyError;
 use crate::sip::header;
@@ -22,6 +23,9 @@ use crate::translate::failure::Named;
 use crate::translate::failure::Refusal;
 use crate::translate::presence;
 use crate::translate::watchers;
+
+/// What stands for the reply to a request that was never sent.
+const NOT_SENT: u16 = 500;
 
 impl Worker {
     /// `pua_xmpp_notify()`: a NOTIFY whose dialog the host's pua knows becomes presence (RFC 8048 §5.2) or prompts (RFC 3857).
@@ -53,6 +57,20 @@ impl Worker {
         let [call_id, from, to] = [&request.call_id, &request.from, &request.to].map(|text| shown(text));
         log::warn!("NOTIFY {call_id} outside a known dialog, from {from} to {to}");
         ScriptResult::UnknownDialog
+    }
+
+    /// The host's pua did not take a SUBSCRIBE of the XMPP process: it is tried again later.
+    pub fn subscribe_refused(&self, subscribe: &sip::Subscribe, error: HostError) {
+        log::info!("no SUBSCRIBE of {} to {}: {error}", subscribe.watcher, subscribe.presentity);
+        if subscribe.event == sip::Event::Presence {
+            let reply = sip::Reply::local(Some(NOT_SENT));
+            self.subscribe_reply(subscribe.watcher.as_bytes(), subscribe.presentity.as_bytes(), &reply);
+        }
+    }
+
+    /// The host did not publish a state of the XMPP process.
+    pub fn publish_refused(&self, publish: &sip::Publish, error: HostError) {
+        log::error!("the presence of {} cannot be published: {error}", publish.presentity);
     }
 
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent, or what stands for one where none came.

@@ -84,6 +84,12 @@ impl Worker {
         self.send_event(&Event::NotifyReply(NotifyReply { number, status, retry_after }));
     }
 
+    /// The host's tm did not take a NOTIFY of the XMPP process: as if nobody had answered.
+    pub fn notify_refused(&self, notify: &sip::Notify, error: HostError) {
+        log::error!("no NOTIFY to {}: {error}", notify.dialog.remote_target());
+        self.notify_reply(notify.number, &sip::Reply::local(None));
+    }
+
     fn judged(&self, request: &sip::Request, tag: impl FnOnce() -> Option<Vec<u8>>) -> Result<Subscription, Error> {
         let event = request.event.as_deref().unwrap_or_default();
         if header::event_package(event) != b"presence" {
@@ -108,6 +114,7 @@ impl Worker {
             remote_uri: &request.from,
             remote_target: request.contact.as_deref().ok_or(Error::Contact)?,
             event_id: header::event_id(event),
+            socket: &request.socket,
         };
         let dialog = sip::Dialog::new(&parts, &routes).ok_or(Error::Dialog)?;
         let place = if in_dialog {

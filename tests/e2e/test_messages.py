@@ -117,15 +117,6 @@ def test_two_hundred_messages_each_way_arrive_once(gateway):
     exchange_two_hundred(gateway)
 
 
-def test_without_async_workers_they_arrive_too(pair, tmp_path):
-    """Only Kamailio has these; its gateway sends by itself then."""
-    lone = Gateway(pair, tmp_path, edit=lambda text: text.replace("async_workers=2\n", ""))
-    try:
-        exchange_two_hundred(lone.wait_connected())
-    finally:
-        lone.stop()
-
-
 def exchange_two_hundred(gateway):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()
     texts = [f"number {n}" for n in range(200)]

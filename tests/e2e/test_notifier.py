@@ -60,6 +60,38 @@ def check(subscription):
         assert notify.header("Content-Type") == ("application/pidf+xml" if notify.body else ""), notify
 
 
+def test_notifies_leave_from_the_address_that_the_subscribe_came_to(pair, tmp_path):
+    """On a host with several addresses a firewall lets in only what comes from where the SUBSCRIBE went."""
+    if "lua" in pair.name:
+        pytest.skip("the sockets stand in the file beside the script in Lua")
+
+    def edit(text):
+        text, lines = re.subn(r"^((?:listen|socket)=udp:)[^:]+:(.*)$", r"\g<0>\n\g<1>127.0.0.2:\g<2>", text, flags=re.MULTILINE)
+        assert lines == 1
+        return example.as_notifier(text)
+
+    gateway = Gateway(pair, tmp_path, edit=edit)
+    try:
+        gateway.wait_connected()
+        alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+        port = gateway.host.port
+        alice.proxy = ("127.0.0.2", port)
+        subscription = alice.subscribe(gateway.uri_of(juliet.bare))
+        newest(subscription, "an open tuple", lambda n: states(n) == ["open"])
+        juliet.presence(show="away")
+        newest(subscription, "away", lambda n: [e.text for e in shows(n)] == ["away"])
+        assert {n.source for n in subscription.notifies()} == {("127.0.0.2", port)}
+
+        # Now it asks elsewhere.
+        alice.proxy = ("127.0.0.1", port)
+        subscription.refresh()
+        juliet.presence(show="dnd")
+        notify = newest(subscription, "dnd", lambda n: [e.text for e in shows(n)] == ["dnd"])
+        assert notify.source == ("127.0.0.1", port)
+    finally:
+        gateway.stop()
+
+
 def test_from_pending_to_the_end(gateway):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user(accept=None)
     subscription = alice.subscribe(gateway.uri_of(juliet.bare))

@@ -18,6 +18,12 @@ def watched(pair, folder, mode):
     """An XMPP user whom a SIP user without a dialog may see has come, gone and come again; the PUBLISHes that this made."""
     server = Notifier()
 
+    def taken(request):
+        server.proxy = request.source
+        server.respond(request, 200, "OK", "SIP-ETag: one\r\nExpires: 3600\r\n")
+
+    server.answers["PUBLISH"] = taken
+
     def edit(text):
         return with_parameter("presence_mode", f'"{mode}"')(server.as_presence_server(example.as_notifier(text)))
 

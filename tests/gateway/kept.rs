@@ -107,7 +107,7 @@ fn started() -> Scene {
 }
 
 fn dialog(call_id: &str) -> Dialog {
-    Dialog::of(&format!("{call_id}\nours\ntheirs\nsip:{ROMEO}\nsip:{JULIET}\nsip:juliet@192.0.2.1\n")).unwrap()
+    Dialog::of(&format!("{call_id}\nours\ntheirs\nsip:{ROMEO}\nsip:{JULIET}\nsip:juliet@192.0.2.1\n\n")).unwrap()
 }
 
 const ACTIVE: SubscriptionState = SubscriptionState::Active;

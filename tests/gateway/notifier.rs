@@ -21,7 +21,7 @@ const PROBE: &str = "<presence from='juliet@sip.example.com' to='romeo@example.n
 const GONE: &str = "<presence from='juliet@sip.example.com' to='romeo@example.net' type='unavailable'/>";
 
 fn dialog(call_id: &str) -> Dialog {
-    Dialog::of(&format!("{call_id}\nours\ntheirs\nsip:{ROMEO}\nsip:{JULIET}\nsip:juliet@192.0.2.1\n")).unwrap()
+    Dialog::of(&format!("{call_id}\nours\ntheirs\nsip:{ROMEO}\nsip:{JULIET}\nsip:juliet@192.0.2.1\n\n")).unwrap()
 }
 
 fn subscribe(call_id: &str, cseq: u32, expires: u32, place: Place) -> Event {

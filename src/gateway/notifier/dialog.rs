@@ -123,9 +123,7 @@ impl Dialog {
             return false;
         }
         self.remote_cseq = cseq;
-        if self.sip.remote_target() != by.remote_target() {
-            self.sip = self.sip.with_target_of(by);
-        }
+        self.sip = self.sip.refreshed(by);
         // The watcher is there, so a wait that it asked for is over.
         self.wait = self.wait.filter(|(_, wait)| *wait == Wait::Reply);
         true

@@ -1,6 +1,7 @@
-//! Watchers who may be asked for again, from a moment ago.
+//! Watchers whose refusal has just ended.
 //!
-//! That they may, a presence server takes for news: they are pending, and presence.winfo names them. It is no SUBSCRIBE, so nobody is asked.
+//! That they may be asked for again, a presence server takes for news: they are pending, and presence.winfo names them, once. It is no SUBSCRIBE, so
+//! nobody is asked.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::MAX_QUESTIONS;
 use super::questions::Question;
 
 /// How long a presence server may take to tell the news.
-const NEWS: Duration = Duration::from_secs(5);
+const NEWS: Duration = Duration::from_secs(2);
 
 /// Until when a document that names them is the news.
 #[derive(Debug, Default)]
@@ -24,10 +25,9 @@ impl Released {
         }
     }
 
-    /// Whether a document that names it as pending is the news.
-    pub(super) fn is_news(&self, now: Instant, watcher: &str, presentity: &str) -> bool {
-        let until = || self.0.get(&(watcher.to_owned(), presentity.to_owned()));
-        !self.0.is_empty() && until().is_some_and(|until| now < *until)
+    /// Whether a document that names it as pending is the news: the first one is.
+    pub(super) fn is_news(&mut self, now: Instant, watcher: &str, presentity: &str) -> bool {
+        !self.0.is_empty() && self.0.remove(&(watcher.to_owned(), presentity.to_owned())).is_some_and(|until| now < until)
     }
 
     /// Forgets whose moment has passed.
@@ -41,13 +41,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_that_follows_from_the_release_is_the_news() {
-        let (mut released, now) = (Released::default(), Instant::now());
+    fn the_first_document_that_follows_from_the_release_is_the_news() {
+        let now = Instant::now();
+        for (seconds, first) in [(0, true), (1, true), (2, false)] {
+            let (mut released, at) = (Released::default(), now + Duration::from_secs(seconds));
+            released.insert(now, ("j@s".to_owned(), "r@x".to_owned()));
+            assert!(!released.is_news(at, "k@s", "r@x"));
+            assert_eq!([(); 2].map(|()| released.is_news(at, "j@s", "r@x")), [first, false]);
+        }
+        let mut released = Released::default();
         released.insert(now, ("j@s".to_owned(), "r@x".to_owned()));
-        let is_news =
-            |released: &Released, seconds, watcher| released.is_news(now + Duration::from_secs(seconds), watcher, "r@x");
-        assert_eq!([4, 5].map(|seconds| is_news(&released, seconds, "j@s")), [true, false]);
-        assert!(!is_news(&released, 0, "k@s"));
         released.tick(now + NEWS);
         assert!(released.0.is_empty());
     }

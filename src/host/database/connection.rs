@@ -27,6 +27,8 @@ pub(crate) trait Api: Sized {
 
     /// A text for the host, which copies or only reads it.
     fn text(bytes: &[u8]) -> Self::Text;
+    /// The same as the value of a column.
+    fn text_value(bytes: &[u8]) -> Self::Value;
     /// The array of rows, NULL or as long as the number says.
     fn rows(answer: &Self::Answer) -> (*const Self::Row, c_int);
     /// The array of values, likewise.
@@ -58,7 +60,10 @@ pub(crate) type Query<A> = unsafe extern "C" fn(
 pub(crate) type Fetch<A> = unsafe extern "C" fn(*const <A as Api>::Handle, *mut *mut <A as Api>::Answer, c_int) -> c_int;
 pub(crate) type Free<A> = unsafe extern "C" fn(*mut <A as Api>::Handle, *mut <A as Api>::Answer) -> c_int;
 
-/// The functions of one driver that reading takes.
+pub(crate) type RawQuery<A> =
+    unsafe extern "C" fn(*const <A as Api>::Handle, *const <A as Api>::Text, *mut *mut <A as Api>::Answer) -> c_int;
+
+/// The functions of one driver that reading takes, and one to write by.
 pub(crate) struct Functions<A: Api> {
     pub(crate) init: Init<A>,
     pub(crate) close: Close<A>,
@@ -67,6 +72,8 @@ pub(crate) struct Functions<A: Api> {
     /// `None`: what a query gives comes as a whole.
     pub(crate) fetch: Option<Fetch<A>>,
     pub(crate) free: Free<A>,
+    /// A statement as it is.
+    pub(crate) raw_query: Option<RawQuery<A>>,
 }
 
 /// An open connection; closed when it is dropped.
@@ -134,6 +141,55 @@ impl<A: Api> Connection<A> {
                 Ok(())
             }
         }
+    }
+
+    /// A statement that gives nothing.
+    pub(crate) fn run(&mut self, statement: &str) -> Result<(), ()> {
+        let raw_query = self.functions.raw_query.ok_or(())?;
+        let text = A::text(statement.as_bytes());
+        let mut answer = ptr::null_mut();
+        // The driver of SQLite for Kamailio does nothing unless it is asked for a result.
+        // SAFETY: [H1][H5] the statement lives through the call; what comes back is freed below.
+        let code = unsafe { raw_query(self.handle.as_ptr(), &raw const text, &raw mut answer) };
+        if code < 0 {
+            // Drivers have freed it by then.
+            return Err(());
+        }
+        // SAFETY: [H5] what the query gave.
+        drop(unsafe { self.taken(answer) });
+        Ok(())
+    }
+
+    /// The rows that meet all conditions: a column, an operator and a text.
+    pub(crate) fn select(
+        &mut self,
+        table: &CStr,
+        columns: &[&CStr],
+        conditions: &[(&CStr, &CStr, &str)],
+    ) -> Result<Option<Answer<'_, A>>, ()> {
+        let name = A::text(table.to_bytes());
+        self.use_table(&name)?;
+        let mut columns: Vec<A::Text> = columns.iter().map(|column| A::text(column.to_bytes())).collect();
+        let columns: Vec<*mut A::Text> = columns.iter_mut().map(|column| &raw mut *column).collect();
+        let mut keys: Vec<A::Text> = conditions.iter().map(|(column, ..)| A::text(column.to_bytes())).collect();
+        let keys: Vec<*mut A::Text> = keys.iter_mut().map(|key| &raw mut *key).collect();
+        let operators: Vec<*const c_char> = conditions.iter().map(|(_, operator, _)| operator.as_ptr()).collect();
+        let values: Vec<A::Value> = conditions.iter().map(|(.., value)| A::text_value(value.as_bytes())).collect();
+        let [key_count, count] = [keys.len(), columns.len()].map(|count| c_int::try_from(count).unwrap_or(0));
+        let mut answer = ptr::null_mut();
+        let query = self.functions.query;
+        // SAFETY: [H1][H5] so many keys, operators and values, and all columns, which live through the call; the result is freed with
+        // what is returned.
+        let code = unsafe {
+            let (handle, no_order) = (self.handle.as_ptr(), ptr::null_mut());
+            let (keys, operators, values) = (keys.as_ptr(), operators.as_ptr(), values.as_ptr());
+            query(handle, keys, operators, values, columns.as_ptr(), key_count, count, no_order, &raw mut answer)
+        };
+        if code < 0 {
+            return Err(());
+        }
+        // SAFETY: [H5] what the query gave.
+        Ok(unsafe { self.taken(answer) })
     }
 
     fn fetched(&mut self, fetch: Fetch<A>, rows: &mut Rows) -> Result<(), ()> {

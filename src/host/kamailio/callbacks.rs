@@ -234,16 +234,6 @@ pub(super) unsafe extern "C" fn address_reload(rpc: *mut sys::rpc_t, context: *m
     });
 }
 
-/// A task that [`calls`] made: MESSAGEs wait in a lane. In an async worker.
-pub(super) extern "C" fn send_lane(lane: *mut c_void) {
-    guard::answer((), || {
-        if let Some(gateway) = GATEWAY.get() {
-            // SAFETY: [H1] the core does each task once.
-            unsafe { gateway.lanes.do_job(lane.addr(), gateway) };
-        }
-    });
-}
-
 /// tm: a MESSAGE of ours was answered, or not in time; then, its transaction goes. Runs in any worker, or in a timer process.
 pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, params: *mut sys::tmcb_params) {
     guard::answer((), || {
@@ -368,6 +358,21 @@ pub(super) extern "C" fn dialog_subscribed(msg: *mut sys::sip_msg) -> c_int {
             unsafe { dialog_event::subscribed(event, msg) };
         }
         OK
+    })
+}
+
+/// presence: the body of a NOTIFY. Runs in any worker, and in the processes that send.
+pub(super) extern "C" fn notify_body(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    expired: c_int,
+) -> *mut sys::str_ {
+    guard::answer(ptr::null_mut(), || match GATEWAY.get() {
+        // SAFETY: [H2] texts of this call.
+        Some(gateway) => unsafe { presence::notify_body(&gateway.worker, user, host, bodies, count, expired) },
+        None => ptr::null_mut(),
     })
 }
 

@@ -5,81 +5,80 @@ use std::ffi::c_int;
 use std::ffi::c_void;
 use std::mem;
 use std::ptr;
-use std::time::Duration;
 
 use super::Gateway;
 use super::callbacks;
 use super::msg::Received;
 use super::msg::host_text;
+use super::presence;
+use super::senders;
 use super::sys;
-use crate::host::descriptor;
 use crate::host::lanes::Jobs;
+use crate::host::lanes::task;
+use crate::host::lanes::task::Requests;
+use crate::host::lanes::task::Task;
 use crate::host::origin::HostMemory;
 use crate::host::origin::Kept;
+use crate::host::publications::Operation;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
 use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
+use crate::sip::Uri;
 
 /// pua's answer to taking away a publication that it does not know (any more): nothing is left to do.
 const NO_SUCH_PUBLICATION: c_int = -10;
 
 const METHOD: &[u8] = b"MESSAGE";
 
-/// Async workers send MESSAGEs, where the server has some (core parameter `async_workers`).
+/// Our own processes do it: Kamailio's workers take no jobs.
 impl Jobs for Gateway {
-    fn send(&self, message: &Message) {
-        if let Err(error) = self::message(self, message) {
-            self.worker.message_refused(message, error);
-        }
+    fn perform(&self, task: Task<'_>) {
+        task::perform(task, self, &self.worker, &self.lanes);
     }
 
     fn make(&self, lane: usize) -> bool {
-        if is_crowded() {
-            return false;
-        }
-        // SAFETY: [H1] any size is allowed.
-        let task = unsafe { sys::xmpp_gateway_shm_malloc(size_of::<sys::async_task_t>()) };
-        let Some(place) = ptr::NonNull::new(task.cast::<sys::async_task_t>()) else { return false };
-        // SAFETY: [H5] a fresh block of that size. The parameter is a number, no address.
-        unsafe { place.write(sys::async_task_t { exec: Some(callbacks::send_lane), param: ptr::without_provenance_mut(lane) }) };
-        // SAFETY: [H5] the worker that does the task gives it back.
-        let made = unsafe { sys::async_task_push(place.as_ptr()) } >= 0;
-        if !made {
-            // SAFETY: [H5] nobody took it.
-            unsafe { sys::xmpp_gateway_shm_free(task) };
-        }
-        made
+        self.senders.add(lane)
+    }
+
+    fn is_awaited(&self) -> bool {
+        senders::sip_is_behind()
     }
 }
 
-/// Whether so many tasks wait for the async workers that one of them, if we are one, might wait for its own kind. Their queue is a socket
-/// that blocks when it is full, unless core parameter `async_nonblock` is set; if all of them did, nobody would be left to read.
-///
-/// Only they can be asked for their socket. The XMPP process waits there, if other modules fill it, until one of them is free.
-fn is_crowded() -> bool {
-    // SAFETY: [H1] reads a variable of this process.
-    let group = unsafe { sys::async_task_workers_get_crt() };
-    // SAFETY: [H2] NULL, or the group of the async worker that we are, which lasts: the default one, to which our tasks go.
-    unsafe { group.as_ref() }.is_some_and(|group| {
-        let [_, queue] = group.sockets;
-        !descriptor::is_ready(queue, libc::POLLOUT, Duration::ZERO)
-    })
-}
+impl Requests for Gateway {
+    fn message(&self, message: &Message) -> Result<(), HostError> {
+        self::message(self, message)
+    }
 
-/// Whether there is somebody who does tasks.
-pub(super) fn has_async_workers() -> bool {
-    // SAFETY: [H1] reads the settings of the core.
-    unsafe { sys::async_task_workers_active() != 0 }
+    fn notify(&self, notify: &Notify) -> Result<(), HostError> {
+        self::notify(self, notify)
+    }
+
+    fn publish(&self, publish: &Publish) -> Result<(), HostError> {
+        self::publish(self, publish)
+    }
+
+    fn subscribe(&self, subscribe: &Subscribe) -> Result<(), HostError> {
+        self::subscribe(self, subscribe)
+    }
+
+    fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        presence::publish(publish, operation)
+    }
+
+    fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
+        presence::watchers_changed(presentity)
+    }
 }
 
 /// Sends a MESSAGE. Its origin travels in shared memory and comes back in [`callbacks::message_completed`].
 ///
 /// tm's function for requests outside dialogs makes a dialog for each, of five blocks of shared memory, for as long as it runs. The
 /// one for requests within dialogs takes a dialog of our own, and with it a Call-ID of our choice: it costs half as much.
-pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
+fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
     let unique = format!("{:016x}", message.unique);
     let mut method = host_text(METHOD);
     let mut headers = host_text(message.headers.as_bytes());
@@ -121,7 +120,7 @@ pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostEr
 }
 
 /// Sends a NOTIFY in the dialog of its watcher. tm carries its number to the callback, in place of a pointer.
-pub(super) fn notify(gateway: &Gateway, notify: &Notify) -> Result<(), HostError> {
+fn notify(gateway: &Gateway, notify: &Notify) -> Result<(), HostError> {
     let mut method = host_text(b"NOTIFY");
     let mut headers = host_text(notify.headers.as_bytes());
     let mut body = host_text(&notify.body);
@@ -142,6 +141,11 @@ pub(super) fn notify(gateway: &Gateway, notify: &Notify) -> Result<(), HostError
     dialog.rem_uri = host_text(ours.remote_uri().as_bytes());
     dialog.rem_target = host_text(ours.remote_target().as_bytes());
     dialog.route_set = routes.first_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    if !ours.socket().is_empty() {
+        let mut socket = host_text(ours.socket().as_bytes());
+        // SAFETY: [H1][H2] the text is only read; what it gives is NULL, or a socket of the core, which lasts.
+        dialog.send_sock = unsafe { sys::lookup_local_socket(&raw mut socket) };
+    }
 
     // SAFETY: the structure holds pointers, numbers and an optional function, for which all zeros is a value.
     let mut request: sys::uac_req = unsafe { mem::zeroed() };
@@ -201,28 +205,21 @@ pub(super) fn bare_request(gateway: &Gateway, message: &Message) -> Result<(), H
 }
 
 /// Publishes, refreshes or takes away the state of one resource.
-pub(super) fn publish(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8>) -> Result<(), HostError> {
-    send_publish(gateway, publish, (sys::PRESENCE_EVENT, sys::XMPP_PUBLISH), scratch)
+fn publish(gateway: &Gateway, publish: &Publish) -> Result<(), HostError> {
+    send_publish(gateway, publish, (sys::PRESENCE_EVENT, sys::XMPP_PUBLISH))
 }
 
 /// Publishes or changes the dialog of a call: where pua has none to change, it makes one.
-pub(super) fn publish_call(gateway: &Gateway, publish: &Publish, scratch: &mut Vec<u8>) -> Result<(), HostError> {
-    send_publish(gateway, publish, (sys::DIALOG_EVENT, sys::XMPP_PUBLISH), scratch)
+pub(super) fn publish_call(gateway: &Gateway, publish: &Publish) -> Result<(), HostError> {
+    send_publish(gateway, publish, (sys::DIALOG_EVENT, sys::XMPP_PUBLISH))
 }
 
-fn send_publish(
-    gateway: &Gateway,
-    publish: &Publish,
-    (event, source): (c_int, c_int),
-    scratch: &mut Vec<u8>,
-) -> Result<(), HostError> {
+fn send_publish(gateway: &Gateway, publish: &Publish, (event, source): (c_int, c_int)) -> Result<(), HostError> {
     let mut presentity = host_text(publish.presentity.as_bytes());
     let mut next_hop = presence_next_hop(gateway);
     // pua hands the body to a parser of C strings.
-    scratch.clear();
-    scratch.extend_from_slice(publish.body.as_deref().unwrap_or_default());
-    scratch.push(0);
-    let mut body = host_text(scratch.strip_suffix(&[0]).unwrap_or_default());
+    let terminated = [publish.body.as_deref().unwrap_or_default(), &[0]].concat();
+    let mut body = host_text(terminated.strip_suffix(&[0]).unwrap_or_default());
 
     // SAFETY: the structure holds pointers and numbers, for which all zeros is a value.
     let mut info: sys::publ_info = unsafe { mem::zeroed() };

@@ -1,4 +1,4 @@
-//! Kamailio's database API (srdb1): reads the table of mapped users.
+//! Kamailio's database API (srdb1): reads the table of mapped users, and the table of what survives a restart.
 //!
 //! The functions come from the driver module itself, by the core's `find_mod_export`: the library libsrdb1, whose `db_bind_mod` would
 //! do the same, is linked to the modules of the server only. Rows come in portions.
@@ -59,11 +59,25 @@ impl database::Driver for Driver {
     }
 }
 
+impl database::state_table::Stores for Driver {
+    type Api = Kamailio;
+
+    fn connect(&self, url: &CStr) -> Result<Connection<Kamailio>, DatabaseError> {
+        let functions = self.functions().filter(|functions| functions.raw_query.is_some()).ok_or(DatabaseError::Driver)?;
+        // SAFETY: [H1] of one driver, which has given them to us.
+        unsafe { Connection::open(functions, url) }
+    }
+
+    fn table_version(&self, connection: &mut Connection<Kamailio>, table: &CStr) -> Option<i64> {
+        self.version(connection, table)
+    }
+}
+
 impl Driver {
     fn functions(&self) -> Option<Functions<Kamailio>> {
-        let sys::db_func_t { init, close, use_table, query, fetch_result, free_result, .. } = self.0;
+        let sys::db_func_t { init, close, use_table, query, fetch_result, free_result, raw_query, .. } = self.0;
         let (init, close, use_table, query, free) = (init?, close?, use_table?, query?, free_result?);
-        Some(Functions { init, close, use_table, query, fetch: fetch_result, free })
+        Some(Functions { init, close, use_table, query, fetch: fetch_result, free, raw_query })
     }
 
     /// What the host's table of versions says of this one.
@@ -71,10 +85,7 @@ impl Driver {
         // SAFETY: [H4] set by the core when it started: the name of the table of versions.
         let versions = unsafe { sys::version_table };
         let (mut key, mut column) = (host_text(c"table_name".to_bytes()), host_text(c"table_version".to_bytes()));
-        // SAFETY: the structure holds numbers and pointers, for which all zeros is a value.
-        let mut value: sys::db_val_t = unsafe { mem::zeroed() };
-        value.type_ = sys::DB1_STR;
-        value.val.str_val = host_text(table.to_bytes());
+        let value = Kamailio::text_value(table.to_bytes());
         connection.use_table(&versions).ok()?;
         let (query, handle) = (self.0.query?, connection.handle());
         let mut result = ptr::null_mut();
@@ -125,7 +136,7 @@ fn pages(
 }
 
 /// The names of Kamailio.
-struct Kamailio;
+pub(super) struct Kamailio;
 
 impl Api for Kamailio {
     type Handle = sys::db1_con_t;
@@ -136,6 +147,14 @@ impl Api for Kamailio {
 
     fn text(bytes: &[u8]) -> sys::str_ {
         host_text(bytes)
+    }
+
+    fn text_value(bytes: &[u8]) -> sys::db_val_t {
+        // SAFETY: the structure holds numbers and pointers, for which all zeros is a value.
+        let mut value: sys::db_val_t = unsafe { mem::zeroed() };
+        value.type_ = sys::DB1_STR;
+        value.val.str_val = host_text(bytes);
+        value
     }
 
     fn rows(answer: &sys::db1_res_t) -> (*const sys::db_row, c_int) {

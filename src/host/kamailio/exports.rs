@@ -192,6 +192,8 @@ static PARAMETERS: Table<[[sys::param_export; 2]; parameters::COUNT + 1]> = Tabl
     parameter::<50>(),
     parameter::<51>(),
     parameter::<52>(),
+    parameter::<53>(),
+    parameter::<54>(),
     [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
 ]);
 

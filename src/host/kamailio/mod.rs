@@ -11,6 +11,8 @@
 //! dialog_event  the event package "dialog" in Kamailio's presence server
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
+//! senders    the extra processes that call tm, pua and presence
+//! store      one more, where something is to survive a restart
 //! rpc        what commands answer
 //! log        the log crate on LOG
 //! sys        bindgen; wrapper.h, shim.c and build.rs make it
@@ -28,6 +30,8 @@ mod presence;
 mod process;
 mod reply;
 mod rpc;
+mod senders;
+mod store;
 mod sys;
 
 use std::ffi::CStr;
@@ -41,6 +45,9 @@ use crate::config::Config;
 use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
+use crate::host::database::state_table::Line;
+use crate::host::database::state_table::StateError;
+use crate::host::database::state_table::StateTable;
 use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
 use crate::host::parameters;
@@ -59,8 +66,12 @@ struct Gateway {
     pending: Pending,
     /// Where a database is configured.
     address_table: Option<AddressTable<db::Driver>>,
-    /// To the async workers, who send MESSAGEs.
+    /// Where something is to survive a restart, with the line between the XMPP process and the store process.
+    state: Option<(StateTable<db::Driver>, Line)>,
+    /// To our processes that send.
     lanes: Lanes,
+    /// What tells them of jobs.
+    senders: senders::Queue,
     /// Of the MESSAGEs under way.
     origins: Origins,
 }
@@ -104,6 +115,8 @@ enum StartError {
     Link(io::Error),
     /// The table of mapped users.
     Database(DatabaseError),
+    /// The table of what survives a restart.
+    State(StateError),
     /// Calls cannot be shown; why.
     Calls(&'static str),
     /// The core gave no room for our process or settings.
@@ -117,6 +130,7 @@ impl fmt::Display for StartError {
             Self::Missing(module, purpose) => write!(f, "module {module} is not loaded: {purpose}; load it before xmpp_gateway"),
             Self::Link(error) => write!(f, "no link between the SIP workers and the XMPP process: {error}"),
             Self::Database(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
             Self::Calls(error) => f.write_str(error),
             Self::Core(what) => write!(f, "Kamailio refused {what}"),
         }
@@ -131,14 +145,18 @@ fn start() -> Result<(), StartError> {
     // Before anybody copies the addresses out of the configuration.
     let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
+    let state = StateTable::open(&config, receiver.shared()).map_err(StartError::State)?;
+    let state = state.map(|table| Ok((table, Line::new()?))).transpose().map_err(StartError::Link)?;
     let worker = Worker::new(&config, sender);
     let pending = pending().ok_or(StartError::Core("shared memory; give it more (option -m)"))?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
+    let senders = senders::Queue::new().map_err(StartError::Link)?;
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
-    process::announce().map_err(StartError::Core)?;
+    process::announce(senders::SENDERS.saturating_add(if state.is_some() { 2 } else { 1 })).map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
-    let _ = GATEWAY.set(Gateway { config, worker, receiver, binds, pending, lanes, origins, address_table });
+    let module = Gateway { config, worker, receiver, binds, pending, lanes, senders, origins, address_table, state };
+    let _ = GATEWAY.set(module);
     Ok(())
 }
 

@@ -152,6 +152,7 @@ impl<'a> Received<'a> {
             record_route: self.all(sys::HDR_RECORDROUTE_T).unwrap_or_default(),
             expires: body(self.msg.expires).map(<[u8]>::to_vec),
             accept: self.all(sys::HDR_ACCEPT_T),
+            socket: self.socket().to_vec(),
             ..self.request()?
         })
     }
@@ -163,6 +164,12 @@ impl<'a> Received<'a> {
         }
         // SAFETY: [H2] the union holds a request: `parse` looked at its type.
         bytes(unsafe { self.msg.first_line.u.request.uri })
+    }
+
+    /// Where the message came in.
+    fn socket(&self) -> &'a [u8] {
+        // SAFETY: [H2] NULL, or a socket of the core, which lasts.
+        unsafe { self.msg.rcv.bind_address.as_ref() }.map_or(&[], |socket| bytes(socket.sock_str))
     }
 
     fn cseq(&self) -> Option<u32> {

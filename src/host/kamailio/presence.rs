@@ -26,7 +26,6 @@ use crate::host;
 use crate::host::publications;
 use crate::host::publications::KeepsTags;
 use crate::host::publications::Operation;
-use crate::host::publications::Publications;
 use crate::host::watched::Watched;
 use crate::process::host::HostError;
 use crate::sip::Publish;
@@ -51,6 +50,7 @@ struct Kept {
     get_auth_status: super::Function<sys::is_allowed_t>,
     evs_subs_handl: sys::subs_handling_t,
     get_rules_doc: sys::get_rules_doc_t,
+    agg_nbody: sys::agg_nbody_t,
 }
 
 /// What the script of this process is at.
@@ -81,11 +81,13 @@ pub(super) fn bind(mode: PresenceMode) -> Result<(), &'static str> {
         get_auth_status: in_event.get_auth_status.ok_or(host::NO_AUTHORIZATION)?,
         evs_subs_handl: in_event.evs_subs_handl,
         get_rules_doc: in_event.get_rules_doc,
+        agg_nbody: in_event.agg_nbody,
     };
     in_event.get_auth_status = Some(callbacks::authorize);
     if mode == PresenceMode::Local {
         in_event.evs_subs_handl = Some(callbacks::subscribed);
         in_event.get_rules_doc = Some(callbacks::rules_document);
+        in_event.agg_nbody = in_event.agg_nbody.and(Some(callbacks::notify_body));
         let script_ended: Option<unsafe extern "C" fn(*mut sys::sip_msg, c_uint, *mut c_void) -> c_int> =
             Some(callbacks::script_ended);
         // SAFETY: [H1][H4] before the first fork, a function of this module without a parameter.
@@ -112,21 +114,22 @@ pub(super) fn watchers_changed(presentity: &str) -> Result<(), HostError> {
 }
 
 /// Stores, changes or takes away the state of one resource, and has the watchers told.
-pub(super) fn publish(publish: &Publish, publications: &mut Publications) -> Result<(), HostError> {
+pub(super) fn publish(publish: &Publish, operation: Operation) -> Result<(), HostError> {
     let presence = PRESENCE.get().ok_or(HostError::Missing("presence"))?;
+    let body = publish.body.as_deref().unwrap_or_default();
     // An entity tag that it does not know is no error to it, and not told.
-    publications.hand_over(publish, |operation| match operation {
-        Operation::Initial(body) => presence.store(publish, Some(body), EntityTag::New),
+    match operation {
+        Operation::Initial => presence.store(publish, Some(body), EntityTag::New),
         // Where it keeps its states in a database it takes no second one of this tag, and says so.
-        Operation::Adopt(body) => {
+        Operation::Adopt => {
             presence.store(publish, Some(body), EntityTag::New).or_else(|_| presence.store(publish, Some(body), EntityTag::Known))
         }
-        Operation::Modify(body) => presence.store(publish, Some(body), EntityTag::Known),
-        Operation::Refresh(body) => {
+        Operation::Modify => presence.store(publish, Some(body), EntityTag::Known),
+        Operation::Refresh => {
             presence.store(publish, presence.checks_spheres.is_some_and(Setting::is_on).then_some(body), EntityTag::Known)
         }
         Operation::Remove => presence.store(publish, Some(&[]), EntityTag::Known),
-    })
+    }
 }
 
 impl Presence {
@@ -254,6 +257,36 @@ pub(super) unsafe fn rules_document(
     let kept = PRESENCE.get().and_then(|presence| presence.kept.get_rules_doc);
     // SAFETY: [H2] what was asked goes on as it came.
     kept.map_or(-1, |kept| unsafe { kept(user, host, document) })
+}
+
+/// The body of a NOTIFY, made of all states of a presentity. The one state of an XMPP user is a document of ours as it stands: to parse it
+/// and write it again would cost as much as to store it.
+///
+/// # Safety
+/// The presentity and its states, of the running callback [H2].
+pub(super) unsafe fn notify_body(
+    worker: &Worker,
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    expired: c_int,
+) -> *mut sys::str_ {
+    // SAFETY: [H2] by the contract of this function.
+    let [user_text, host_text] = [user, host].map(|text| unsafe { msg::text_at(text) });
+    if count == 1 && expired < 0 && !bodies.is_null() && worker.decides_alone(user_text, host_text) {
+        // SAFETY: [H2] one state.
+        let body = unsafe { bodies.read() };
+        // SAFETY: [H2] it may be NULL.
+        let body = unsafe { body.as_ref() };
+        if let Some(body) = body.filter(|body| !body.s.is_null() && body.len > 0) {
+            // SAFETY: [H1][H2] the text is copied.
+            return unsafe { sys::xmpp_gateway_body_copy(body.s, body.len) };
+        }
+    }
+    let kept = PRESENCE.get().and_then(|presence| presence.kept.agg_nbody);
+    // SAFETY: [H2] what was asked goes on as it came.
+    kept.map_or(ptr::null_mut(), |kept| unsafe { kept(user, host, bodies, count, expired) })
 }
 
 /// The script has ended: the gateway is told who subscribed in it.

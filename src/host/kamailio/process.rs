@@ -22,6 +22,8 @@ use super::callbacks;
 use super::calls;
 use super::dialog_event;
 use super::presence;
+use super::senders;
+use super::store;
 use super::sys;
 use crate::calls::Event;
 use crate::calls::publisher::Publication;
@@ -31,30 +33,28 @@ use crate::host;
 use crate::host::dialog_calls;
 use crate::host::guard;
 use crate::host::lanes::feed::Feed;
-use crate::host::publications::Publications;
+use crate::host::lanes::task::Task;
 use crate::process;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
+use crate::process::host::Readiness;
 use crate::process::host::Taken;
 use crate::sip;
-
-/// Our processes in Kamailio's table.
-const PROCESSES: c_int = 1;
 
 /// How long the stream may take to close before the alarm ends the process.
 const STOP_SECONDS: u32 = 3;
 
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// In mod_init: room for the process, and for its copy of the core's settings.
-pub(super) fn announce() -> Result<(), &'static str> {
+/// In mod_init: room for so many processes, and for their copies of the core's settings.
+pub(super) fn announce(processes: c_int) -> Result<(), &'static str> {
     // SAFETY: [H1] mod_init is where modules announce processes.
-    if unsafe { sys::register_procs(PROCESSES) } < 0 {
+    if unsafe { sys::register_procs(processes) } < 0 {
         return Err("a process of our own");
     }
     // SAFETY: [H1] as above.
-    unsafe { sys::cfg_register_child(PROCESSES) };
+    unsafe { sys::cfg_register_child(processes) };
     Ok(())
 }
 
@@ -106,7 +106,7 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
     }
 }
 
-/// In the main process: forks the XMPP process, which never returns from here.
+/// In the main process: forks the XMPP process and those that send, which never return from here.
 pub(super) fn fork(gateway: &Gateway) -> c_int {
     let name = c"xmpp_gateway".as_ptr().cast_mut();
     // PROC_RPC: all modules' child_init run in it, so that pua and presence have their database connections.
@@ -118,7 +118,10 @@ pub(super) fn fork(gateway: &Gateway) -> c_int {
             log::error!("Kamailio could not fork the XMPP process");
             -1
         }
-        _ => 0,
+        _ => match senders::fork(gateway) {
+            0 => gateway.state.as_ref().map_or(0, store::fork),
+            failed => failed,
+        },
     }
 }
 
@@ -126,8 +129,9 @@ fn run(gateway: &Gateway) -> ! {
     host::settle_process();
     let code = match KamailioHost::new(gateway) {
         Ok(mut host) => {
+            let store = gateway.state.as_ref().map(|(_, line)| &line.gateway);
             while guard::answer(Flow::Continue, || {
-                process::run(&mut host, &gateway.config, &gateway.receiver, None);
+                process::run(&mut host, &gateway.config, &gateway.receiver, store);
                 Flow::Stop
             }) == Flow::Continue
             {
@@ -148,16 +152,90 @@ fn run(gateway: &Gateway) -> ! {
 /// Kamailio, as the XMPP process sees it.
 struct KamailioHost<'a> {
     gateway: &'a Gateway,
-    stop: OwnedFd,
-    scratch: Vec<u8>,
-    /// In the presence server of this host.
-    publications: Publications,
-    has_async_workers: bool,
+    stop: Stop,
     feed: Feed<'a>,
 }
 
 impl<'a> KamailioHost<'a> {
     fn new(gateway: &'a Gateway) -> io::Result<Self> {
+        let stop = Stop::handled()?;
+        // SAFETY: [H1] announced in mod_init, and called once, in the process that it was announced for.
+        if unsafe { sys::cfg_child_init() } < 0 {
+            return Err(io::Error::other("Kamailio gave no copy of its settings"));
+        }
+        let feed = Feed::new(&gateway.lanes);
+        Ok(Self { gateway, stop, feed })
+    }
+}
+
+impl Host for KamailioHost<'_> {
+    fn message(&mut self, message: &sip::Message) -> Result<(), HostError> {
+        self.feed.push(Task::Message(message), self.gateway)
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.feed.readiness()
+    }
+
+    fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
+        match self.gateway.config.presence_mode {
+            PresenceMode::Pua => self.feed.push(Task::Publish(publish), self.gateway),
+            PresenceMode::Local => self.feed.push_state(publish, self.gateway),
+            PresenceMode::None => Ok(()),
+        }
+    }
+
+    fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
+        match self.gateway.config.calls.mode {
+            DialogMode::Local => presence::publish_call(publication).map(|()| Taken::Done),
+            DialogMode::Pua | DialogMode::Off => {
+                calls::publish_call(self.gateway, &publication.publish).map(|()| Taken::UnderWay)
+            }
+        }
+    }
+
+    fn restored_calls(&mut self) -> Vec<Event> {
+        dialog_calls::restored_calls()
+    }
+
+    fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
+        self.feed.push(Task::Subscribe(subscribe), self.gateway)
+    }
+
+    fn notify(&mut self, notify: &sip::Notify) -> Result<(), HostError> {
+        self.feed.push(Task::Notify(notify), self.gateway)
+    }
+
+    fn watchers_changed(&mut self, presentity: &sip::Uri) -> Result<(), HostError> {
+        self.feed.push(Task::Judge(presentity), self.gateway)
+    }
+
+    #[cfg(feature = "bench")]
+    fn bare_request(&mut self, message: &sip::Message) -> Result<(), HostError> {
+        calls::bare_request(self.gateway, message)
+    }
+
+    fn wake_descriptor(&self) -> BorrowedFd<'_> {
+        self.stop.0.as_fd()
+    }
+
+    fn wake(&mut self) -> Flow {
+        self.stop.asked_for()
+    }
+
+    fn tick(&mut self) {
+        self.feed.tick(self.gateway);
+        // SAFETY: [H1] `new` called cfg_child_init.
+        unsafe { sys::xmpp_gateway_cfg_update() };
+    }
+}
+
+/// The wish of Kamailio that a process of ours ends.
+pub(super) struct Stop(OwnedFd);
+
+impl Stop {
+    /// In the process, at its beginning.
+    pub(super) fn handled() -> io::Result<Self> {
         // SAFETY: no memory of ours is involved.
         let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
         if descriptor < 0 {
@@ -168,83 +246,22 @@ impl<'a> KamailioHost<'a> {
         STOP.store(descriptor, Ordering::Release);
         handle(libc::SIGTERM)?;
         handle(libc::SIGINT)?;
-        // SAFETY: [H1] announced in mod_init, and called once, in the process that it was announced for.
-        if unsafe { sys::cfg_child_init() } < 0 {
-            return Err(io::Error::other("Kamailio gave no copy of its settings"));
-        }
-        let feed = Feed::new(&gateway.lanes);
-        let publications = Publications::new();
-        Ok(Self { gateway, stop, scratch: Vec::new(), publications, has_async_workers: calls::has_async_workers(), feed })
-    }
-}
-
-impl Host for KamailioHost<'_> {
-    fn message(&mut self, message: &sip::Message) -> Result<(), HostError> {
-        if !self.has_async_workers {
-            return calls::message(self.gateway, message);
-        }
-        self.feed.push(message, self.gateway)
+        Ok(Self(stop))
     }
 
-    fn is_ready(&self) -> bool {
-        self.feed.has_room()
-    }
-
-    fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
-        match self.gateway.config.presence_mode {
-            PresenceMode::Pua => calls::publish(self.gateway, publish, &mut self.scratch),
-            PresenceMode::Local => presence::publish(publish, &mut self.publications),
-            PresenceMode::None => Ok(()),
-        }
-    }
-
-    fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
-        match self.gateway.config.calls.mode {
-            DialogMode::Local => presence::publish_call(publication).map(|()| Taken::Done),
-            DialogMode::Pua | DialogMode::Off => {
-                calls::publish_call(self.gateway, &publication.publish, &mut self.scratch).map(|()| Taken::UnderWay)
-            }
-        }
-    }
-
-    fn restored_calls(&mut self) -> Vec<Event> {
-        dialog_calls::restored_calls()
-    }
-
-    fn subscribe(&mut self, subscribe: &sip::Subscribe) -> Result<(), HostError> {
-        calls::subscribe(self.gateway, subscribe)
-    }
-
-    fn notify(&mut self, notify: &sip::Notify) -> Result<(), HostError> {
-        calls::notify(self.gateway, notify)
-    }
-
-    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
-        presence::watchers_changed(presentity)
-    }
-
-    #[cfg(feature = "bench")]
-    fn bare_request(&mut self, message: &sip::Message) -> Result<(), HostError> {
-        calls::bare_request(self.gateway, message)
-    }
-
-    fn wake_descriptor(&self) -> BorrowedFd<'_> {
-        self.stop.as_fd()
-    }
-
-    fn wake(&mut self) -> Flow {
+    pub(super) fn asked_for(&self) -> Flow {
         let mut count = 0_u64;
         let room = (&raw mut count).cast();
         // SAFETY: [H2] the descriptor is open, and the eight bytes it writes are those of `count`. It stays readable for nobody: a
         // stop is asked for once.
-        let read = unsafe { libc::read(self.stop.as_raw_fd(), room, mem::size_of::<u64>()) };
+        let read = unsafe { libc::read(self.0.as_raw_fd(), room, mem::size_of::<u64>()) };
         if read > 0 { Flow::Stop } else { Flow::Continue }
     }
+}
 
-    fn tick(&mut self) {
-        self.feed.tick(self.gateway);
-        // SAFETY: [H1] `new` called cfg_child_init.
-        unsafe { sys::xmpp_gateway_cfg_update() };
+impl AsFd for Stop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

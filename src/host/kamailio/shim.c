@@ -2,6 +2,9 @@
 
 #include "wrapper.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/mem/mem.h"
 #include "core/mem/shm.h"
 
@@ -23,6 +26,23 @@ void xmpp_gateway_shm_free(void *block)
 void *xmpp_gateway_pkg_malloc(size_t size)
 {
 	return pkg_malloc(size);
+}
+
+/* A body as presence frees it: the text by xmlFree(), which is free(), and what holds it by pkg_free(). */
+str *xmpp_gateway_body_copy(const char *text, int length)
+{
+	str *copy = pkg_malloc(sizeof *copy);
+
+	if (copy == NULL)
+		return NULL;
+	copy->s = malloc(length);
+	if (copy->s == NULL) {
+		pkg_free(copy);
+		return NULL;
+	}
+	memcpy(copy->s, text, length);
+	copy->len = length;
+	return copy;
 }
 
 void xmpp_gateway_pkg_free(void *block)

@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include "core/sr_module.h"
-#include "core/async_task.h"
 #include "core/mod_fix.h"
 #include "core/kemi.h"
 #include "core/data_lump_rpl.h"
@@ -49,6 +48,7 @@ void xmpp_gateway_shm_free(void *block);
 void *xmpp_gateway_pkg_malloc(size_t size);
 void xmpp_gateway_pkg_free(void *block);
 /* The cfg_update macro: settings that were changed at runtime. */
+str *xmpp_gateway_body_copy(const char *text, int length);
 void xmpp_gateway_cfg_update(void);
 /* FAKED_REPLY is a pointer made of a number. */
 int xmpp_gateway_is_reply(const struct sip_msg *reply);

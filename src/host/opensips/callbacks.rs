@@ -18,6 +18,7 @@ use super::msg::Wanted;
 use super::presence;
 use super::process;
 use super::reply;
+use super::store;
 use super::sys;
 use crate::host;
 use crate::host::database::AddressTable;
@@ -247,8 +248,8 @@ pub(super) unsafe extern "C" fn address_reload(_: *const sys::mi_params_t, _: *m
     })
 }
 
-/// A job that [`calls`] made: MESSAGEs wait in a lane. In any worker.
-pub(super) unsafe extern "C" fn send_lane(_: c_int, lane: *mut c_void) {
+/// A job that [`calls`] made: something waits in a lane. In any worker.
+pub(super) unsafe extern "C" fn do_job(_: c_int, lane: *mut c_void) {
     guard::answer((), || {
         if let Some(module) = MODULE.get() {
             // SAFETY: [H1] the host does each job once.
@@ -367,6 +368,18 @@ pub(super) unsafe extern "C" fn dialog_subscribed(
     })
 }
 
+/// The presence server makes the body of a NOTIFY (presence): in any worker, and in the XMPP process.
+pub(super) unsafe extern "C" fn notify_body(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    expired: c_int,
+) -> *mut sys::str_ {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(ptr::null_mut(), || unsafe { presence::notify_body(user, host, bodies, count, expired) })
+}
+
 /// A request has been through the script: in any worker.
 pub(super) unsafe extern "C" fn script_ended(_: *mut sys::sip_msg, _: *mut c_void) -> c_int {
     guard::answer(sys::SCB_RUN_ALL, || {
@@ -382,6 +395,15 @@ pub(super) unsafe extern "C" fn xmpp_process(_: c_int) {
     guard::answer((), || {
         if let Some(module) = MODULE.get() {
             process::run(module);
+        }
+    });
+}
+
+/// The store process, after its fork.
+pub(super) unsafe extern "C" fn store_process(_: c_int) {
+    guard::answer((), || {
+        if let Some(module) = MODULE.get() {
+            store::run(module);
         }
     });
 }

@@ -6,6 +6,7 @@ use std::ffi::c_ulong;
 use std::mem;
 use std::mem::zeroed;
 use std::ptr;
+use std::time::Duration;
 
 use memchr::memmem;
 
@@ -13,8 +14,13 @@ use super::Module;
 use super::callbacks;
 use super::msg;
 use super::sys;
+use crate::host::descriptor;
 use crate::host::lanes::Jobs;
+use crate::host::lanes::task;
+use crate::host::lanes::task::Requests;
+use crate::host::lanes::task::Task;
 use crate::host::origin::HostMemory;
+use crate::host::publications::Operation;
 use crate::process::host::HostError;
 use crate::sip::Event;
 use crate::sip::Message;
@@ -24,6 +30,7 @@ use crate::sip::Publish;
 use crate::sip::Reply;
 use crate::sip::Request;
 use crate::sip::Subscribe;
+use crate::sip::Uri;
 
 /// tm's functions; `None` if it is not loaded.
 pub(super) fn bind_tm() -> Option<sys::tm_binds> {
@@ -49,17 +56,47 @@ pub(super) fn hear_subscribe_replies(pua: &sys::pua_api_t) -> Option<()> {
     (unsafe { register(types, Some(callbacks::subscribe_completed), ptr::null_mut()) } >= 0).then_some(())
 }
 
-/// The workers send MESSAGEs: OpenSIPS has a pipe that all of them take jobs from.
+/// The workers do it: OpenSIPS has a pipe that all of them take jobs from.
 impl Jobs for Module {
-    fn send(&self, message: &Message) {
-        if let Err(error) = self::message(self, message) {
-            self.worker.message_refused(message, error);
-        }
+    fn perform(&self, task: Task<'_>) {
+        task::perform(task, self, &self.worker, &self.lanes);
     }
 
     fn make(&self, lane: usize) -> bool {
         // SAFETY: [H1] the parameter is a number, no address.
-        !is_crowded() && unsafe { sys::ipc_dispatch_rpc(Some(callbacks::send_lane), ptr::without_provenance_mut(lane)) >= 0 }
+        !is_crowded() && unsafe { sys::ipc_dispatch_rpc(Some(callbacks::do_job), ptr::without_provenance_mut(lane)) >= 0 }
+    }
+
+    fn is_awaited(&self) -> bool {
+        // SAFETY: [H1] reads a variable of this process.
+        let socket = unsafe { sys::host_own_socket() };
+        socket >= 0 && descriptor::is_ready(socket, libc::POLLIN, Duration::ZERO)
+    }
+}
+
+impl Requests for Module {
+    fn message(&self, message: &Message) -> Result<(), HostError> {
+        self::message(self, message)
+    }
+
+    fn notify(&self, notify: &Notify) -> Result<(), HostError> {
+        self::notify(self, notify)
+    }
+
+    fn publish(&self, publish: &Publish) -> Result<(), HostError> {
+        self::publish(self, publish)
+    }
+
+    fn subscribe(&self, subscribe: &Subscribe) -> Result<(), HostError> {
+        self::subscribe(self, subscribe)
+    }
+
+    fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        self.presence.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
+    }
+
+    fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
+        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity)
     }
 }
 
@@ -120,7 +157,7 @@ fn message(module: &Module, message: &Message) -> Result<(), HostError> {
 }
 
 /// Sends a NOTIFY in the dialog of its watcher. tm carries its number to the callback, in place of a pointer.
-pub(super) fn notify(module: &Module, notify: &Notify) -> Result<(), HostError> {
+fn notify(module: &Module, notify: &Notify) -> Result<(), HostError> {
     let request = module.tm.t_request_within.ok_or(HostError::Missing("tm"))?;
     let (mut method, mut headers, mut body) = (string("NOTIFY"), string(&notify.headers), bytes(&notify.body));
     let ours = &notify.dialog;
@@ -139,6 +176,11 @@ pub(super) fn notify(module: &Module, notify: &Notify) -> Result<(), HostError> 
     dialog.rem_uri = string(ours.remote_uri());
     dialog.rem_target = string(ours.remote_target());
     dialog.route_set = routes.first_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    if !ours.socket().is_empty() {
+        let mut socket = string(ours.socket());
+        // SAFETY: [H1][H5] both live through the call; the host looks for a socket of its own, which lives as long as it.
+        unsafe { sys::host_prefer_socket(&raw mut dialog, &raw mut socket) };
+    }
     let number = usize::try_from(notify.number).unwrap_or(0);
     // SAFETY: [H1][H5] the strings, the routes and the dialog live through the call, tm copies what it keeps and frees nothing.
     let code = unsafe {
@@ -217,7 +259,7 @@ pub(super) fn bare_request(module: &Module, message: &Message) -> Result<(), Hos
 }
 
 /// Publishes, refreshes or withdraws.
-pub(super) fn publish(module: &Module, publish: &Publish) -> Result<(), HostError> {
+fn publish(module: &Module, publish: &Publish) -> Result<(), HostError> {
     send_publish(module, publish, sys::PRESENCE_EVENT, sys::XMPP_PUBLISH, c"")
 }
 

@@ -1,4 +1,4 @@
-//! OpenSIPS's database API: reads the table of mapped users. Where the driver can, rows are fetched in portions.
+//! OpenSIPS's database API: reads the table of mapped users, and the table of what survives a restart. Where the driver can, rows are fetched in portions.
 
 use std::ffi::CStr;
 use std::ffi::CString;
@@ -42,11 +42,26 @@ impl database::Driver for Driver {
     }
 }
 
+impl database::state_table::Stores for Driver {
+    type Api = OpenSips;
+
+    fn connect(&self, url: &CStr) -> Result<Connection<OpenSips>, DatabaseError> {
+        let functions = self.functions().filter(|functions| functions.raw_query.is_some()).ok_or(DatabaseError::Driver)?;
+        // SAFETY: [H1] of one driver, which the core has bound.
+        unsafe { Connection::open(functions, url) }
+    }
+
+    fn table_version(&self, connection: &mut Connection<OpenSips>, table: &CStr) -> Option<i64> {
+        self.version(connection, table)
+    }
+}
+
 impl Driver {
     fn functions(&self) -> Option<Functions<OpenSips>> {
-        let sys::db_func_t { init, close, use_table, query, fetch_result, free_result, .. } = self.0;
+        let sys::db_func_t { init, close, use_table, query, fetch_result, free_result, raw_query, .. } = self.0;
         let fetch = fetch_result.filter(|_| self.0.cap & sys::DB_CAP_FETCH != 0);
-        Some(Functions { init: init?, close: close?, use_table: use_table?, query: query?, fetch, free: free_result? })
+        let (init, close, use_table, query, free) = (init?, close?, use_table?, query?, free_result?);
+        Some(Functions { init, close, use_table, query, fetch, free, raw_query })
     }
 
     /// What the host's table of versions says of this one.
@@ -60,7 +75,7 @@ impl Driver {
 }
 
 /// The names of OpenSIPS.
-struct OpenSips;
+pub(super) struct OpenSips;
 
 impl Api for OpenSips {
     type Handle = sys::db_con_t;
@@ -71,6 +86,14 @@ impl Api for OpenSips {
 
     fn text(bytes: &[u8]) -> sys::str_ {
         calls::bytes(bytes)
+    }
+
+    fn text_value(bytes: &[u8]) -> sys::db_val_t {
+        // SAFETY: [H3] plain C: numbers and pointers, for which zero is a value.
+        let mut value: sys::db_val_t = unsafe { mem::zeroed() };
+        value.type_ = sys::DB_STR;
+        value.val.str_val = calls::bytes(bytes);
+        value
     }
 
     fn rows(answer: &sys::db_res_t) -> (*const sys::db_row, c_int) {

@@ -1,5 +1,6 @@
 //! `exports`: the table that OpenSIPS looks up in a module, and the tables it points to.
 
+use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::ffi::c_char;
 use std::ffi::c_void;
@@ -166,6 +167,8 @@ static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table(
     parameter::<50>(),
     parameter::<51>(),
     parameter::<52>(),
+    parameter::<53>(),
+    parameter::<54>(),
     [EMPTY_PARAMETER; 2],
 ]);
 
@@ -225,7 +228,7 @@ const fn dependency(name: &'static CStr, kind: i32) -> sys::module_dependency_t 
 
 /// The XMPP process. Without the script it could not send: tm runs `local_route` in the sender's process. Without IPC it would be
 /// killed at shutdown.
-static PROCESSES: Table<[sys::proc_export_t; 2]> = Table([
+static PROCESSES: Processes = Processes(UnsafeCell::new([
     {
         let mut process = EMPTY_PROCESS;
         process.name = c"XMPP gateway".as_ptr();
@@ -234,5 +237,26 @@ static PROCESSES: Table<[sys::proc_export_t; 2]> = Table([
         process.flags = (sys::PROC_FLAG_INITCHILD | sys::PROC_FLAG_HAS_IPC | sys::PROC_FLAG_NEEDS_SCRIPT).unsigned_abs();
         process
     },
+    {
+        let mut process = EMPTY_PROCESS;
+        process.name = c"XMPP gateway store".as_ptr();
+        process.function = Some(callbacks::store_process);
+        process.flags = sys::PROC_FLAG_HAS_IPC.unsigned_abs();
+        process
+    },
     EMPTY_PROCESS,
-]);
+]));
+
+/// There is a store process only where something is to survive a restart.
+#[repr(transparent)]
+struct Processes(UnsafeCell<[sys::proc_export_t; 3]>);
+
+// SAFETY: [H4] written in mod_init only, before the host counts processes and forks.
+unsafe impl Sync for Processes {}
+
+/// In mod_init.
+pub(super) fn add_store_process() {
+    // SAFETY: [H1][H4] in mod_init, on the only thread; the host reads the table afterwards.
+    let [_, store, _] = unsafe { &mut *PROCESSES.0.get() };
+    store.no = 1;
+}

@@ -12,6 +12,7 @@
 //! db          the table of mapped users: the host's database API
 //! mi          what commands answer
 //! process     the extra process: IPC, Host
+//! store       one more, where something is to survive a restart
 //! log         the log crate on LM_*
 //! sys         bindgen; wrapper.h, shim.c and build.rs make it
 //! ```
@@ -28,6 +29,7 @@ mod msg;
 mod presence;
 mod process;
 mod reply;
+mod store;
 mod sys;
 
 use std::ffi::c_ulong;
@@ -42,6 +44,9 @@ use crate::config::PresenceMode;
 use crate::host;
 use crate::host::database::AddressTable;
 use crate::host::database::DatabaseError;
+use crate::host::database::state_table::Line;
+use crate::host::database::state_table::StateError;
+use crate::host::database::state_table::StateTable;
 use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
 use crate::host::parameters;
@@ -79,6 +84,8 @@ struct Module {
     dialog_event: Option<DialogEvent>,
     /// Where a database is configured.
     address_table: Option<AddressTable<db::Driver>>,
+    /// Where something is to survive a restart, with the line between the XMPP process and the store process.
+    state: Option<(StateTable<db::Driver>, Line)>,
 }
 
 /// Set once, in mod_init; every process inherits it through fork.
@@ -95,6 +102,8 @@ enum StartError {
     Bind(&'static str),
     /// The table of mapped users.
     Database(DatabaseError),
+    /// The table of what survives a restart.
+    State(StateError),
     /// `presence_mode` is local, and there is no presence server for it.
     NoLocalPresence,
     /// Calls cannot be shown; why.
@@ -116,6 +125,7 @@ impl fmt::Display for StartError {
             Self::Link(error) => write!(f, "the link to the XMPP process could not be made: {error}"),
             Self::Bind(module) => write!(f, "the functions of module {module} could not be had; it must be loaded too"),
             Self::Database(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
             Self::NoLocalPresence => f.write_str(host::NO_LOCAL_PRESENCE),
             Self::Calls(error) => f.write_str(error),
             Self::DialogEvent(sentence) => f.write_str(sentence),
@@ -132,6 +142,11 @@ fn start() -> Result<(), StartError> {
     // Before anybody copies the addresses out of the configuration.
     let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
+    let state = StateTable::open(&config, receiver.shared()).map_err(StartError::State)?;
+    let state = state.map(|table| Ok((table, Line::new()?))).transpose().map_err(StartError::Link)?;
+    if state.is_some() {
+        exports::add_store_process();
+    }
     let worker = Worker::new(&config, sender);
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
@@ -167,6 +182,7 @@ fn start() -> Result<(), StartError> {
         dialog_calls,
         dialog_event,
         address_table,
+        state,
     };
     MODULE.set(module).map_err(|_| StartError::Twice)?;
     match MODULE.get().and_then(|module| module.dialog_calls.as_ref()) {

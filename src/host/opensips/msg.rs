@@ -118,6 +118,7 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
             request.event = parsed.value(|msg| msg.event);
             request.expires = parsed.value(|msg| msg.expires);
             request.accept = parsed.all(sys::HDR_ACCEPT_T);
+            request.socket = parsed.socket();
         }
     }
     Ok(request)
@@ -168,6 +169,12 @@ impl<'a> Parsed<'a> {
         let header = self.header(self.0.to)?;
         // SAFETY: [H2] the type that belongs to To.
         unsafe { header.parsed.cast::<sys::to_body>().as_ref() }.filter(|to| to.error == sys::PARSE_OK)
+    }
+
+    /// Where the message came in.
+    fn socket(&self) -> Vec<u8> {
+        // SAFETY: [H2] NULL, or a socket of the host, which lives as long as it.
+        unsafe { self.0.rcv.bind_address.as_ref() }.map_or_else(Vec::new, |socket| text(&socket.sock_str))
     }
 
     fn cseq(&self) -> Option<u32> {

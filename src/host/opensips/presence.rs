@@ -24,7 +24,6 @@ use crate::host;
 use crate::host::publications;
 use crate::host::publications::KeepsTags;
 use crate::host::publications::Operation;
-use crate::host::publications::Publications;
 use crate::host::watched::Watched;
 use crate::process::host::HostError;
 use crate::sip::Publish;
@@ -43,6 +42,7 @@ struct Kept {
     get_auth_status: sys::is_allowed_t,
     evs_subs_handl: sys::subs_handling_t,
     get_rules_doc: sys::get_rules_doc_t,
+    agg_nbody: sys::agg_nbody_t,
 }
 
 // SAFETY: [H1][H4] made in mod_init, inherited by fork; the event lives in shared memory as long as the server.
@@ -72,6 +72,7 @@ impl Presence {
             get_auth_status: in_event.get_auth_status,
             evs_subs_handl: in_event.evs_subs_handl,
             get_rules_doc: in_event.get_rules_doc,
+            agg_nbody: in_event.agg_nbody,
         };
         if kept.get_auth_status.is_none() {
             return Err(host::NO_AUTHORIZATION);
@@ -80,6 +81,7 @@ impl Presence {
         if mode == PresenceMode::Local {
             in_event.evs_subs_handl = Some(callbacks::subscribed);
             in_event.get_rules_doc = Some(callbacks::rules_document);
+            in_event.agg_nbody = in_event.agg_nbody.and(Some(callbacks::notify_body));
             let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
             // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
             if unsafe { sys::__register_script_cb(Some(callbacks::script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
@@ -98,15 +100,16 @@ impl Presence {
     }
 
     /// Stores, changes or takes away the state of one resource, and has the watchers told.
-    pub(super) fn publish(&self, publish: &Publish, publications: &mut Publications) -> Result<(), HostError> {
-        publications.hand_over(publish, |operation| match operation {
-            Operation::Initial(body) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+    pub(super) fn publish(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        let body = publish.body.as_deref().unwrap_or_default();
+        match operation {
+            Operation::Initial => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
             // It logs as an error that there is none: it is only asked where there is a state.
-            Operation::Adopt(body) if !self.has_states(publish) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
-            Operation::Adopt(body) | Operation::Modify(body) => self.replace(publish, Some(body), body),
-            Operation::Refresh(body) => self.replace(publish, None, body),
+            Operation::Adopt if !self.has_states(publish) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+            Operation::Adopt | Operation::Modify => self.replace(publish, Some(body), body),
+            Operation::Refresh => self.replace(publish, None, body),
             Operation::Remove => self.store(publish, None, EntityTag::Known).map(|_| ()),
-        })
+        }
     }
 
     /// Stores a change, or none but the time; where there is nothing to change, the whole state.
@@ -267,6 +270,36 @@ pub(super) unsafe fn rules_document(user: *mut sys::str_, host: *mut sys::str_, 
     let kept = module.presence.as_ref().and_then(|presence| presence.kept.get_rules_doc);
     // SAFETY: [H2] what the host asked goes on to the function that it was for.
     kept.map_or(-1, |kept| unsafe { kept(user, host, document) })
+}
+
+/// The body of a NOTIFY, made of all states of a presentity. The one state of an XMPP user is a document of ours as it stands: to parse it
+/// and write it again would cost as much as to store it.
+///
+/// # Safety
+/// The presentity and its states, as the presence server passes them.
+pub(super) unsafe fn notify_body(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    expired: c_int,
+) -> *mut sys::str_ {
+    let Some(module) = MODULE.get() else { return ptr::null_mut() };
+    // SAFETY: [H2][H3] as the caller promises.
+    let [user_text, host_text] = [user, host].map(|text| unsafe { msg::bytes(text) });
+    if count == 1 && expired < 0 && !bodies.is_null() && module.worker.decides_alone(&user_text, &host_text) {
+        // SAFETY: [H2] one state.
+        let body = unsafe { bodies.read() };
+        // SAFETY: [H2] it may be NULL.
+        let body = unsafe { body.as_ref() };
+        if let Some(body) = body.filter(|body| !body.s.is_null() && body.len > 0) {
+            // SAFETY: [H1][H2] the text is copied.
+            return unsafe { sys::host_body_copy(body.s, body.len) };
+        }
+    }
+    let kept = module.presence.as_ref().and_then(|presence| presence.kept.agg_nbody);
+    // SAFETY: [H2] what the host asked goes on to the function that it was for.
+    kept.map_or(ptr::null_mut(), |kept| unsafe { kept(user, host, bodies, count, expired) })
 }
 
 /// The script has ended: the gateway is told who subscribed in it.

@@ -14,21 +14,28 @@ use crate::host;
 use crate::host::descriptor;
 use crate::host::dialog_calls;
 use crate::host::lanes::feed::Feed;
-use crate::host::publications::Publications;
+use crate::host::lanes::task::Task;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
+use crate::process::host::Readiness;
 use crate::process::host::Taken;
 use crate::sip::Message;
 use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
+use crate::sip::Uri;
 
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, feed: Feed::new(&module.lanes), publications: Publications::new() };
-    crate::process::run(&mut host, &module.config, &module.receiver, None);
+    let mut host = OpenSips { module, feed: Feed::new(&module.lanes) };
+    crate::process::run(&mut host, &module.config, &module.receiver, module.state.as_ref().map(|(_, line)| &line.gateway));
+    take_last_job();
+}
+
+/// Returning from a process without the last job of the host would end the whole server.
+pub(super) fn take_last_job() {
     if is_terminating() {
         while has_job(FAREWELL) {
             handle_job();
@@ -42,25 +49,22 @@ const FAREWELL: Duration = Duration::from_millis(200);
 struct OpenSips<'a> {
     module: &'a Module,
     feed: Feed<'a>,
-    /// In the presence server of this host.
-    publications: Publications,
 }
 
 impl Host for OpenSips<'_> {
     fn message(&mut self, message: &Message) -> Result<(), HostError> {
-        self.feed.push(message, self.module)
+        self.feed.push(Task::Message(message), self.module)
     }
 
-    fn is_ready(&self) -> bool {
-        self.feed.has_room()
+    fn readiness(&self) -> Readiness {
+        self.feed.readiness()
     }
 
     fn publish(&mut self, publish: &Publish) -> Result<(), HostError> {
-        match (self.module.config.presence_mode, &self.module.presence) {
-            (PresenceMode::Pua, _) => calls::publish(self.module, publish),
-            (PresenceMode::Local, Some(presence)) => presence.publish(publish, &mut self.publications),
-            (PresenceMode::None, _) => Ok(()),
-            (PresenceMode::Local, None) => Err(HostError::Missing("presence")),
+        match self.module.config.presence_mode {
+            PresenceMode::Pua => self.feed.push(Task::Publish(publish), self.module),
+            PresenceMode::Local => self.feed.push_state(publish, self.module),
+            PresenceMode::None => Ok(()),
         }
     }
 
@@ -78,18 +82,15 @@ impl Host for OpenSips<'_> {
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), HostError> {
-        calls::subscribe(self.module, subscribe)
+        self.feed.push(Task::Subscribe(subscribe), self.module)
     }
 
     fn notify(&mut self, notify: &Notify) -> Result<(), HostError> {
-        calls::notify(self.module, notify)
+        self.feed.push(Task::Notify(notify), self.module)
     }
 
-    fn watchers_changed(&mut self, presentity: &str) -> Result<(), HostError> {
-        match &self.module.presence {
-            Some(presence) => presence.watchers_changed(presentity),
-            None => Err(HostError::Missing("presence_xml")),
-        }
+    fn watchers_changed(&mut self, presentity: &Uri) -> Result<(), HostError> {
+        self.feed.push(Task::Judge(presentity), self.module)
     }
 
     #[cfg(feature = "bench")]
@@ -98,25 +99,34 @@ impl Host for OpenSips<'_> {
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {
-        // SAFETY: [H4] the host opened the pipe before the fork and closes it with the process.
-        unsafe { BorrowedFd::borrow_raw(wake_descriptor()) }
+        job_descriptor()
     }
 
-    /// Jobs one by one, and none when the host terminates: that job would end the process before the stream is closed.
     fn wake(&mut self) -> Flow {
-        while has_job(Duration::ZERO) {
-            if is_terminating() {
-                return Flow::Stop;
-            }
-            handle_job();
-        }
-        Flow::Continue
+        handle_jobs()
     }
 
     /// OpenSIPS itself needs nothing: its settings and its clock are in shared memory.
     fn tick(&mut self) {
         self.feed.tick(self.module);
     }
+}
+
+/// What becomes readable when the host has a job for this process.
+pub(super) fn job_descriptor() -> BorrowedFd<'static> {
+    // SAFETY: [H4] the host opened the pipe before the fork and closes it with the process.
+    unsafe { BorrowedFd::borrow_raw(wake_descriptor()) }
+}
+
+/// Jobs one by one, and none when the host terminates: that job would end the process before it has done what is left.
+pub(super) fn handle_jobs() -> Flow {
+    while has_job(Duration::ZERO) {
+        if is_terminating() {
+            return Flow::Stop;
+        }
+        handle_job();
+    }
+    Flow::Continue
 }
 
 fn wake_descriptor() -> RawFd {

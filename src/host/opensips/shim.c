@@ -111,3 +111,32 @@ int host_wake_descriptor(void)
 {
 	return IPC_FD_READ_SELF;
 }
+
+/* A body as presence frees it: the text by xmlFree(), which is free(), and what holds it by pkg_free(). */
+str *host_body_copy(const char *text, int length)
+{
+	str *copy = pkg_malloc(sizeof *copy);
+
+	if (copy == NULL)
+		return NULL;
+	copy->s = malloc(length);
+	if (copy->s == NULL) {
+		pkg_free(copy);
+		return NULL;
+	}
+	memcpy(copy->s, text, length);
+	copy->len = length;
+	return copy;
+}
+
+/* Whether its type is const differs between versions. Preferred, not forced: where the transport is another, the host chooses. */
+void host_prefer_socket(dlg_t *dialog, str *socket)
+{
+	dialog->pref_sock = parse_sock_info(socket);
+}
+
+/* The socket that this process reads SIP from; -1 if it reads none, or more than one. */
+int host_own_socket(void)
+{
+	return bind_address ? bind_address->socket : -1;
+}

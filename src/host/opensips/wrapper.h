@@ -21,6 +21,7 @@
 #include "sr_module_deps.h"
 #include "data_lump_rpl.h"
 #include "dprint.h"
+#include "globals.h"
 #include "pt.h"
 #include "ipc.h"
 #include "status_report.h"
@@ -69,5 +70,8 @@ int host_load_presence(presence_api_t *presence);
 int host_load_dialog(struct dlg_binds *dialog);
 int host_callee_leg(const struct dlg_cell *dialog);
 int host_wake_descriptor(void);
+int host_own_socket(void);
+str *host_body_copy(const char *text, int length);
+void host_prefer_socket(dlg_t *dialog, str *socket);
 
 #endif

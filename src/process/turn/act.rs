@@ -6,7 +6,6 @@ use super::Turn;
 use crate::gateway::action::Action;
 use crate::process::decisions::Kept;
 use crate::process::host::Host;
-use crate::process::host::HostError;
 
 impl<H: Host> Turn<'_, H> {
     /// Carries out what the gateway decided.
@@ -47,15 +46,13 @@ impl<H: Host> Turn<'_, H> {
             Action::Notify(notify) => {
                 if let Err(error) = self.host.notify(&notify) {
                     log::error!("no NOTIFY to {}: {error}", notify.dialog.remote_target());
-                    self.gateway.notify_refused(Instant::now(), &notify, &mut self.actions);
+                    self.gateway.notify_refused(Instant::now(), &notify, error, &mut self.actions);
                 }
             }
             Action::EndDialog(dialog) => self.receiver.shared().end_dialog(&dialog),
             Action::Authorize { watcher, presentity, presentity_uri, decision, occasion } => {
                 if self.decisions.keep(&watcher, &presentity, decision, occasion) == Kept::Changed
                     && let Err(error) = self.host.watchers_changed(&presentity_uri)
-                    // Where there is no presence server, the watchers are the gateway's own.
-                    && !matches!(error, HostError::Missing(_))
                 {
                     log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
                 }

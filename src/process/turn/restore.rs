@@ -70,8 +70,12 @@ impl<H: Host> Turn<'_, H> {
         while let Some(heard) = self.keeper.heard()? {
             let Loaded::Rows(come) = heard else { return Ok(Some(heard)) };
             for row in come {
-                let count = if self.take_back(&row) { &mut rows.taken } else { &mut rows.dropped };
-                *count = count.saturating_add(1);
+                if self.take_back(&row) {
+                    rows.taken = rows.taken.saturating_add(1);
+                } else {
+                    rows.dropped = rows.dropped.saturating_add(1);
+                    self.keeper.forget(row.id);
+                }
             }
         }
         Ok(None)

@@ -43,8 +43,8 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn is_ready(&self) -> bool {
-        self.ready.get()
+    fn readiness(&self) -> Readiness {
+        if self.ready.get() { Readiness::Ready } else { Readiness::Full }
     }
 
     fn publish(&mut self, _: &sip::Publish) -> Result<(), HostError> {
@@ -68,7 +68,7 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn watchers_changed(&mut self, _: &str) -> Result<(), HostError> {
+    fn watchers_changed(&mut self, _: &sip::Uri) -> Result<(), HostError> {
         Ok(())
     }
 
@@ -130,7 +130,8 @@ impl Scene<'_> {
     fn ticks(&mut self, start: Instant, seconds: std::ops::Range<u32>) {
         for second in seconds {
             let now = start.checked_add(Duration::from_secs(second.into())).unwrap();
-            self.turn.reads(now);
+            let readiness = self.turn.host.readiness();
+            self.turn.reads(now, readiness);
             self.turn.tick(now);
         }
     }

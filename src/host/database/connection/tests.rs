@@ -61,6 +61,10 @@ impl Api for Rust {
         Text(bytes.as_ptr(), bytes.len())
     }
 
+    fn text_value(bytes: &[u8]) -> Column {
+        Column::Text(str::from_utf8(bytes).unwrap().to_owned())
+    }
+
     fn rows(answer: &Self::Answer) -> (*const Self::Row, c_int) {
         (answer.as_ptr(), answer.len().try_into().unwrap())
     }
@@ -168,7 +172,7 @@ unsafe extern "C" fn free(_: *mut Handle, answer: *mut Vec<[Column; 4]>) -> c_in
     0
 }
 
-const FUNCTIONS: Functions<Rust> = Functions { init, close, use_table, query, fetch: Some(fetch), free };
+const FUNCTIONS: Functions<Rust> = Functions { init, close, use_table, query, fetch: Some(fetch), free, raw_query: None };
 const WITHOUT_FETCH: Functions<Rust> = Functions { fetch: None, ..FUNCTIONS };
 
 fn user(number: i64) -> [Column; 4] {
