@@ -21,7 +21,7 @@ NUMBERS = itertools.count(1)
 
 def lamps(text):
     """The example with the event, as its comments say."""
-    text, count = re.subn(r'^# (modparam\("xmpp_gateway", "dialog_)', r"\1", text, flags=re.MULTILINE)
+    text, count = re.subn(r'^# (modparam\("xmpp_gateway", "dialog_(?:event|profile)")', r"\1", text, flags=re.MULTILINE)
     assert count == 4
     more = 'modparam("xmpp_gateway", "dialog_profile", "user_agent=partial*;dialogs=partial")\n'
     return text.replace('modparam("xmpp_gateway", "dialog_event", 1)\n', f'modparam("xmpp_gateway", "dialog_event", 1)\n{more}')
