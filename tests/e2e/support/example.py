@@ -63,9 +63,9 @@ def with_queue(size=1000, ttl=300):
     return edit
 
 
-def with_calls(mode="local", *parameters):
+def with_calls(mode="local", *parameters, event="presence_dialoginfo"):
     """A function that makes an example show calls: the lines that say so are no comment any more. `parameters` are further ones of the
-    gateway, as (name, value)."""
+    gateway, as (name, value). Lamps are served by the module presence_dialoginfo or, where `event` is "dialog_event", by the gateway."""
     shown = r'loadmodule "(?:dialog|presence_dialoginfo)\.so"|modparam\("(?:xmpp_gateway", "dialog_mode|presence", "bla_fix_remote_target)"|if .*(?:dlg_manage|dialoginfo_set)\('
 
     def edit(text):
@@ -74,6 +74,10 @@ def with_calls(mode="local", *parameters):
             raise AssertionError(f"the example has {count} lines that show calls, not 4 or 5")
         line = f'modparam("xmpp_gateway", "dialog_mode", "{mode}")\n'
         further = "".join(f'modparam("xmpp_gateway", "{name}", {value})\n' for name, value in parameters)
-        return replaced(text, {'modparam("xmpp_gateway", "dialog_mode", "local")\n': line + further})
+        text = replaced(text, {'modparam("xmpp_gateway", "dialog_mode", "local")\n': line + further})
+        if event == "dialog_event":
+            own = 'modparam("xmpp_gateway", "dialog_event", 1)'
+            text = replaced(text, {'loadmodule "presence_dialoginfo.so"\n': "", f"# {own}\n": f"{own}\n"})
+        return text
     edit.changes_parameters = True
     return edit
