@@ -26,5 +26,4 @@ def test_one_resource_stands_for_all(gateway, pair):
     scene.told("active open/xa")
     desk.presence(type="unavailable")
     scene.told("active closed")
-    assert told(scene.subscription) == ["pending", "active", "active open", "active open/away", "active open/chat", "active open/xa",
-                                        "active closed"]
+    assert told(scene.subscription) == ["pending", "active open", "active open/away", "active open/chat", "active open/xa", "active closed"]
