@@ -68,7 +68,7 @@ fn dialog(number: usize, now: u64) -> Entry {
     let (watcher, presentity) =
         (format!("juliet{}@{COMPONENT}", number % OF_ONE), format!("romeo{}@{XMPP_DOMAIN}", number / OF_ONE));
     let text = format!(
-        "{number}-4e3cba14ec5a4940@192.0.2.1\n8d306103d9f0a34b\n01e16e7ffa08\nsip:{presentity}\nsip:{watcher}\nsip:juliet@192.0.2.1:5060\n"
+        "{number}-4e3cba14ec5a4940@192.0.2.1\n8d306103d9f0a34b\n01e16e7ffa08\nsip:{presentity}\nsip:{watcher}\nsip:juliet@192.0.2.1:5060\n\n"
     );
     Entry::Dialog(Dialog {
         dialog: sip::Dialog::of(&text).expect("a dialog"),
