@@ -5,14 +5,16 @@
 //!  -------------------------->  aggregate()  -->  Aggregate
 //!                                  ended: what is over              notification(), each watcher
 //!                                  publication: what was read       subscription: version, what was told
+//!                                  crossing: who else is at it
 //!                                                                   profile: what this phone can bear
 //! ```
 //!
 //! The host keeps documents and subscriptions, and sends NOTIFYs; here is decided what stands in them. All workers do this at the same time.
-//! What they have to agree on is in memory that they share ([`ended`], [`subscription`]); all else each process has for itself. Time is an
+//! What they have to agree on is in memory that they share ([`ended`], [`subscription`], [`crossing`]); all else each process has for itself. Time is an
 //! argument: seconds of a clock that is the same for all processes.
 
 pub mod aggregate;
+pub mod crossing;
 pub mod ended;
 mod notification;
 pub mod profile;
@@ -30,6 +32,10 @@ use crate::config;
 use aggregate::Aggregate;
 use aggregate::Claim;
 use aggregate::Memory;
+use crossing::Act;
+use crossing::Again;
+use crossing::Crossings;
+use crossing::Stay;
 use ended::Ended;
 use notification::Purpose;
 use profile::View;
@@ -48,6 +54,7 @@ pub struct DialogEvent {
     key: u64,
     ended: Ended,
     subscriptions: Subscriptions,
+    crossings: Crossings,
     /// Each process has its own.
     process: Mutex<Process>,
 }
@@ -57,6 +64,25 @@ struct Process {
     publications: Publications,
     /// What was aggregated last, under the name that the host gave its document.
     last: Option<(usize, Aggregate)>,
+    /// Where this process is, until [`DialogEvent::ends`].
+    stays: Vec<(String, Stay)>,
+}
+
+/// Presentities that one request is about: one.
+const MAX_STAYS: usize = 8;
+
+/// How often one worker tells the watchers again, at the most: each time means that another has come and gone meanwhile.
+const MAX_TOLD_AGAIN: usize = 64;
+
+/// Memory that is zero, and shared by all processes that are forked from now on.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedMemory {
+    /// [`ended::ENDED`] words.
+    pub ended: &'static [AtomicU64],
+    /// [`subscription::WORDS`] words.
+    pub subscriptions: &'static [AtomicU64],
+    /// [`crossing::WORDS`] words.
+    pub crossings: &'static [AtomicU64],
 }
 
 /// Who is notified.
@@ -75,16 +101,16 @@ pub struct Watcher<'a> {
 }
 
 impl DialogEvent {
-    /// In mod_init: both are zero, and shared by all processes that are forked from now on. Their lengths are [`ended::ENDED`] and
-    /// [`subscription::WORDS`].
-    pub fn new(settings: config::DialogEvent, ended: &'static [AtomicU64], subscriptions: &'static [AtomicU64]) -> Self {
+    /// In mod_init.
+    pub fn new(settings: config::DialogEvent, memory: SharedMemory) -> Self {
         let digests = RandomState::new();
         Self {
             settings,
             key: digests.hash_one(()),
             digests,
-            ended: Ended::over(ended),
-            subscriptions: Subscriptions::over(subscriptions),
+            ended: Ended::over(memory.ended),
+            subscriptions: Subscriptions::over(memory.subscriptions),
+            crossings: Crossings::over(memory.crossings),
             process: Mutex::default(),
         }
     }
@@ -101,7 +127,7 @@ impl DialogEvent {
         let claim = |number| if withdrawn == Some(number) { Claim::Withdrawn } else { Claim::Valid };
         let documents = documents.iter().enumerate();
         let documents = documents.map(|(number, body)| (claim(number), process.publications.read(body, self.key)));
-        Aggregate::new(presentity.to_owned(), documents, Memory { ended: self.ended, digests: &self.digests, now })
+        Aggregate::new(presentity.to_owned(), documents, self.memory(now))
     }
 
     /// Keeps an aggregate until [`forget`](Self::forget), or until the next one, for the watchers that its document is handed out to.
@@ -117,6 +143,36 @@ impl DialogEvent {
         }
     }
 
+    /// The host is about to read what is published of this presentity, a SIP URI, and to tell watchers.
+    pub fn begins(&self, presentity: &str, act: Act, now: u32) {
+        if let Some(stay) = self.enter(presentity, act, now) {
+            let stays = &mut self.process().stays;
+            if stays.len() < MAX_STAYS {
+                stays.push((presentity.to_owned(), stay));
+            }
+        }
+    }
+
+    /// It has: `tell` has all watchers told once more where they may have heard the older state last.
+    pub fn ends(&self, now: u32, tell: impl Fn(&str)) {
+        let stays = std::mem::take(&mut self.process().stays);
+        for (presentity, stay) in stays {
+            let mut stay = Some(stay);
+            for _ in 0..MAX_TOLD_AGAIN {
+                if stay.take().is_none_or(|stay| stay.leave() == Again::No) {
+                    break;
+                }
+                stay = self.enter(&presentity, Act::Tell, now);
+                log::debug!("Event dialog: the watchers of {presentity} are told again, as two were at it at once");
+                tell(&presentity);
+            }
+        }
+    }
+
+    fn enter(&self, presentity: &str, act: Act, now: u32) -> Option<Stay> {
+        self.crossings.enter(self.digests.hash_one(presentity.to_ascii_lowercase()), act, now)
+    }
+
     /// A SUBSCRIBE: what follows is for this watcher.
     pub fn subscribed(&self, watcher: &Watcher<'_>, request: Subscribe, now: u32) {
         if let Some(subscription) = self.subscriptions.enter(self.digest(watcher), now) {
@@ -129,9 +185,12 @@ impl DialogEvent {
 
     /// What this watcher is sent of the aggregate of that name, or of that document if the aggregate is gone.
     pub fn notification(&self, name: usize, presentity: &str, document: &[u8], watcher: &Watcher<'_>, now: u32) -> String {
-        let process = self.process();
-        match &process.last {
-            Some((kept, aggregate)) if *kept == name => self.notify(aggregate, watcher, now),
+        let mut process = self.process();
+        match &mut process.last {
+            Some((kept, aggregate)) if *kept == name => {
+                aggregate.recall(self.memory(now));
+                self.notify(aggregate, watcher, now)
+            }
             _ => {
                 drop(process);
                 self.notify(&self.aggregate(presentity, &[document], None, now), watcher, now)
@@ -151,6 +210,10 @@ impl DialogEvent {
         let (version, due) = subscription.next(watcher.notified);
         subscription.tell(aggregate.marks());
         aggregate.notification(Purpose { version, due, view, told: &told }, order)
+    }
+
+    fn memory(&self, now: u32) -> Memory<'_> {
+        Memory { ended: self.ended, digests: &self.digests, now }
     }
 
     fn view(&self, watcher: &Watcher<'_>, noted: Option<usize>) -> View {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use libfuzzer_sys::fuzz_target;
 use xmpp_gateway::config;
 use xmpp_gateway::dialog_event::DialogEvent;
+use xmpp_gateway::dialog_event::SharedMemory;
 use xmpp_gateway::dialog_event::Watcher;
 use xmpp_gateway::dialog_event::subscription::Subscribe;
 use xmpp_gateway::sip::dialog_info::Document;
@@ -21,12 +22,12 @@ fn words() -> &'static [AtomicU64] {
 
 // Documents are separated by NUL, which stands in none; each prefix of them is what is published at one time.
 fuzz_target!(|data: &[u8]| {
-    thread_local!(static WORDS: [&'static [AtomicU64]; 2] = [words(), words()]);
-    let [ended, subscriptions] = WORDS.with(|words| *words);
+    thread_local!(static WORDS: [&'static [AtomicU64]; 3] = [words(), words(), words()]);
+    let [ended, subscriptions, crossings] = WORDS.with(|words| *words);
     for word in ended.iter().chain(subscriptions) {
         word.store(0, std::sync::atomic::Ordering::Relaxed);
     }
-    let event = DialogEvent::new(config::DialogEvent::default(), ended, subscriptions);
+    let event = DialogEvent::new(config::DialogEvent::default(), SharedMemory { ended, subscriptions, crossings });
     let watcher = Watcher { uri: "sip:alice@example.com", user_agent: None, call_id: b"a", tag: b"b", notified: 7 };
     event.subscribed(&watcher, Subscribe::First, 0);
     let documents: Vec<&[u8]> = data.split(|byte| *byte == 0).take(8).collect();
@@ -43,6 +44,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         event.keep(1, aggregate);
+        let watcher = Watcher { notified: watcher.notified + count as u32, ..watcher };
         let sent = event.notification(1, BOB, b"", &watcher, 0);
         let read = Document::parse(sent.as_bytes()).expect("a document of ours can be read");
         assert_eq!((read.version as usize, read.state, read.entity.as_str()), (count, State::Full, BOB));

@@ -128,6 +128,11 @@ impl Aggregate {
         dialogs.iter_mut().for_each(|dialog| dialog.settle(&entity, memory));
         Self { entity, dialogs }
     }
+
+    /// Another worker may have told of ends since the documents were read, and its NOTIFY may be the earlier one.
+    pub(super) fn recall(&mut self, memory: Memory<'_>) {
+        self.dialogs.iter_mut().for_each(|dialog| dialog.recall(memory));
+    }
 }
 
 impl Merged {
@@ -182,6 +187,15 @@ impl Merged {
             self.late.iter().for_each(|late| ended.remember(of(*late), now));
             return;
         }
+        self.recall(memory);
+    }
+
+    /// What is remembered of it counts: it may have ended since its document was read.
+    fn recall(&mut self, Memory { ended, digests, now }: Memory<'_>) {
+        if self.claim == Claim::Withdrawn || is_over(self.state) {
+            return;
+        }
+        let of = |digest: u64| digests.hash_one((self.digest, digest));
         let remembered = if self.call_id().is_some() { REMEMBERED } else { REMEMBERED_BY_ID };
         let spoken_of = |digest: u64, remembered: u32| ended.age(digest, now).is_some_and(|age| age <= remembered);
         let by_name = spoken_of(self.digest, remembered);

@@ -1,7 +1,8 @@
 //! What each subscription was told: the version of its next document, which dialogs it knows, and what its watcher is given.
 //!
-//! The host counts NOTIFYs, of which some bring no document; and RFC 4235 §4.1 has a watcher that misses a version ask for the whole state
-//! again. So versions are counted here, from 0 and by one. A table of fixed size in memory that all processes share, atomics only: whichever
+//! The host counts NOTIFYs, of which some may bring no document; and RFC 4235 §4.1 has a watcher that misses a version ask for the whole state
+//! again. So versions are counted here, from 0 and by one. The host counts when it chooses the CSeq, before it asks us, and another worker may
+//! come between: who is asked out of turn gets the version that its turn has, so that versions are in the order of CSeq. A table of fixed size in memory that all processes share, atomics only: whichever
 //! worker sends a NOTIFY goes on where the one before it stopped. A subscription is known by its watcher's half, Call-ID and From tag.
 
 use std::sync::atomic::AtomicU64;
@@ -32,11 +33,16 @@ const STATE: usize = 1;
 const TIME: usize = 2;
 const FIRST_TOLD: usize = 3;
 
-/// State: the next version in the upper half; below it, flags, and the number of the profile plus one.
+/// State: the next version in the upper half; below it, the lower bits of what the host will have counted then, the number of the profile plus
+/// one, and flags.
 const COUNTED: u64 = 1;
 const FULL: u64 = 2;
 const FRESH: u64 = 4;
 const PROFILE: u64 = 0xff << 8;
+const COUNT: u64 = 0xffff << 16;
+
+/// As many workers may be between the count of the host and its question. What it counts beyond that are NOTIFYs without a document.
+const AT_ONCE: i16 = 16;
 
 /// The table.
 #[derive(Debug, Clone, Copy)]
@@ -131,15 +137,23 @@ impl Subscription {
     /// The version of the document that is sent now, and its kind. `counted` is the host's count: where ours is not known, since the server
     /// or the table has forgotten it, that one is as great at least, and no version comes twice.
     pub(super) fn next(self, counted: u32) -> (u32, Due) {
-        let version = |state: u64| if state & (COUNTED | FRESH) == 0 { counted } else { upper_half(state) };
-        let before = self.change(|state| u64::from(version(state).wrapping_add(1)) << 32 | COUNTED | state & PROFILE);
+        let before = self.change(|state| {
+            let ahead = ahead(state, counted);
+            let version = version(state, counted);
+            let (next, count) = match ahead {
+                // Its turn is over already: what comes next stays as it is.
+                Some(..0) => (upper_half(state), state & COUNT),
+                _ => (version.wrapping_add(1), u64::from(counted.wrapping_add(1)) << 16 & COUNT),
+            };
+            u64::from(next) << 32 | count | COUNTED | state & PROFILE
+        });
         let due = match before {
             state if state & FRESH != 0 => Due::First,
             // Who is not known was told something by somebody: all of it once more.
             state if state & FULL != 0 || state & COUNTED == 0 => Due::Full,
             _ => Due::Change,
         };
-        (version(before), due)
+        (version(before, counted), due)
     }
 
     /// What the watcher knows: marks of dialogs.
@@ -185,6 +199,26 @@ impl Subscription {
     }
 }
 
+/// The version of the document that the host has counted so.
+fn version(state: u64, counted: u32) -> u32 {
+    match ahead(state, counted) {
+        Some(ahead) => upper_half(state).wrapping_add_signed(i32::from(ahead)),
+        None if state & (COUNTED | FRESH) == 0 => counted,
+        None => upper_half(state),
+    }
+}
+
+/// How many turns that is before or after the one that comes next. `None`: the host's count says nothing of it.
+fn ahead(state: u64, counted: u32) -> Option<i16> {
+    if state & COUNTED == 0 || state & FRESH != 0 {
+        return None;
+    }
+    let expected = u16::try_from((state & COUNT) >> 16).ok()?;
+    let counted = u16::try_from(counted & u32::from(u16::MAX)).ok()?;
+    let ahead = counted.wrapping_sub(expected).cast_signed();
+    (-AT_ONCE..=AT_ONCE).contains(&ahead).then_some(ahead)
+}
+
 fn upper_half(word: u64) -> u32 {
     u32::try_from(word >> 32).unwrap_or_default()
 }
@@ -202,15 +236,24 @@ mod tests {
     }
 
     #[test]
-    fn versions_go_up_by_one_whatever_the_host_counts() {
+    fn versions_begin_with_0_and_go_up_by_one_wherever_the_host_begins_to_count() {
         let table = table(64);
         table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
         let next = |counted| table.enter(2, 0).unwrap().next(counted);
-        assert_eq!([next(0), next(3), next(4)], [(0, Due::First), (1, Due::Change), (2, Due::Change)]);
+        assert_eq!([next(5), next(6), next(7)], [(0, Due::First), (1, Due::Change), (2, Due::Change)]);
         table.enter(2, 0).unwrap().subscribed(Subscribe::Refresh, 0);
-        assert_eq!([next(9), next(9)], [(3, Due::Full), (4, Due::Change)]);
+        // Where it has begun anew.
+        assert_eq!([next(70_000), next(70_001)], [(3, Due::Full), (4, Due::Change)]);
         table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
         assert_eq!(next(0), (0, Due::First));
+    }
+
+    #[test]
+    fn who_is_asked_out_of_turn_gets_the_version_of_its_turn() {
+        let table = table(64);
+        table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
+        let next = |counted| table.enter(2, 0).unwrap().next(counted).0;
+        assert_eq!([65_534, 65_536, 65_535, 65_539, 65_537, 65_540, 65_538].map(next), [0, 2, 1, 5, 3, 6, 4]);
     }
 
     #[test]
@@ -250,11 +293,19 @@ mod tests {
 
     #[test]
     fn two_workers_never_give_one_version_twice() {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(7);
         let table = table(64);
         table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
         let mut versions: Vec<u32> = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..4)
-                .map(|_| scope.spawn(move || (0..100).map(|_| table.enter(2, 0).unwrap().next(0).0).collect::<Vec<_>>()))
+                .map(|_| {
+                    // The host's lock, under which it counts, is let go before it asks.
+                    scope.spawn(move || {
+                        (0..100)
+                            .map(|_| table.enter(2, 0).unwrap().next(COUNT.fetch_add(1, Ordering::SeqCst)).0)
+                            .collect::<Vec<_>>()
+                    })
+                })
                 .collect();
             workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
         });

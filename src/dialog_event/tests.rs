@@ -1,3 +1,6 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -18,7 +21,8 @@ fn words(count: usize) -> &'static [AtomicU64] {
 }
 
 fn event_with(settings: Settings) -> DialogEvent {
-    DialogEvent::new(settings, words(1 << 12), words(1 << 13))
+    let memory = SharedMemory { ended: words(1 << 12), subscriptions: words(1 << 13), crossings: words(1 << 8) };
+    DialogEvent::new(settings, memory)
 }
 
 fn event() -> DialogEvent {
@@ -62,11 +66,21 @@ fn watcher(tag: &str) -> Watcher<'_> {
     Watcher { uri: "sip:alice@example.com", user_agent: None, call_id: b"call", tag: tag.as_bytes(), notified: 0 }
 }
 
+/// How many NOTIFYs of this subscription the host has counted before.
+fn count(event: &DialogEvent, tag: &str) -> u32 {
+    thread_local!(static COUNTS: RefCell<HashMap<(usize, String), u32>> = RefCell::default());
+    COUNTS.with_borrow_mut(|counts| {
+        let next = counts.entry((std::ptr::from_ref(event).addr(), tag.to_owned())).or_default();
+        *next += 1;
+        *next - 1
+    })
+}
+
 /// What this watcher is told of these documents: version, state, dialogs.
 fn told(event: &DialogEvent, documents: &[&str], withdrawn: Option<usize>, tag: &str) -> (u32, State, String) {
     let aggregate = aggregate(event, documents, withdrawn, 5);
     event.keep(1, aggregate);
-    let document = event.notification(1, BOB, b"", &watcher(tag), 5);
+    let document = event.notification(1, BOB, b"", &Watcher { notified: count(event, tag), ..watcher(tag) }, 5);
     let read = Document::parse(document.as_bytes()).unwrap();
     (read.version, read.state, shown(&document))
 }
@@ -354,4 +368,18 @@ proptest! {
         let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
         event().aggregate(BOB, &bodies, Some(0), 0).document();
     }
+}
+
+#[test]
+fn an_end_that_another_worker_told_meanwhile_is_not_taken_back() {
+    let event = event();
+    event.subscribed(&watcher("t"), Subscribe::First, 5);
+    let older = aggregate(&event, &["1@c confirmed, 2@d early"], None, 5);
+    event.keep(1, older);
+    // The other one, whose CSeq is the lower.
+    aggregate(&event, &["1@c terminated, 2@d early"], None, 5);
+    let document = event.notification(1, BOB, b"", &watcher("t"), 5);
+    assert_eq!(shown(&document), "2 early");
+    event.subscribed(&watcher("u"), Subscribe::Refresh, 5);
+    assert_eq!(shown(&event.notification(1, BOB, b"", &watcher("u"), 5)), "1 terminated, 2 early");
 }

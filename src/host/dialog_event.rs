@@ -11,6 +11,9 @@ use std::sync::OnceLock;
 
 use crate::config;
 use crate::dialog_event::DialogEvent;
+use crate::dialog_event::SharedMemory;
+use crate::dialog_event::crossing;
+use crate::dialog_event::crossing::Act;
 use crate::dialog_event::ended::ENDED;
 use crate::dialog_event::subscription;
 use crate::link::memory;
@@ -29,7 +32,12 @@ static EVENT: OnceLock<DialogEvent> = OnceLock::new();
 /// Before the first fork: maps what all processes share.
 pub(super) fn prepare(settings: Option<&config::DialogEvent>) -> io::Result<()> {
     if let Some(settings) = settings {
-        let event = DialogEvent::new(settings.clone(), memory::words::<ENDED>()?, memory::words::<{ subscription::WORDS }>()?);
+        let memory = SharedMemory {
+            ended: memory::words::<ENDED>()?,
+            subscriptions: memory::words::<{ subscription::WORDS }>()?,
+            crossings: memory::words::<{ crossing::WORDS }>()?,
+        };
+        let event = DialogEvent::new(settings.clone(), memory);
         // It fails only when the host calls mod_init twice.
         let _ = EVENT.set(event);
     }
@@ -49,14 +57,48 @@ pub(super) fn aggregate(
     withdrawn: Option<usize>,
 ) -> Option<(NonNull<c_char>, usize)> {
     let event = get()?;
-    let presentity = match user {
-        [] => format!("sip:{}", String::from_utf8_lossy(host)),
-        user => format!("sip:{}@{}", String::from_utf8_lossy(user), String::from_utf8_lossy(host)),
-    };
-    let aggregate = event.aggregate(&presentity, documents, withdrawn, now());
+    let aggregate = event.aggregate(&presentity(user, host), documents, withdrawn, now());
     let document = copy(&aggregate.document())?;
     event.keep(document.0.as_ptr().addr(), aggregate);
     Some(document)
+}
+
+/// The URI that the host makes of user and host of a presentity.
+fn presentity(user: &[u8], host: &[u8]) -> String {
+    match user {
+        [] => format!("sip:{}", String::from_utf8_lossy(host)),
+        user => format!("sip:{}@{}", String::from_utf8_lossy(user), String::from_utf8_lossy(host)),
+    }
+}
+
+/// A PUBLISH of this user, which is not stored yet.
+pub(super) fn published(user: &[u8], host: &[u8]) {
+    if let Some(event) = get() {
+        event.begins(&presentity(user, host), Act::Publish, now());
+    }
+}
+
+/// A SUBSCRIBE to this presentity, who is not told anything yet.
+pub(super) fn telling(presentity: &str) {
+    if let Some(event) = get() {
+        event.begins(presentity, Act::Tell, now());
+    }
+}
+
+/// The script that had the PUBLISH or the SUBSCRIBE has ended: `tell` has all watchers of a presentity told.
+pub(super) fn script_ended(tell: impl Fn(&str)) {
+    if let Some(event) = get() {
+        event.ends(now(), tell);
+    }
+}
+
+/// A document of ours: stores it, and has the watchers told once more where they have to be.
+pub(super) fn publishing<T>(presentity: &str, store: impl FnOnce() -> T, tell: impl Fn(&str)) -> T {
+    let Some(event) = get() else { return store() };
+    event.begins(presentity, Act::Publish, now());
+    let stored = store();
+    event.ends(now(), tell);
+    stored
 }
 
 /// A text for the host, to be given back to [`free`], with its length. `None`: no memory is left.

@@ -123,6 +123,39 @@ def test_two_workers_that_race_end_in_the_end(users, order):
         ended |= {name for name, state in said.items() if state == "terminated"}
 
 
+@pytest.mark.parametrize("order", itertools.permutations(("trying", "early", "confirmed", "terminated")), ids="-".join)
+def test_of_four_workers_that_tell_of_a_call_at_once_none_has_a_stale_last_word(users, order):
+    lamp, publishers = users.watcher(), [users.publisher() for _ in order]
+    wait(lamp)
+    for number in range(10):
+        told, start = len(documents(lamp)), threading.Barrier(len(order))
+
+        def tell(index, start=start, number=number):
+            start.wait()
+            # A dialog of its own, by whose id Kamailio tells documents apart, and what it saw of the call: whose NOTIFY leaves last must
+            # know all four.
+            publishers[index].tell(f"p{index}-{number} early", f"a{number}@x{number} {order[index]}")
+
+        threads = [threading.Thread(target=tell, args=(index,)) for index in range(len(order))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        own = [f"p{index}-{number} early" for index in range(len(order))]
+
+        def last():
+            texts = documents(lamp)
+            # Each PUBLISH has its NOTIFY: what comes after them is a better one.
+            if len(texts) < told + len(order):
+                return False
+            said = dialogs(texts[-1])
+            return [dialog for dialog in said if "p" == dialog[0] and "terminated" not in dialog] == own and not \
+                [dialog for dialog in said if dialog.startswith(f"a{number} ") and "terminated" not in dialog]
+
+        process.wait_until(lambda: f"{own}; seen: {[dialogs(text) for text in documents(lamp)[told:]]}", last)
+    check(lamp, users.uri)
+
+
 def test_a_fresh_watcher_sees_what_the_others_see(users):
     lamp, proxy, phone = users.watcher("Linksys/SPA962-6.1.5(a)"), users.publisher(), users.publisher()
     everything = users.watcher()

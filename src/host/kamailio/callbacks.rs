@@ -361,6 +361,23 @@ pub(super) extern "C" fn dialog_subscribed(msg: *mut sys::sip_msg) -> c_int {
     })
 }
 
+/// presence: a PUBLISH (dialog). Runs in any worker.
+pub(super) extern "C" fn dialog_published(msg: *mut sys::sip_msg) -> c_int {
+    guard::answer(ERROR, || {
+        // SAFETY: [H2] the message is that of this call.
+        unsafe { dialog_event::published(msg) };
+        OK
+    })
+}
+
+/// A request has been through the script: maybe a PUBLISH or a SUBSCRIBE (dialog). Runs in any worker.
+pub(super) extern "C" fn dialog_script_ended(_msg: *mut sys::sip_msg, _flags: c_uint, _: *mut c_void) -> c_int {
+    guard::answer(1, || {
+        host::dialog_event::script_ended(dialog_event::tell_watchers);
+        1
+    })
+}
+
 /// presence: the body of a NOTIFY. Runs in any worker, and in the processes that send.
 pub(super) extern "C" fn notify_body(
     user: *mut sys::str_,

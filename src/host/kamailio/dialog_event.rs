@@ -2,15 +2,21 @@
 
 use std::ffi::c_char;
 use std::ffi::c_int;
+use std::ffi::c_uint;
+use std::ffi::c_void;
 use std::mem;
 use std::ptr;
 use std::slice;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use super::callbacks;
 use super::msg;
 use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
+use crate::calls::address_of_record;
 use crate::dialog_event::DialogEvent;
 use crate::dialog_event::Watcher;
 use crate::dialog_event::subscription::Subscribe;
@@ -49,11 +55,58 @@ pub(super) fn register() -> Result<(), &'static str> {
     ours.aux_body_processing = Some(callbacks::dialog_notification);
     ours.aux_free_body = Some(callbacks::dialog_free);
     ours.evs_subs_handl = Some(callbacks::dialog_subscribed);
+    ours.evs_publ_handl = Some(callbacks::dialog_published);
     // SAFETY: [H1][H2] what the event holds lives through the call, and is copied.
-    match unsafe { add_event(&raw mut ours) } {
-        code if code < 0 => Err("module presence refused the event dialog"),
-        _ => Ok(()),
+    if unsafe { add_event(&raw mut ours) } < 0 {
+        return Err("module presence refused the event dialog");
     }
+    let script_ended: Option<unsafe extern "C" fn(*mut sys::sip_msg, c_uint, *mut c_void) -> c_int> =
+        Some(callbacks::dialog_script_ended);
+    // SAFETY: [H1][H4] before the first fork, a function of this module without a parameter.
+    if unsafe { sys::register_script_cb(script_ended, sys::XMPP_GATEWAY_AFTER_REQUESTS, ptr::null_mut()) } < 0 {
+        return Err("Kamailio refused the callback after the script");
+    }
+    if let Some(refresh) = api.pres_refresh_watchers {
+        // It fails when it was set before: the core makes PROC_INIT once.
+        let _ = REFRESH.set(refresh);
+    }
+    Ok(())
+}
+
+/// Has all watchers of a presentity told. Set before the first fork.
+static REFRESH: OnceLock<super::Function<sys::pres_refresh_watchers_t>> = OnceLock::new();
+
+/// It asks for the document of all before it has a CSeq for each watcher, and another worker may take the one that we would go by. Where it
+/// gets nothing it asks again for each of them, when it has.
+static ASKS_TOO_EARLY: AtomicBool = AtomicBool::new(false);
+
+/// What that function is asked for: that they are told what is published.
+const WHAT_IS_PUBLISHED: c_int = 1;
+
+/// Has all watchers of a presentity told what is published of its dialogs.
+pub(super) fn tell_watchers(presentity: &str) {
+    let Some(refresh) = REFRESH.get() else { return };
+    let [mut presentity_text, mut name] = [presentity.as_bytes(), NAME].map(host_text);
+    ASKS_TOO_EARLY.store(true, Ordering::Relaxed);
+    // SAFETY: [H1][H2] both texts live through the call.
+    let told = unsafe { refresh(&raw mut presentity_text, &raw mut name, WHAT_IS_PUBLISHED) };
+    ASKS_TOO_EARLY.store(false, Ordering::Relaxed);
+    if told < 0 {
+        ::log::error!("the watchers of the dialogs of {presentity} cannot be told again");
+    }
+}
+
+/// A PUBLISH of dialogs.
+///
+/// # Safety
+/// `msg` is the message of the running callback [H2].
+pub(super) unsafe fn published(msg: *const sys::sip_msg) {
+    // SAFETY: [H2] by the contract of this function. The host has its Request-URI parsed.
+    let Some(message) = (unsafe { msg.as_ref() }) else { return };
+    let uri = &message.parsed_uri;
+    // SAFETY: [H2] texts of the message.
+    let [user, host] = [uri.user, uri.host].map(|text| unsafe { msg::text(text) });
+    dialog_event::published(user, host);
 }
 
 /// All documents of a presentity as one.
@@ -67,6 +120,9 @@ pub(super) unsafe fn aggregate(
     count: c_int,
     withdrawn: c_int,
 ) -> *mut sys::str_ {
+    if ASKS_TOO_EARLY.swap(false, Ordering::Relaxed) {
+        return ptr::null_mut();
+    }
     // SAFETY: [H2] by the contract of this function.
     let [user, host] = [user, host].map(|text| unsafe { msg::text_at(text) });
     let bodies: &[*mut sys::str_] = match usize::try_from(count) {
@@ -126,6 +182,10 @@ pub(super) unsafe fn subscribed(event: &DialogEvent, msg: *mut sys::sip_msg) {
     let watcher = Watcher { uri: &uri, user_agent, call_id, tag: received.from.tag, notified: 0 };
     let request = if to_tag.is_empty() { Subscribe::First } else { Subscribe::Refresh };
     event.subscribed(&watcher, request, dialog_event::now());
+    let presentity = received.subscription().and_then(|(_, presentity)| std::str::from_utf8(presentity).ok());
+    if let Some(presentity) = presentity.and_then(address_of_record) {
+        dialog_event::telling(&presentity);
+    }
 }
 
 fn watcher_uri(user: &[u8], domain: &[u8]) -> String {

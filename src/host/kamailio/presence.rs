@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 
 use super::callbacks;
 use super::calls::Setting;
+use super::dialog_event;
 use super::msg;
 use super::msg::Received;
 use super::msg::host_text;
@@ -203,7 +204,11 @@ pub(super) fn bind_dialogs() -> Option<()> {
 }
 
 /// Stores or changes the dialog of a call, and has the watchers told.
-pub(super) fn publish_call(Publication { publish, step, .. }: &Publication) -> Result<(), HostError> {
+pub(super) fn publish_call(publication: &Publication) -> Result<(), HostError> {
+    host::dialog_event::publishing(&publication.publish.presentity, || store_call(publication), dialog_event::tell_watchers)
+}
+
+fn store_call(Publication { publish, step, .. }: &Publication) -> Result<(), HostError> {
     let Dialogs(update, event) = DIALOGS.get().ok_or(HostError::Missing("presence"))?;
     let body = publish.body.as_deref();
     let put = |body, tag| store((*update, *event), b"dialog", publish, body, tag);

@@ -368,6 +368,23 @@ pub(super) unsafe extern "C" fn dialog_subscribed(
     })
 }
 
+/// The presence server has a PUBLISH (dialog): in any worker.
+pub(super) unsafe extern "C" fn dialog_published(msg: *mut sys::sip_msg, _: *mut c_int) -> c_int {
+    guard::answer(-1, || {
+        // SAFETY: [H2] the presence server's parameter, alive through this call.
+        unsafe { dialog_event::published(msg) };
+        0
+    })
+}
+
+/// A request has been through the script, maybe a PUBLISH or a SUBSCRIBE (dialog): in any worker.
+pub(super) unsafe extern "C" fn dialog_script_ended(_: *mut sys::sip_msg, _: *mut c_void) -> c_int {
+    guard::answer(sys::SCB_RUN_ALL, || {
+        host::dialog_event::script_ended(dialog_event::tell_watchers);
+        sys::SCB_RUN_ALL
+    })
+}
+
 /// The presence server makes the body of a NOTIFY (presence): in any worker, and in the XMPP process.
 pub(super) unsafe extern "C" fn notify_body(
     user: *mut sys::str_,

@@ -6,7 +6,9 @@ use std::ffi::c_int;
 use std::ffi::c_ulong;
 use std::mem::zeroed;
 use std::ptr;
+use std::ptr::NonNull;
 use std::slice;
+use std::sync::OnceLock;
 
 use super::callbacks;
 use super::calls;
@@ -52,11 +54,60 @@ pub(super) fn register() -> Result<(), &'static str> {
     ours.aux_body_processing = Some(callbacks::dialog_notification);
     ours.aux_free_body = Some(callbacks::dialog_free);
     ours.evs_subs_handl = Some(callbacks::dialog_subscribed);
+    ours.evs_publ_handl = Some(callbacks::dialog_published);
     // SAFETY: [H1][H5] what the event holds lives through the call, and is copied.
     if unsafe { add_event(&raw mut ours) } < 0 {
         return Err("module presence refused the event dialog");
     }
+    let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
+    // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
+    if unsafe { sys::__register_script_cb(Some(callbacks::dialog_script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
+        return Err("the core refused the callback after the script");
+    }
+    // SAFETY: [H1][H5] as above: the event that was added just now.
+    let event = NonNull::new(unsafe { contains_event(&raw mut name, ptr::null_mut()) });
+    if let Some((event, notify_all)) = event.zip(api.notify_all_on_publish) {
+        // It fails only when the host calls mod_init twice.
+        let _ = WATCHERS.set(Watchers { notify_all, event });
+    }
     Ok(())
+}
+
+/// Has all watchers of a presentity told. Set in mod_init.
+static WATCHERS: OnceLock<Watchers> = OnceLock::new();
+
+struct Watchers {
+    notify_all: unsafe extern "C" fn(*mut sys::str_, *mut sys::pres_ev, *mut sys::str_) -> c_int,
+    event: NonNull<sys::pres_ev>,
+}
+
+// SAFETY: [H1][H4] made in mod_init, inherited by fork; the event lives in shared memory as long as the server.
+unsafe impl Send for Watchers {}
+// SAFETY: [H1][H4] as above.
+unsafe impl Sync for Watchers {}
+
+/// Has all watchers of a presentity told what is published of its dialogs.
+pub(super) fn tell_watchers(presentity: &str) {
+    let Some(watchers) = WATCHERS.get() else { return };
+    let mut presentity_text = calls::bytes(presentity.as_bytes());
+    // SAFETY: [H1][H5] the URI lives through the call; there is no document beside those that are published.
+    if unsafe { (watchers.notify_all)(&raw mut presentity_text, watchers.event.as_ptr(), ptr::null_mut()) } < 0 {
+        ::log::error!("the watchers of the dialogs of {presentity} cannot be told again");
+    }
+}
+
+/// A PUBLISH of dialogs.
+///
+/// # Safety
+/// The message of the running callback.
+pub(super) unsafe fn published(msg: *const sys::sip_msg) {
+    // SAFETY: [H2] as the caller promises. The host has its Request-URI parsed.
+    let Some(message) = (unsafe { msg.as_ref() }) else { return };
+    // SAFETY: [H2][H3] strings of the message.
+    let user = unsafe { msg::bytes_at(&raw const message.parsed_uri.user) };
+    // SAFETY: [H2][H3] as above.
+    let host = unsafe { msg::bytes_at(&raw const message.parsed_uri.host) };
+    dialog_event::published(user, host);
 }
 
 /// All documents of a presentity as one.
@@ -127,6 +178,8 @@ pub(super) unsafe fn subscribed(event: &DialogEvent, msg: *mut sys::sip_msg, sub
     let request = if asked.to_tag.len == 0 { Subscribe::First } else { Subscribe::Refresh };
     // SAFETY: [H2] as above.
     unsafe { with_watcher(asked, user_agent, |watcher| event.subscribed(watcher, request, dialog_event::now())) };
+    // SAFETY: [H2][H3] a string of the subscription.
+    dialog_event::telling(&String::from_utf8_lossy(unsafe { msg::bytes_at(&raw const asked.pres_uri) }));
 }
 
 /// Calls with the watcher of this subscription.

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use super::MODULE;
 use super::callbacks;
 use super::calls;
+use super::dialog_event;
 use super::msg;
 use super::restored;
 use super::sys;
@@ -208,7 +209,12 @@ impl DialogEvent {
     }
 
     /// Stores or changes the dialog of a call, and has the watchers told.
-    pub(super) fn publish(&self, Publication { publish, step, .. }: &Publication) -> Result<(), HostError> {
+    pub(super) fn publish(&self, publication: &Publication) -> Result<(), HostError> {
+        let presentity = &publication.publish.presentity;
+        host::dialog_event::publishing(presentity, || self.store(publication), dialog_event::tell_watchers)
+    }
+
+    fn store(&self, Publication { publish, step, .. }: &Publication) -> Result<(), HostError> {
         let body = publish.body.as_deref();
         let change = match step {
             Step::Initial => return store(&self.api, self.event, publish, body, EntityTag::New).map(|_| ()),
