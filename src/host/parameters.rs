@@ -62,6 +62,7 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     number(c"force_dummy_dialog", |all, value| all.force_dummy_dialog = Some(value)),
     text(c"single_dialog_order", |all, value| all.single_dialog_order = Some(value)),
     text(c"dialog_profile", |all, value| all.dialog_profile.push(value)),
+    text(c"contact_lamp", |all, value| all.contact_lamp = Some(value)),
     text(c"presence_composition", |all, value| all.presence_composition = Some(value)),
     number(c"waiting_subs_daysno", |all, value| all.waiting_subs_daysno = Some(value)),
     number(c"ask_again_interval", |all, value| all.ask_again_interval = Some(value)),
@@ -105,6 +106,7 @@ const _: () = assert!(PARAMETERS.len() < ENTRIES);
 
 /// A host's table. A host calls a function for a parameter without saying which it is for, so each has one of its own: `$entry::<INDEX>()`
 /// makes the entry of that parameter and, behind the last one, the end of the table.
+#[cfg_attr(not(any(host = "kamailio", host = "opensips")), allow(unused_macros, reason = "the hosts' tables"))]
 macro_rules! table {
     ($entry:ident) => {
         $crate::host::parameters::table!($entry @
@@ -116,6 +118,7 @@ macro_rules! table {
     ($entry:ident @ $($index:literal)*) => { [$($entry::<$index>()),*] };
 }
 
+#[cfg_attr(not(any(host = "kamailio", host = "opensips")), allow(unused_imports, reason = "the hosts' tables"))]
 pub(super) use table;
 
 const fn text(name: &'static CStr, set: fn(&mut config::Parameters, String)) -> Parameter {

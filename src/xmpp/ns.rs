@@ -72,7 +72,8 @@ pub(super) fn known(uri: &str) -> Option<&'static str> {
     }
 }
 
-const KNOWN: [&str; 26] = [
+const KNOWN: [&str; 27] = [
+    ACTIVITY,
     CHAT_STATES,
     RECEIPTS,
     CHAT_MARKERS,

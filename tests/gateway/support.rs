@@ -228,6 +228,9 @@ pub fn lines(actions: Vec<Action>) -> Vec<String> {
                 format!("PUBLISH {presentity} for {expires}")
             }
             Action::Publish(sip::Publish { presentity, body: None, .. }) => format!("PUBLISH {presentity} ends"),
+            Action::Lamp(sip::Publish { presentity, body, .. }) => {
+                format!("lamp of {presentity} {}", if body.is_some() { "on" } else { "off" })
+            }
             Action::Subscribe(sip::Subscribe { event: sip::Event::Presence, watcher, presentity, expires }) => {
                 format!("SUBSCRIBE {watcher} -> {presentity} for {expires}")
             }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::Gateway;
 use super::callbacks;
 use super::calls;
+use super::contact_lamps;
 use super::dialog_event;
 use super::presence;
 use super::senders;
@@ -79,7 +80,7 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
             return -1;
         }
     }
-    if let Err(sentence) = dialog_event::register() {
+    if let Err(sentence) = dialog_event::register(&gateway.config) {
         log::error!("{sentence}");
         return -1;
     }
@@ -183,6 +184,10 @@ impl Host for KamailioHost<'_> {
             PresenceMode::Local => self.feed.push_state(publish, self.gateway),
             PresenceMode::None => Ok(()),
         }
+    }
+
+    fn lamp(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
+        if contact_lamps::are_served() { self.feed.push_lamp(publish, self.gateway) } else { Ok(()) }
     }
 
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {

@@ -20,6 +20,8 @@ const SUBSCRIBE: u64 = 4;
 const JUDGE: u64 = 5;
 /// And above it, the operation.
 const STATE: u64 = 16;
+/// Likewise.
+const LAMP: u64 = 32;
 
 /// Writes a task into `out`, which is cleared first: what it is, then its numbers, and each text and the body with its length. `None`:
 /// a text is longer than can be said.
@@ -47,6 +49,7 @@ pub(super) fn of(task: Task<'_>, out: &mut Vec<u8>) -> Option<()> {
         }
         Task::Publish(publish) => publication(out, PUBLISH, publish),
         Task::State(publish, operation) => publication(out, STATE.wrapping_add(number_of(operation)), publish),
+        Task::Lamp(publish, operation) => publication(out, LAMP.wrapping_add(number_of(operation)), publish),
         Task::Subscribe(Subscribe { event, presentity, watcher, expires }) => {
             let event = match event {
                 Event::Presence => 0,
@@ -114,6 +117,10 @@ pub(super) fn with(record: &[u8], act: impl FnOnce(Task<'_>)) -> Option<()> {
         PUBLISH => act(Task::Publish(&fields.publish()?)),
         SUBSCRIBE => act(Task::Subscribe(&fields.subscribe()?)),
         JUDGE => act(Task::Judge(&fields.uri()?)),
+        lamp @ LAMP.. => {
+            let operation = operation(lamp.checked_sub(LAMP)?)?;
+            act(Task::Lamp(&fields.publish()?, operation));
+        }
         state => {
             let operation = operation(state.checked_sub(STATE)?)?;
             act(Task::State(&fields.publish()?, operation));

@@ -324,6 +324,7 @@ fn every_task_comes_out_as_it_went_in() {
     ];
     let operations = [Operation::Initial, Operation::Adopt, Operation::Modify, Operation::Refresh, Operation::Remove];
     tasks.extend(operations.map(|operation| Task::State(&state, operation)));
+    tasks.extend(operations.map(|operation| Task::Lamp(&state, operation)));
     let mut record = vec![1, 2, 3];
     for task in tasks {
         record::of(task, &mut record).unwrap();
