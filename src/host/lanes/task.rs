@@ -1,6 +1,7 @@
 //! What the XMPP process has the workers do: the requests of the gateway, and its calls of the host's own presence server.
 
 use super::Lanes;
+use crate::calls::publisher::Publication;
 use crate::host::publications::Operation;
 use crate::process::host::HostError;
 use crate::sip::Message;
@@ -25,6 +26,8 @@ pub(in crate::host) enum Task<'a> {
     State(&'a Publish, Operation),
     /// The same with the lamp of an XMPP user.
     Lamp(&'a Publish, Operation),
+    /// Publish the dialog of a call: through pua, or in this host's own presence server.
+    Call(&'a Publication),
     /// Have this host's own presence server judge the watchers of this presentity anew.
     Judge(&'a Uri),
 }
@@ -40,6 +43,8 @@ pub(super) enum Order<'a> {
     Subscription(&'a str, &'a str),
     /// All that the presence server is asked for. One at a time: `host/publications.rs` says why.
     PresenceServer,
+    /// The publications of calls: one at a time, for the same reason. A lane of their own, as a lamp does not wait for a burst of presence.
+    Calls,
     /// None: of a dialog's NOTIFYs there is one under way at the most.
     None,
 }
@@ -51,6 +56,7 @@ impl<'a> Task<'a> {
             Self::Notify(_) => Order::None,
             Self::Publish(publish) => Order::Presentity(&publish.presentity),
             Self::Subscribe(subscribe) => Order::Subscription(&subscribe.watcher, &subscribe.presentity),
+            Self::Call(_) => Order::Calls,
             Self::State(..) | Self::Lamp(..) | Self::Judge(_) => Order::PresenceServer,
         }
     }
@@ -70,6 +76,8 @@ pub(in crate::host) trait Requests {
     fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
     /// Stores a lamp.
     fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
+    /// Publishes the dialog of a call.
+    fn call(&self, publication: &Publication) -> Result<(), HostError>;
     /// Has watchers judged anew.
     fn judge(&self, presentity: &Uri) -> Result<(), HostError>;
 }
@@ -107,6 +115,11 @@ pub(in crate::host) fn perform(task: Task<'_>, host: &impl Requests, worker: &Wo
             if let Err(error) = host.lamp(publish, operation) {
                 log::error!("the lamp of {} cannot be published: {error}", publish.presentity);
                 lanes.count_failure();
+            }
+        }
+        Task::Call(publication) => {
+            if let Err(error) = host.call(publication) {
+                worker.call_refused(publication, error);
             }
         }
         Task::Judge(presentity) => match host.judge(presentity) {
