@@ -100,7 +100,7 @@ impl Gateway {
             publications: Publications::new(config.presence_composition, keeps),
             hidden: Hidden::new(),
             watchers: Watchers::new(config, keeps),
-            notifier: Notifier::new(config, seed, keeps),
+            notifier: Notifier::new(config, now, seed, keeps),
             started: now,
             undelivered: Undelivered::new(config.queue.ttl),
             unique: seed,

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use jid::Jid;
 
+use super::numbers::Numbers;
 use crate::address::Addresses;
 use crate::config::PresenceComposition;
 use crate::sip::pidf::MAX_TUPLES;
@@ -51,7 +52,7 @@ pub(super) struct VirtualSubscription {
     /// Goes up with each change that a watcher can see; never 0.
     pub(super) version: u32,
     /// The numbers of its dialogs.
-    pub(super) dialogs: Vec<u64>,
+    pub(super) dialogs: Numbers,
     /// The resources that are there or, where none is, the last one that was. Empty: nothing is known.
     shown: Vec<Shown>,
     /// How often the stream broke: the answer to an earlier probe clears no later doubt.
@@ -87,7 +88,7 @@ pub(super) enum Change {
 
 impl VirtualSubscription {
     pub(super) fn new(phase: Phase) -> Self {
-        Self { phase, version: 1, dialogs: Vec::new(), shown: Vec::new(), doubts: 0, is_restored: false }
+        Self { phase, version: 1, dialogs: Numbers::default(), shown: Vec::new(), doubts: 0, is_restored: false }
     }
 
     /// One from before a restart.
