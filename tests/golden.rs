@@ -145,7 +145,7 @@ fn translate(case: &Case<'_>) -> String {
         "presence to PIDF" => presence_to_pidf(case),
         "presences to PIDF" => presence::to_pidf(&case.jid("user"), &resources(case), &case.addresses()).unwrap(),
         "presences to the most available" => match presence::most_available(&resources(case)) {
-            Some(resource) => presence::to_pidf(&case.jid("user"), std::slice::from_ref(resource), &case.addresses()).unwrap(),
+            Some(resource) => presence::to_pidf(&case.jid("user"), [resource], &case.addresses()).unwrap(),
             None => "none".into(),
         },
         "presence to publication" => presence_to_publication(case),
@@ -373,7 +373,7 @@ fn presence_to_pidf(case: &Case<'_>) -> String {
     let stanza = Element::parse(case.input).unwrap();
     let from = case.jid("from");
     let document = ResourcePresence::read(&stanza, &from)
-        .and_then(|resource| presence::to_pidf(&from, &[resource], &case.addresses()).map_err(PresenceError::From));
+        .and_then(|resource| presence::to_pidf(&from, [&resource], &case.addresses()).map_err(PresenceError::From));
     match document {
         Ok(document) => document,
         Err(error) => format!("refused: {error:?} {}", answer(failure::presence_error(error))),

@@ -304,7 +304,7 @@ impl Notifier {
             }
             let Some((_, doubts, pair)) = self.probed.pop_front() else { break };
             let Some(known) = self.known.get_mut(&pair).filter(|known| known.doubts == doubts) else { continue };
-            if known.believe_no_more(pair.presentity(), self.composition) == Change::Visible {
+            if known.believe_no_more(self.composition) == Change::Visible {
                 for number in known.dialogs.clone().as_slice().iter().copied() {
                     self.notify(now, number, actions);
                 }

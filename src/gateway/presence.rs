@@ -113,7 +113,7 @@ impl Gateway {
         }
         let publication = received(stanza, from, wall).and_then(|resource| {
             let rank = resource.rank();
-            let publish = presence::to_publication(resource, &self.addresses, publication::EXPIRES);
+            let publish = presence::to_publication(resource, from, &self.addresses, publication::EXPIRES);
             Ok((publish.map_err(PresenceError::From)?, rank))
         });
         match publication {

@@ -209,3 +209,13 @@ impl Dialog {
         u32::try_from(now.until(self.expires).as_secs()).unwrap_or(u32::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_may_be_hundreds_of_thousands() {
+        assert!(size_of::<Dialog>() <= 88, "{} bytes", size_of::<Dialog>());
+    }
+}

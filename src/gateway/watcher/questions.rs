@@ -144,6 +144,16 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_that_is_answered_keeps_no_memory() {
+        let mut questions = Questions::new(1000, 1000);
+        let flood: Vec<Question> = (0..1000).map(|number| question("a", &number.to_string())).collect();
+        flood.iter().for_each(|question| drop(questions.open(question, Instant::now())));
+        flood.iter().skip(1).for_each(|question| drop(questions.close(question)));
+        assert_eq!(questions.number(&flood[0]), Some(1));
+        assert!(questions.numbers.capacity() < 16, "{}", questions.numbers.capacity());
+    }
+
+    #[test]
     fn what_waited_for_its_time_goes_oldest_first() {
         let mut questions = Questions::new(2, 2);
         let start = Instant::now();
