@@ -2,8 +2,8 @@
 #
 #   make                        for every host found
 #   make HOST=kamailio          build/kamailio/xmpp_gateway.so, for the Kamailio that is installed
-#   make HOST=opensips          build/opensips/xmpp_gateway.so, for the tree OPENSIPS_SRC; without it, build/opensips-VERSION/ for
-#                               each tree found, and build/opensips/ for the newest of them
+#   make HOST=opensips          build/opensips-VERSION/xmpp_gateway.so, for the tree OPENSIPS_SRC, or without it for each tree found; what
+#                               is installed is build/opensips/, a copy of the last (the newest) of them
 #   make install [DESTDIR=...]  what is built: modules, documentation, examples
 #   make demo [KEEP=1]          a conversation between a SIP client and an XMPP client; installs what is missing
 #   make test                   all tests, on every host found; installs what is missing
@@ -109,17 +109,15 @@ opensips:
 ifdef OPENSIPS_SRC
 	@$(call need,test -f "$(OPENSIPS_SRC)/core_cmds.c" -a -f "$(OPENSIPS_SRC)/Makefile.defs","OPENSIPS_SRC is $(OPENSIPS_SRC)$(comma) where \
 	core_cmds.c and Makefile.defs were looked for and not found; it takes the source tree of the running OpenSIPS")
-	$(call build,opensips,opensips)
 else ifeq ($(OPENSIPS_FOUND),)
 	@echo "No OpenSIPS found: set OPENSIPS_SRC to the source tree of the running build (opensips*/core_cmds.c was looked for" \
 	"under /usr/src and /usr/local/src)" >&2; exit 1
-else
+endif
 	set -e; for tree in $(OPENSIPS_FOUND); do \
 		version=$$(sed -n 's/^VERSION_\(MAJOR\|MINOR\|SUBMINOR\) *= *\([0-9]*\).*/\2/p' $$tree/Makefile.defs | paste -sd.); \
 		export OPENSIPS_SRC=$$tree; $(call build,opensips,opensips-$$version); \
 		mkdir -p $(BUILD)/opensips; cp $(BUILD)/opensips-$$version/xmpp_gateway.so $(BUILD)/opensips/xmpp_gateway.so; \
 	done
-endif
 
 # Modules beside those of the host; what is read, where each host puts its own, and all of it under DOCS.
 install:

@@ -36,9 +36,19 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="module")
-def servers(pair, tmp_path_factory):
+def notifier(request):
+    """What stands where the gateway expects a presence server, in files that say so: an agent of the file's class NOTIFIER."""
+    agent = request.module.NOTIFIER()
+    yield agent
+    agent.close()
+
+
+@pytest.fixture(scope="module")
+def servers(request, pair, tmp_path_factory):
     """Both servers, started once for a file of tests."""
-    gateway = Gateway(pair, tmp_path_factory.mktemp("gateway"))
+    notified = hasattr(request.module, "NOTIFIER")
+    edit = {"edit": request.getfixturevalue("notifier").as_presence_server} if notified else {}
+    gateway = Gateway(pair, tmp_path_factory.mktemp("gateway"), **edit)
     try:
         yield gateway.wait_connected()
     finally:

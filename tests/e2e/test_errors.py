@@ -268,6 +268,9 @@ def test_an_error_that_may_pass_leaves_the_watcher_waiting(others):
     subscription = alice.subscribe(f"sip:{slow}")
     peer.expect("presence", slow, "of alice", lambda p: p.get("from") == jid(alice))
     del peer.errors["presence", "subscribe"]
+    # What comes after the error on its stream has arrived: so has the error, and nobody waits for an answer any more.
+    peer.raw(f"<message from='{slow}' to='{jid(alice)}' type='chat'><body>after the error</body></message>")
+    alice.expect("MESSAGE", "after the error")
     # Whoever asks next has the others asked for again.
     bob.subscribe(f"sip:{slow}").wait_notify("an active subscription", is_active)
     subscription.wait_notify("an active subscription", is_active)

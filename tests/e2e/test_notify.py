@@ -4,30 +4,15 @@ import re
 import time
 
 import pytest
-from support.gateway import Gateway
 from support.gateway import pairs
 from support.notifier import Notifier
+from support.notifier import watcherinfo
 from support.sip import pidf
 from support.xmpp import child
 
 PAIRS = [p for p in pairs() if p.server.__name__ == "Prosody"]
+NOTIFIER = Notifier
 QUIET = 1.0
-
-
-@pytest.fixture(scope="module")
-def notifier():
-    agent = Notifier()
-    yield agent
-    agent.close()
-
-
-@pytest.fixture(scope="module")
-def servers(pair, notifier, tmp_path_factory):
-    gateway = Gateway(pair, tmp_path_factory.mktemp("notify"), edit=notifier.as_presence_server)
-    try:
-        yield gateway.wait_connected()
-    finally:
-        gateway.stop()
 
 
 @pytest.fixture
@@ -131,10 +116,8 @@ def test_the_last_notify_after_the_end_is_taken(gateway, notifier, watched):
 
 def test_winfo_of_nobody_is_refused(gateway, notifier, watched):
     juliet, subscribe, presentity = watched
-    body = ('<watcherinfo xmlns="urn:ietf:params:xml:ns:watcherinfo" version="0" state="full"><watcher-list resource='
-            f'"sip:{juliet.bare}" package="presence"><watcher id="1" event="subscribe" status="pending">sip:x@{gateway.sip_domain}'
-            "</watcher></watcher-list></watcherinfo>")
-    answer = notifier.notify(subscribe, body, event="presence.winfo", content_type="application/watcherinfo+xml", call_id="made-up-2")
+    body = watcherinfo(juliet.bare, 0, "full", (f"sip:x@{gateway.sip_domain}", "pending", "subscribe"))
+    answer = notifier.notify_winfo(subscribe, body, call_id="made-up-2")
     assert answer.status == 481
     time.sleep(0.3)
     assert not [p for p in juliet.stanzas("presence") if p.get("type") == "subscribe"]

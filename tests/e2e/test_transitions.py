@@ -4,7 +4,6 @@ presence server of the hosts would not, and each says only what it is told to.""
 import time
 
 import pytest
-from support.gateway import Gateway
 from support.notifier import Notifier
 from support.process import wait_until
 from support.sip import pidf
@@ -43,20 +42,7 @@ class Scripted(Notifier):
         return self.subscribes(presentity)[number - 1]
 
 
-@pytest.fixture(scope="module")
-def notifier():
-    agent = Scripted()
-    yield agent
-    agent.close()
-
-
-@pytest.fixture(scope="module")
-def servers(pair, notifier, tmp_path_factory):
-    gateway = Gateway(pair, tmp_path_factory.mktemp("transitions"), edit=notifier.as_presence_server)
-    try:
-        yield gateway.wait_connected()
-    finally:
-        gateway.stop()
+NOTIFIER = Scripted
 
 
 class Scene:

@@ -3,28 +3,13 @@
 import itertools
 
 import pytest
-from support.gateway import Gateway
 from support.gateway import pairs
 from support.notifier import Notifier
+from support.notifier import watcherinfo
 
 PAIRS = [p for p in pairs() if p.name.endswith("+prosody")]
+NOTIFIER = Notifier
 NUMBERS = itertools.count(2)
-
-
-@pytest.fixture(scope="module")
-def notifier():
-    agent = Notifier()
-    yield agent
-    agent.close()
-
-
-@pytest.fixture(scope="module")
-def servers(pair, notifier, tmp_path_factory):
-    gateway = Gateway(pair, tmp_path_factory.mktemp("winfo"), edit=notifier.as_presence_server)
-    try:
-        yield gateway.wait_connected()
-    finally:
-        gateway.stop()
 
 
 class Watchers:
@@ -42,12 +27,8 @@ class Watchers:
 
     def told(self, version, state, *watchers):
         """A document goes out, with these as (name, status, event)."""
-        rows = "".join(f'<watcher id="{name}" status="{status}" event="{event}">{self.uri(name)}</watcher>'
-                       for name, status, event in watchers)
-        body = (f'<watcherinfo xmlns="urn:ietf:params:xml:ns:watcherinfo" version="{version}" state="{state}">'
-                f'<watcher-list resource="sip:{self.juliet.bare}" package="presence">{rows}</watcher-list></watcherinfo>')
-        answer = self.notifier.notify(self.subscribe, body, event="presence.winfo", content_type="application/watcherinfo+xml",
-                                      cseq=next(NUMBERS))
+        body = watcherinfo(self.juliet.bare, version, state, *((self.uri(name), status, event) for name, status, event in watchers))
+        answer = self.notifier.notify_winfo(self.subscribe, body, cseq=next(NUMBERS))
         assert answer.status == 200
 
     def uri(self, name):

@@ -29,6 +29,7 @@ mod msg;
 mod presence;
 mod process;
 mod reply;
+mod restored;
 mod store;
 mod sys;
 
@@ -184,6 +185,9 @@ fn start() -> Result<(), StartError> {
         address_table,
         state,
     };
+    if let Some(presence) = &module.presence {
+        presence.restore(&module.worker);
+    }
     MODULE.set(module).map_err(|_| StartError::Twice)?;
     match MODULE.get().and_then(|module| module.dialog_calls.as_ref()) {
         Some(calls) => calls.load().ok_or(StartError::Bind("dialog")),

@@ -6,6 +6,7 @@
 
 use std::ffi::CStr;
 use std::ffi::c_int;
+use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ptr;
 use std::ptr::NonNull;
@@ -15,6 +16,7 @@ use super::MODULE;
 use super::callbacks;
 use super::calls;
 use super::msg;
+use super::restored;
 use super::sys;
 use crate::calls::publisher::Publication;
 use crate::calls::publisher::Step;
@@ -91,9 +93,17 @@ impl Presence {
         Ok(Self { api, event, kept })
     }
 
+    /// Has those wait again who waited before a restart, in mod_init.
+    pub(super) fn restore(&self, worker: &Worker) {
+        if let Some(update) = self.api.update_watchers_status {
+            restored::take(update as *const c_void, self.event, worker);
+        }
+    }
+
     /// Has every watcher of this presentity judged anew and told.
     pub(super) fn watchers_changed(&self, presentity: &str) -> Result<(), HostError> {
         let update = self.api.update_watchers_status.ok_or(HostError::Missing("presence"))?;
+        restored::enter(presentity, self.event);
         // SAFETY: [H1][H5] the URI lives through the call; there is no rules document.
         let code = unsafe { update(calls::bytes(presentity.as_bytes()), self.event.as_ptr(), ptr::null_mut()) };
         calls::accepted(code)
@@ -324,6 +334,7 @@ pub(super) unsafe fn authorize(subscription: *mut sys::subs_t) -> c_int {
             return kept.map_or(-1, |kept| unsafe { kept(subscription) });
         }
         Judgement::Undecided if asked.status == sys::TERMINATED_STATUS.unsigned_abs() => state(Authorization::Refused),
+        Judgement::Undecided if asked.status == sys::PENDING_STATUS.unsigned_abs() => state(Authorization::Pending),
         Judgement::Undecided => return 0,
         Judgement::Decided(decision) => state(decision),
     };
@@ -339,7 +350,7 @@ pub(super) unsafe fn authorize(subscription: *mut sys::subs_t) -> c_int {
 ///
 /// # Safety
 /// A subscription of the presence server.
-unsafe fn who(subscription: *const sys::subs_t) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(super) unsafe fn who(subscription: *const sys::subs_t) -> Option<(Vec<u8>, Vec<u8>)> {
     // SAFETY: [H2] as the caller promises.
     let subscription = unsafe { subscription.as_ref() }?;
     // SAFETY: [H2][H3] strings of the subscription.
@@ -351,11 +362,15 @@ unsafe fn who(subscription: *const sys::subs_t) -> Option<(Vec<u8>, Vec<u8>)> {
     Some(([b"sip:".as_slice(), &user, b"@", &domain].concat(), presentity))
 }
 
+/// The reason of who waits: it tells the subscription from an active one when the presence server has read both back from its database, and
+/// keeps states from it until then.
+pub(super) const WAITS: &CStr = c"pending";
+
 /// Status and reason in the host's terms; a refusal is final (RFC 3856 §6.6.4, RFC 6665 §4.1.3).
 fn state(decision: Authorization) -> (i32, &'static CStr) {
     match decision {
         Authorization::Allowed => (sys::ACTIVE_STATUS, c""),
-        Authorization::Pending | Authorization::Hidden => (sys::PENDING_STATUS, c""),
+        Authorization::Pending | Authorization::Hidden => (sys::PENDING_STATUS, WAITS),
         Authorization::Refused => (sys::TERMINATED_STATUS, c"rejected"),
         Authorization::NoResource => (sys::TERMINATED_STATUS, c"noresource"),
     }

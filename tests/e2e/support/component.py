@@ -46,11 +46,13 @@ class XmppComponent:
         if isinstance(stanza, StanzaBase):
             element = ElementTree.fromstring(ElementTree.tostring(stanza.xml))
             name, kind = element.tag.rpartition("}")[2], element.get("type")
-            self.received.append(element)
-            if (name, kind) in self.errors:
-                self.component.send_raw(self._error(element, name, *self.errors[name, kind]))
+            error = self.errors.get((name, kind))
+            if error:
+                self.component.send_raw(self._error(element, name, *error))
             elif (name, kind) == ("presence", "subscribe") and self.accept:
                 self.component.send_raw(f"<presence from='{element.get('to')}' to='{element.get('from')}' type='{self.accept}'/>")
+            # Whoever sees it here may change what the next one gets.
+            self.received.append(element)
         return stanza
 
     def _error(self, element, name, kind, condition):

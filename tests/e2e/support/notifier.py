@@ -39,6 +39,9 @@ class Notifier(SipAgent):
         branch = self.send_notify(subscribe, body, state, event, content_type, cseq, call_id, tag)
         return self.final_response(branch)
 
+    def notify_winfo(self, subscribe, body, **parts):
+        return self.notify(subscribe, body, event="presence.winfo", content_type="application/watcherinfo+xml", **parts)
+
     def final_response(self, branch):
         return wait_until("a final response to NOTIFY", lambda: next((r for r in self.responses(branch) if r.status >= 200), None))
 
@@ -58,3 +61,10 @@ class Notifier(SipAgent):
             text = re.sub(rf'^(modparam\("xmpp_gateway", "{name}", ").*("\))$', rf"\g<1>sip:127.0.0.1:{self.port}\2", text,
                           flags=re.MULTILINE)
         return text
+
+
+def watcherinfo(presentity, version, state, *watchers):
+    """A document on who watches sip:presentity (RFC 3858), with these as (URI, status, event)."""
+    rows = "".join(f'<watcher id="{uri}" status="{status}" event="{event}">{uri}</watcher>' for uri, status, event in watchers)
+    return (f'<watcherinfo xmlns="urn:ietf:params:xml:ns:watcherinfo" version="{version}" state="{state}">'
+            f'<watcher-list resource="sip:{presentity}" package="presence">{rows}</watcher-list></watcherinfo>')

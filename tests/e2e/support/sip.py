@@ -213,7 +213,12 @@ class SipAgent:
         return subscription
 
     def close(self):
+        """The socket goes after the thread that answers on it."""
+        if not self.open:
+            return
         self.open = False
+        self.socket.sendto(b"", ("127.0.0.1", self.port))
+        self.thread.join()
         self.socket.close()
 
 
