@@ -87,6 +87,10 @@ impl Host for FakeHost {
         Ok(xmpp_gateway::process::host::Taken::Done)
     }
 
+    fn takes_calls(&self) -> bool {
+        true
+    }
+
     fn restored_calls(&mut self) -> Vec<xmpp_gateway::calls::Event> {
         Vec::new()
     }

@@ -24,6 +24,9 @@ pub trait Host {
     /// Publishes the dialog of a call: through pua, or in the presence server of this host (`dialog_mode`).
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError>;
 
+    /// Whether it takes more publications of calls now: what waits here is published once, however often it changes.
+    fn takes_calls(&self) -> bool;
+
     /// The calls that the host has from before its restart, once.
     fn restored_calls(&mut self) -> Vec<calls::Event>;
 

@@ -13,6 +13,8 @@ use super::msg::host_text;
 use super::presence;
 use super::senders;
 use super::sys;
+use crate::calls::publisher::Publication;
+use crate::config::DialogMode;
 use crate::host::lanes::Jobs;
 use crate::host::lanes::task;
 use crate::host::lanes::task::Requests;
@@ -67,6 +69,13 @@ impl Requests for Gateway {
 
     fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
         presence::publish(publish, operation)
+    }
+
+    fn call(&self, publication: &Publication) -> Result<(), HostError> {
+        match self.config.calls.mode {
+            DialogMode::Local => presence::publish_call(publication),
+            DialogMode::Pua | DialogMode::Off => publish_call(self, &publication.publish),
+        }
     }
 
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
@@ -210,7 +219,7 @@ fn publish(gateway: &Gateway, publish: &Publish) -> Result<(), HostError> {
 }
 
 /// Publishes or changes the dialog of a call: where pua has none to change, it makes one.
-pub(super) fn publish_call(gateway: &Gateway, publish: &Publish) -> Result<(), HostError> {
+fn publish_call(gateway: &Gateway, publish: &Publish) -> Result<(), HostError> {
     send_publish(gateway, publish, (sys::DIALOG_EVENT, sys::XMPP_PUBLISH))
 }
 

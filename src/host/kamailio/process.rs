@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::Gateway;
 use super::callbacks;
+#[cfg(feature = "bench")]
 use super::calls;
 use super::dialog_event;
 use super::presence;
@@ -186,12 +187,16 @@ impl Host for KamailioHost<'_> {
     }
 
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
-        match self.gateway.config.calls.mode {
-            DialogMode::Local => presence::publish_call(publication).map(|()| Taken::Done),
-            DialogMode::Pua | DialogMode::Off => {
-                calls::publish_call(self.gateway, &publication.publish).map(|()| Taken::UnderWay)
-            }
-        }
+        self.feed.push(Task::Call(publication), self.gateway)?;
+        Ok(match self.gateway.config.calls.mode {
+            DialogMode::Local => Taken::Done,
+            // pua would take a change for a new publication until the first one is answered.
+            DialogMode::Pua | DialogMode::Off => Taken::UnderWay,
+        })
+    }
+
+    fn takes_calls(&self) -> bool {
+        self.feed.takes_calls()
     }
 
     fn restored_calls(&mut self) -> Vec<Event> {
