@@ -149,6 +149,11 @@ impl Gateway {
         self.undelivered.tick(now);
     }
 
+    /// What came together from XMPP has been told.
+    pub fn all_read(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.look_at_news(now, actions);
+    }
+
     /// An event from the SIP side.
     pub fn event(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
         self.follow_the_map(now, actions);
