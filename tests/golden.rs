@@ -150,7 +150,7 @@ fn translate(case: &Case<'_>) -> String {
         "presence to PIDF" => presence_to_pidf(case),
         "presences to PIDF" => presence::to_pidf(&case.jid("user"), &resources(case), &case.addresses()).unwrap(),
         "presences to the most available" => match presence::most_available(&resources(case)) {
-            Some(resource) => presence::to_pidf(&case.jid("user"), std::slice::from_ref(resource), &case.addresses()).unwrap(),
+            Some(resource) => presence::to_pidf(&case.jid("user"), [resource], &case.addresses()).unwrap(),
             None => "none".into(),
         },
         "presences to lamp" => presences_to_lamp(case),
@@ -379,7 +379,7 @@ fn presence_to_pidf(case: &Case<'_>) -> String {
     let stanza = Element::parse(case.input).unwrap();
     let from = case.jid("from");
     let document = ResourcePresence::read(&stanza, &from)
-        .and_then(|resource| presence::to_pidf(&from, &[resource], &case.addresses()).map_err(PresenceError::From));
+        .and_then(|resource| presence::to_pidf(&from, [&resource], &case.addresses()).map_err(PresenceError::From));
     match document {
         Ok(document) => document,
         Err(error) => format!("refused: {error:?} {}", answer(failure::presence_error(error))),

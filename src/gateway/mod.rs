@@ -106,7 +106,7 @@ impl Gateway {
             lamps: Lamps::new(config),
             hidden: Hidden::new(),
             watchers: Watchers::new(config, keeps),
-            notifier: Notifier::new(config, seed, keeps),
+            notifier: Notifier::new(config, now, seed, keeps),
             started: now,
             undelivered: Undelivered::new(config.queue.ttl),
             unique: seed,
@@ -155,6 +155,11 @@ impl Gateway {
         self.notifier.tick(now, actions);
         self.farewell(actions);
         self.undelivered.tick(now);
+    }
+
+    /// What came together from XMPP has been told.
+    pub fn all_read(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.look_at_news(now, actions);
     }
 
     /// An event from the SIP side.

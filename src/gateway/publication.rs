@@ -229,6 +229,12 @@ impl Publications {
         of_user.into_iter().any(|known| !known.shown_to.is_empty())
     }
 
+    /// A SIP user who is shown a resource of this user, a bare JID, over a stream that stands.
+    pub(super) fn witness(&self, jid: &str) -> Option<String> {
+        let of_user = self.known.get(jid).into_iter().chain(self.of_user(jid).map(|(_, known)| known));
+        of_user.into_iter().find_map(|known| known.shown_to.first().cloned())
+    }
+
     /// The stream of a domain broke: what was said over it may have changed unheard.
     pub(super) fn stream_down(&mut self, domain: &str) {
         self.up.remove(domain);

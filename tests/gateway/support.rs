@@ -95,6 +95,17 @@ impl Scene {
     pub fn stanza(&mut self, xml: &str) -> Vec<String> {
         let mut actions = Vec::new();
         self.gateway.stanza(self.now, WALL, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        self.gateway.all_read(self.now, &mut actions);
+        lines(actions)
+    }
+
+    /// Stanzas that are read together.
+    pub fn stanzas(&mut self, stanzas: &[String]) -> Vec<String> {
+        let mut actions = Vec::new();
+        for xml in stanzas {
+            self.gateway.stanza(self.now, WALL, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        }
+        self.gateway.all_read(self.now, &mut actions);
         lines(actions)
     }
 
