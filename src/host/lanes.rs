@@ -40,8 +40,8 @@ const SENDERS: usize = 4;
 /// The lane of the host's own presence server.
 const PRESENCE_SERVER: usize = SENDERS;
 
-/// That of calls.
-const CALLS: usize = SENDERS + 1;
+/// That of its event "dialog": calls, and the lamps of XMPP users.
+const DIALOGS: usize = SENDERS + 1;
 
 const LANES: usize = SENDERS + 2;
 
@@ -140,7 +140,7 @@ impl Lanes {
     fn index(&self, order: Order<'_>) -> usize {
         match order {
             Order::PresenceServer => PRESENCE_SERVER,
-            Order::Calls => CALLS,
+            Order::Dialogs => DIALOGS,
             Order::Conversation(..) | Order::Presentity(_) | Order::Subscription(..) => {
                 usize::try_from(self.keys.hash_one(order)).unwrap_or(0) % SENDERS
             }

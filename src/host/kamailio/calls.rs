@@ -8,6 +8,7 @@ use std::ptr;
 
 use super::Gateway;
 use super::callbacks;
+use super::contact_lamps;
 use super::msg::Received;
 use super::msg::host_text;
 use super::presence;
@@ -71,6 +72,10 @@ impl Requests for Gateway {
         presence::publish(publish, operation)
     }
 
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        contact_lamps::publish(publish, operation)
+    }
+
     fn call(&self, publication: &Publication) -> Result<(), HostError> {
         match self.config.calls.mode {
             DialogMode::Local => presence::publish_call(publication),
@@ -79,7 +84,8 @@ impl Requests for Gateway {
     }
 
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
-        presence::watchers_changed(presentity)
+        let lamps = contact_lamps::watchers_changed(presentity);
+        presence::watchers_changed(presentity).and(lamps)
     }
 }
 

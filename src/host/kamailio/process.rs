@@ -21,6 +21,7 @@ use super::Gateway;
 use super::callbacks;
 #[cfg(feature = "bench")]
 use super::calls;
+use super::contact_lamps;
 use super::dialog_event;
 use super::presence;
 use super::senders;
@@ -80,7 +81,7 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
             return -1;
         }
     }
-    if let Err(sentence) = dialog_event::register() {
+    if let Err(sentence) = dialog_event::register(&gateway.config) {
         log::error!("{sentence}");
         return -1;
     }
@@ -184,6 +185,10 @@ impl Host for KamailioHost<'_> {
             PresenceMode::Local => self.feed.push_state(publish, self.gateway),
             PresenceMode::None => Ok(()),
         }
+    }
+
+    fn lamp(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
+        if contact_lamps::are_served() { self.feed.push_lamp(publish, self.gateway) } else { Ok(()) }
     }
 
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {

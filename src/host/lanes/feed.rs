@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::CALLS;
+use super::DIALOGS;
 use super::Jobs;
 use super::LANES;
 use super::Lanes;
@@ -57,8 +57,8 @@ impl<'a> Feed<'a> {
 
     /// Whether it takes more publications of calls: what waits before a lane is what it was, and what waits with the calls is the newest.
     pub(in crate::host) fn takes_calls(&self) -> bool {
-        let waits = self.backlog.waiting.get(CALLS).is_some_and(|waiting| !waiting.is_empty());
-        !waits && self.backlog.lanes.waiting(CALLS) < CALLS_MUCH
+        let waits = self.backlog.waiting.get(DIALOGS).is_some_and(|waiting| !waiting.is_empty());
+        !waits && self.backlog.lanes.waiting(DIALOGS) < CALLS_MUCH
     }
 
     /// Adds a task.
@@ -70,6 +70,12 @@ impl<'a> Feed<'a> {
     pub(in crate::host) fn push_state(&mut self, publish: &Publish, host: &impl Jobs) -> Result<(), HostError> {
         self.publications.failed(self.backlog.lanes.failures());
         self.publications.hand_over(publish, |operation| self.backlog.push(Task::State(publish, operation), host))
+    }
+
+    /// Adds the lamp of an XMPP user, likewise.
+    pub(in crate::host) fn push_lamp(&mut self, publish: &Publish, host: &impl Jobs) -> Result<(), HostError> {
+        self.publications.failed(self.backlog.lanes.failures());
+        self.publications.hand_over(publish, |operation| self.backlog.push(Task::Lamp(publish, operation), host))
     }
 
     /// A round of work is over, or the time to look again has come.

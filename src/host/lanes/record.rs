@@ -25,6 +25,8 @@ const JUDGE: u64 = 5;
 const CALL: u64 = 6;
 /// And above it, the operation.
 const STATE: u64 = 16;
+/// Likewise.
+const LAMP: u64 = 32;
 
 /// Writes a task into `out`, which is cleared first: what it is, then its numbers, and each text and the body with its length. `None`:
 /// a text is longer than can be said.
@@ -57,6 +59,7 @@ pub(super) fn of(task: Task<'_>, out: &mut Vec<u8>) -> Option<()> {
             publication_texts(out, publish)
         }
         Task::State(publish, operation) => publication(out, STATE.wrapping_add(number_of(operation)), publish),
+        Task::Lamp(publish, operation) => publication(out, LAMP.wrapping_add(number_of(operation)), publish),
         Task::Subscribe(Subscribe { event, presentity, watcher, expires }) => {
             let event = match event {
                 Event::Presence => 0,
@@ -147,6 +150,10 @@ pub(super) fn with(record: &[u8], act: impl FnOnce(Task<'_>)) -> Option<()> {
         SUBSCRIBE => act(Task::Subscribe(&fields.subscribe()?)),
         CALL => act(Task::Call(&fields.call()?)),
         JUDGE => act(Task::Judge(&fields.uri()?)),
+        lamp @ LAMP.. => {
+            let operation = operation(lamp.checked_sub(LAMP)?)?;
+            act(Task::Lamp(&fields.publish()?, operation));
+        }
         state => {
             let operation = operation(state.checked_sub(STATE)?)?;
             act(Task::State(&fields.publish()?, operation));

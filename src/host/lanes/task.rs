@@ -24,6 +24,8 @@ pub(in crate::host) enum Task<'a> {
     Subscribe(&'a Subscribe),
     /// Store a state in this host's own presence server, which tells the watchers.
     State(&'a Publish, Operation),
+    /// The same with the lamp of an XMPP user.
+    Lamp(&'a Publish, Operation),
     /// Publish the dialog of a call: through pua, or in this host's own presence server.
     Call(&'a Publication),
     /// Have this host's own presence server judge the watchers of this presentity anew.
@@ -41,8 +43,8 @@ pub(super) enum Order<'a> {
     Subscription(&'a str, &'a str),
     /// All that the presence server is asked for. One at a time: `host/publications.rs` says why.
     PresenceServer,
-    /// The publications of calls: one at a time, for the same reason. A lane of their own, as a lamp does not wait for a burst of presence.
-    Calls,
+    /// The documents of the event "dialog", one at a time for the same reason. A lane of their own: no lamp waits for a burst of presence.
+    Dialogs,
     /// None: of a dialog's NOTIFYs there is one under way at the most.
     None,
 }
@@ -54,7 +56,7 @@ impl<'a> Task<'a> {
             Self::Notify(_) => Order::None,
             Self::Publish(publish) => Order::Presentity(&publish.presentity),
             Self::Subscribe(subscribe) => Order::Subscription(&subscribe.watcher, &subscribe.presentity),
-            Self::Call(_) => Order::Calls,
+            Self::Call(_) | Self::Lamp(..) => Order::Dialogs,
             Self::State(..) | Self::Judge(_) => Order::PresenceServer,
         }
     }
@@ -72,6 +74,8 @@ pub(in crate::host) trait Requests {
     fn subscribe(&self, subscribe: &Subscribe) -> Result<(), HostError>;
     /// Stores a state.
     fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
+    /// Stores a lamp.
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
     /// Publishes the dialog of a call.
     fn call(&self, publication: &Publication) -> Result<(), HostError>;
     /// Has watchers judged anew.
@@ -104,6 +108,12 @@ pub(in crate::host) fn perform(task: Task<'_>, host: &impl Requests, worker: &Wo
         Task::State(publish, operation) => {
             if let Err(error) = host.state(publish, operation) {
                 worker.publish_refused(publish, error);
+                lanes.count_failure();
+            }
+        }
+        Task::Lamp(publish, operation) => {
+            if let Err(error) = host.lamp(publish, operation) {
+                log::error!("the lamp of {} cannot be published: {error}", publish.presentity);
                 lanes.count_failure();
             }
         }

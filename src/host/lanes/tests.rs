@@ -294,9 +294,9 @@ fn calls_wait_with_their_publisher_while_their_lane_is_behind_and_leave_in_order
     }
     assert!((10..100).contains(&pushed));
     feed.tick(&host);
-    while !feed.takes_calls() || lanes.waiting(CALLS) > 0 {
+    while !feed.takes_calls() || lanes.waiting(DIALOGS) > 0 {
         // SAFETY: the lane is held for the job that was made above.
-        unsafe { lanes.do_job(CALLS, &host) };
+        unsafe { lanes.do_job(DIALOGS, &host) };
     }
     assert_eq!(host.0.take(), (0..pushed).collect::<Vec<_>>());
 }
@@ -373,6 +373,7 @@ fn every_task_comes_out_as_it_went_in() {
     tasks.extend(calls.iter().map(Task::Call));
     let operations = [Operation::Initial, Operation::Adopt, Operation::Modify, Operation::Refresh, Operation::Remove];
     tasks.extend(operations.map(|operation| Task::State(&state, operation)));
+    tasks.extend(operations.map(|operation| Task::Lamp(&state, operation)));
     let mut record = vec![1, 2, 3];
     for task in tasks {
         record::of(task, &mut record).unwrap();

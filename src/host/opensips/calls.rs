@@ -96,6 +96,10 @@ impl Requests for Module {
         self.presence.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
     }
 
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        self.contact_lamps.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
+    }
+
     fn call(&self, publication: &Publication) -> Result<(), HostError> {
         match &self.dialog_event {
             Some(event) => event.publish(publication),
@@ -104,7 +108,8 @@ impl Requests for Module {
     }
 
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
-        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity)
+        let lamps = self.contact_lamps.as_ref().map_or(Ok(()), |lamps| lamps.watchers_changed(presentity));
+        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity).and(lamps)
     }
 }
 
