@@ -87,8 +87,8 @@ impl Entity {
 
     /// What disco#info says of it.
     pub(super) fn info(self) -> Info {
-        // Its presence carries its capabilities; XEP-0115 §7 has that said.
-        let features = self.services().iter().map(|service| service.ns()).chain([ns::CAPS]);
+        // Its presence carries its capabilities; XEP-0115 §7 has that said. Messages may carry headers (XEP-0131 §4).
+        let features = self.services().iter().map(|service| service.ns()).chain([ns::CAPS, ns::SHIM]);
         Info::new(self.identity(), features)
     }
 

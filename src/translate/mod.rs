@@ -6,6 +6,7 @@ pub mod call;
 mod call_id;
 pub mod disposition;
 pub mod failure;
+pub mod hops;
 pub mod message;
 pub mod new_address;
 pub mod presence;
