@@ -61,9 +61,13 @@ class Scene:
     def changes_of_roster(self):
         return [s for s in self.juliet.received[self.seen:] if s.get("type") == "set" and s.find(ROSTER + "query") is not None]
 
+    def told(self, wanted):
+        wait_until(lambda: f"alice to be told {wanted}; seen: {told(self.subscription)}", lambda: told(self.subscription)[-1:] == [wanted], 20)
+
     def still_see_each_other(self, kinds):
+        self.told("active open")
         self.juliet.presence(show="dnd")
-        wait_until(lambda: f"alice to see dnd; seen: {told(self.subscription)}", lambda: told(self.subscription)[-1:] == ["active open/dnd"])
+        self.told("active open/dnd")
         self.alice.publish(self.state("xa"))
         wait_until(lambda: f"juliet to see xa; seen: {self.juliet.shown('presence')}",
                    lambda: [p for p in self.presences() if show(p) == "xa"], 30)
