@@ -37,6 +37,7 @@ pub mod store;
 
 pub mod calls;
 pub mod gateway;
+pub mod phone;
 
 #[allow(unsafe_code, reason = "system calls that std does not offer, and memory shared over the fork")]
 pub mod link;

@@ -80,11 +80,19 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn publish_call(
         &mut self,
         _: &xmpp_gateway::calls::publisher::Publication,
     ) -> Result<xmpp_gateway::process::host::Taken, HostError> {
         Ok(xmpp_gateway::process::host::Taken::Done)
+    }
+
+    fn takes_calls(&self) -> bool {
+        true
     }
 
     fn restored_calls(&mut self) -> Vec<xmpp_gateway::calls::Event> {

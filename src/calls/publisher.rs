@@ -10,6 +10,8 @@
 //! | confirmed | for `override_lifetime`, and refreshed as long as the call lasts |
 //! | terminated | for 10 s, in which watchers learn how it ended |
 
+mod overtaken;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -39,6 +41,7 @@ use crate::sip::dialog_info::Replaces;
 use crate::sip::dialog_state::DialogState;
 use crate::sip::dialog_state::End;
 use crate::translate::call::UserCall;
+use overtaken::Overtaken;
 
 /// Calls that are followed at the most. A further one is not shown; the log says so.
 pub const MAX_CALLS: usize = 100_000;
@@ -66,7 +69,9 @@ const ANSWERED: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub struct Publisher {
     wanted: CallDocuments,
-    numbers: HashMap<CallKey, u64>,
+    /// By digest.
+    numbers: HashMap<u64, u64>,
+    overtaken: Overtaken,
     calls: HashMap<u64, Followed>,
     /// Of the last call.
     last: u64,
@@ -77,7 +82,8 @@ pub struct Publisher {
     /// What to look at when, earliest first.
     due: BTreeMap<(Instant, Due), ()>,
     users: Users,
-    hashes: RandomState,
+    /// Those of the notes on calls.
+    digests: RandomState,
     refused: Tally,
 }
 
@@ -95,9 +101,9 @@ struct Followed {
 /// One publication: a branch of a call, as one side sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
-    call: u64,
-    branch: u16,
-    side: Side,
+    pub(crate) call: u64,
+    pub(crate) branch: u16,
+    pub(crate) side: Side,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,18 +180,19 @@ pub enum Step {
 }
 
 impl Publisher {
-    /// Follows no call yet.
-    pub fn new(wanted: CallDocuments) -> Self {
+    /// Follows no call yet. The keys are those of the digests in [`ended`](Self::ended).
+    pub fn new(wanted: CallDocuments, digests: RandomState) -> Self {
         Self {
             wanted,
             numbers: HashMap::new(),
+            overtaken: Overtaken::default(),
             calls: HashMap::new(),
             last: 0,
             queue: VecDeque::new(),
             under_way: HashMap::new(),
             due: BTreeMap::new(),
             users: Users::default(),
-            hashes: RandomState::new(),
+            digests,
             refused: Tally::default(),
         }
     }
@@ -196,13 +203,26 @@ impl Publisher {
             self.begin(now, key, *begun);
             return;
         }
-        let Some(number) = self.numbers.get(&key).copied() else { return };
+        let Some(number) = self.numbers.get(&self.digests.hash_one(&key)).copied() else { return };
         let Some(followed) = self.calls.get_mut(&number) else { return };
         let replaced = matches!(what, What::Answered { .. }).then(|| followed.call.begun.replaces.clone()).flatten();
         followed.call.event(what);
         self.look_at(now, number);
         if let Some(replaced) = replaced {
             self.replace(&replaced);
+        }
+    }
+
+    /// The call of this digest is over, as a note says: its beginning may come later.
+    pub fn ended(&mut self, now: Instant, call: u64, ending: Ending) {
+        match self.numbers.get(&call).copied() {
+            Some(number) => {
+                if let Some(followed) = self.calls.get_mut(&number) {
+                    followed.call.event(What::Ended(ending));
+                    self.look_at(now, number);
+                }
+            }
+            None => self.overtaken.add(now, call),
         }
     }
 
@@ -224,7 +244,10 @@ impl Publisher {
 
     /// The host did not take a publication: it is said again later.
     pub fn failed(&mut self, now: Instant, name: Name) {
+        self.under_way.retain(|_, under_way| *under_way != name);
         let Some(told) = told(&mut self.calls, name) else { return };
+        remind(&mut self.due, &mut told.answered, None, Due::Answer(name));
+        told.waits = false;
         told.held = Held::Unknown;
         told.has_ended = false;
         told.failures = told.failures.saturating_add(1);
@@ -248,6 +271,7 @@ impl Publisher {
 
     /// Time has passed: call it about once a second.
     pub fn tick(&mut self, now: Instant) {
+        self.overtaken.tick(now);
         while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove_entry().0.1 {
                 Due::Publication(name) => self.enqueue(name),
@@ -276,7 +300,8 @@ impl Publisher {
     }
 
     fn begin(&mut self, now: Instant, key: CallKey, begun: Begun) {
-        if self.numbers.contains_key(&key) {
+        let digest = self.digests.hash_one(&key);
+        if self.overtaken.take(digest) || !self.make_room(digest) {
             return;
         }
         if self.calls.len() >= MAX_CALLS {
@@ -287,9 +312,9 @@ impl Publisher {
         }
         self.last = self.last.wrapping_add(1);
         let is_restored = begun.answered.is_some();
-        let followed = Followed { key: key.clone(), call: Call::new(begun), told: BTreeMap::new(), is_restored, until: None };
+        let followed = Followed { key, call: Call::new(begun), told: BTreeMap::new(), is_restored, until: None };
         self.calls.insert(self.last, followed);
-        self.numbers.insert(key, self.last);
+        self.numbers.insert(digest, self.last);
         self.look_at(now, self.last);
     }
 
@@ -297,7 +322,7 @@ impl Publisher {
     fn replace(&mut self, Replaces { call_id, local_tag, remote_tag }: &Replaces) {
         for from_tag in [local_tag, remote_tag] {
             let key = CallKey { call_id: call_id.clone(), from_tag: from_tag.clone() };
-            if let Some(followed) = self.numbers.get(&key).and_then(|number| self.calls.get_mut(number)) {
+            if let Some(followed) = self.numbers.get(&self.digests.hash_one(&key)).and_then(|number| self.calls.get_mut(number)) {
                 followed.call.replace();
             }
         }
@@ -334,8 +359,25 @@ impl Publisher {
             self.look_at(now, number);
             return;
         }
-        if let Some(followed) = self.calls.remove(&number) {
-            self.numbers.remove(&followed.key);
+        self.forget(number);
+    }
+
+    /// Whether a call can begin under this digest. One that is over gives its place if nobody was told of it: whoever was asked for a password
+    /// calls again with the same Call-ID and tag.
+    fn make_room(&mut self, digest: u64) -> bool {
+        let Some(number) = self.numbers.get(&digest).copied() else { return true };
+        let was_told = |followed: &Followed| followed.told.values().any(|told| told.held != Held::Nothing);
+        if self.calls.get(&number).is_some_and(|followed| !followed.call.is_over || was_told(followed)) {
+            return false;
+        }
+        self.forget(number);
+        true
+    }
+
+    fn forget(&mut self, number: u64) {
+        if let Some(mut followed) = self.calls.remove(&number) {
+            remind(&mut self.due, &mut followed.until, None, Due::Call(number));
+            self.numbers.remove(&self.digests.hash_one(&followed.key));
             for ((branch, side), mut told) in followed.told {
                 let name = Name { call: number, branch, side };
                 remind(&mut self.due, &mut told.again, None, Due::Publication(name));
@@ -366,7 +408,7 @@ impl Publisher {
 
     /// What is to be said of one dialog now, if anything.
     fn publication(&mut self, now: Instant, name: Name) -> Option<Publication> {
-        let Self { wanted, calls, hashes, due, .. } = self;
+        let Self { wanted, calls, digests, due, .. } = self;
         let Followed { key, call, told, is_restored, .. } = calls.get_mut(&name.call)?;
         let told = told.get_mut(&(name.branch, name.side))?;
         told.is_queued = false;
@@ -388,7 +430,7 @@ impl Publisher {
         let entity = address_of_record(&call.identity(branch, name.side).uri)?;
         let id = publication_id(key, name);
         let body = subject.document(id.clone(), state, &entity, wanted);
-        let digest = hashes.hash_one(&body);
+        let digest = digests.hash_one(&body);
         let is_due = told.again.is_some_and(|again| again <= now);
         let step = match told.held {
             Held::Nothing if !*is_restored => Step::Initial,

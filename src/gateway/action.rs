@@ -11,6 +11,8 @@ pub enum Action {
     Message(sip::Message),
     /// Publish, refresh or take away the state of one resource.
     Publish(sip::Publish),
+    /// Publish, refresh or take away the lamp of an XMPP user: a document of the event "dialog", in the presence server of this host.
+    Lamp(sip::Publish),
     /// Subscribe, refresh, fetch or unsubscribe.
     Subscribe(sip::Subscribe),
     /// Send a NOTIFY to a SIP watcher; if the host refuses, [`super::Gateway::notify_refused`] ends the dialog.
@@ -39,6 +41,7 @@ impl Action {
             Self::Stanza(stanza) => Some(stanza),
             Self::Message(_)
             | Self::Publish(_)
+            | Self::Lamp(_)
             | Self::Subscribe(_)
             | Self::Notify(_)
             | Self::EndDialog(_)
@@ -50,7 +53,12 @@ impl Action {
     pub(super) fn is_sip_traffic(&self) -> bool {
         match self {
             Self::Stanza(_) | Self::EndDialog(_) => false,
-            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Notify(_) | Self::Authorize { .. } => true,
+            Self::Message(_)
+            | Self::Publish(_)
+            | Self::Lamp(_)
+            | Self::Subscribe(_)
+            | Self::Notify(_)
+            | Self::Authorize { .. } => true,
         }
     }
 }

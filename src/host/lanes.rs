@@ -40,7 +40,10 @@ const SENDERS: usize = 4;
 /// The lane of the host's own presence server.
 const PRESENCE_SERVER: usize = SENDERS;
 
-const LANES: usize = SENDERS + 1;
+/// That of calls.
+const CALLS: usize = SENDERS + 1;
+
+const LANES: usize = SENDERS + 2;
 
 /// Bytes of a lane: some thousand requests.
 const SIZE: usize = 1 << 20;
@@ -137,12 +140,18 @@ impl Lanes {
     fn index(&self, order: Order<'_>) -> usize {
         match order {
             Order::PresenceServer => PRESENCE_SERVER,
+            Order::Calls => CALLS,
             Order::Conversation(..) | Order::Presentity(_) | Order::Subscription(..) => {
                 usize::try_from(self.keys.hash_one(order)).unwrap_or(0) % SENDERS
             }
             // Not the one whose holder waits for a name server.
             Order::None => (0..SENDERS).max_by_key(|index| self.lane(*index).map_or(0, Lane::free)).unwrap_or(0),
         }
+    }
+
+    /// How many bytes wait in a lane.
+    fn waiting(&self, index: usize) -> usize {
+        self.lane(index).map_or(0, |lane| SIZE.saturating_sub(lane.free()))
     }
 
     /// Adds a record. For the XMPP process only.

@@ -6,6 +6,7 @@
 //! queue for an absent XMPP server is, [`fill`].
 
 pub mod call_datagram;
+pub mod call_notes;
 pub mod counters;
 pub mod datagram;
 pub mod dialogs;

@@ -17,7 +17,10 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::calls::CallKey;
 use crate::gateway::action::Authorization;
+use crate::link::call_notes::CallNote;
+use crate::link::call_notes::CallNotes;
 use crate::link::counters::Counters;
 use crate::link::dialogs;
 use crate::link::fill::Fill;
@@ -48,6 +51,7 @@ struct Page {
     counters: Counters,
     fill: Fill,
     dialogs: dialogs::Dialogs,
+    call_notes: CallNotes,
     authorizations: [AtomicU64; AUTHORIZATIONS],
 }
 
@@ -199,6 +203,26 @@ impl Shared {
     /// All are over: nobody remembers them.
     pub fn end_all_dialogs(&self) {
         self.page().dialogs.end_all();
+    }
+
+    /// Leaves a note on a call for the XMPP process. False: there is no place.
+    pub fn leave_call_note(&self, note: CallNote) -> bool {
+        self.page().call_notes.leave(note)
+    }
+
+    /// Takes the oldest note on a call. For the XMPP process only.
+    pub fn take_call_note(&self) -> Option<CallNote> {
+        self.page().call_notes.take()
+    }
+
+    /// What notes name a call by.
+    pub fn call_digest(&self, call: &CallKey) -> u64 {
+        self.keys.hash_one(call)
+    }
+
+    /// The keys of these digests, the same in all processes.
+    pub fn keys(&self) -> RandomState {
+        self.keys.clone()
     }
 
     fn dialog_digest(&self, id: (&str, &str, &str)) -> u64 {

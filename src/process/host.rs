@@ -21,8 +21,13 @@ pub trait Host {
     fn readiness(&self) -> Readiness;
     /// Publishes, refreshes or takes away, through pua or in process.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
+    /// Publishes, refreshes or takes away the lamp of an XMPP user, in the presence server of this host, if it serves the event "dialog".
+    fn lamp(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
     /// Publishes the dialog of a call: through pua, or in the presence server of this host (`dialog_mode`).
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError>;
+
+    /// Whether it takes more publications of calls now: what waits here is published once, however often it changes.
+    fn takes_calls(&self) -> bool;
 
     /// The calls that the host has from before its restart, once.
     fn restored_calls(&mut self) -> Vec<calls::Event>;

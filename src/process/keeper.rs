@@ -155,6 +155,7 @@ pub(crate) fn show(entry: &Entry, shared: &Shared) {
             let decision = match kept.standing {
                 Standing::Asked => Authorization::Pending,
                 Standing::Allowed => Authorization::Allowed,
+                Standing::Hidden => Authorization::Hidden,
                 Standing::Refused => Authorization::Refused,
             };
             shared.answer_for(&kept.presentity);

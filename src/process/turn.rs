@@ -121,6 +121,7 @@ impl<'a, H: Host> Turn<'a, H> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let readiness = self.host.readiness();
+            let calls = (self.calls.has_work(), self.host.takes_calls());
             let reads = self.reads(Instant::now(), readiness);
             tokio::select! {
                 ready = wake.readable() => {
@@ -141,8 +142,8 @@ impl<'a, H: Host> Turn<'a, H> {
                     while self.keeper.heard()?.is_some() {}
                 }
                 (stream, change) = poll_fn(|context| poll_change(&mut self.streams, self.first, context)), if reads => self.changed(stream, change),
-                () = sleep(HOST_PAUSE), if readiness != Readiness::Ready => {}
-                () = ready(()), if self.calls.has_work() => self.publish_calls(Instant::now()),
+                () = sleep(HOST_PAUSE), if readiness != Readiness::Ready || calls == (true, false) => {}
+                () = ready(()), if calls == (true, true) => self.publish_calls(Instant::now()),
                 _ = ticks.tick() => self.tick(Instant::now()),
             }
             self.write();
@@ -177,6 +178,7 @@ impl<'a, H: Host> Turn<'a, H> {
     fn tick(&mut self, now: Instant) {
         self.gateway.tick(now, &mut self.actions);
         self.act();
+        self.take_call_notes(now);
         self.calls.tick(now);
         self.tell_of_calls();
         // What this made has not been tried yet: a stream that had nothing to write is not one that takes nothing.

@@ -41,6 +41,8 @@ pub enum Standing {
     Asked,
     /// It may.
     Allowed,
+    /// It may, and the XMPP user hides from it.
+    Hidden,
     /// It may not.
     Refused,
 }
@@ -249,12 +251,13 @@ impl Standing {
         match self {
             Self::Asked => "asked",
             Self::Allowed => "allowed",
+            Self::Hidden => "hidden",
             Self::Refused => "refused",
         }
     }
 
     fn of_name(name: &str) -> Option<Self> {
-        [Self::Asked, Self::Allowed, Self::Refused].into_iter().find(|standing| standing.name() == name)
+        [Self::Asked, Self::Allowed, Self::Hidden, Self::Refused].into_iter().find(|standing| standing.name() == name)
     }
 }
 
@@ -345,6 +348,7 @@ mod tests {
         for entry in [
             authorization(Standing::Asked),
             authorization(Standing::Allowed),
+            authorization(Standing::Hidden),
             authorization(Standing::Refused),
             Entry::Subscription(subscription()),
             Entry::Subscription(Subscription {

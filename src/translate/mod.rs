@@ -4,6 +4,7 @@
 
 pub mod call;
 mod call_id;
+pub mod contact_lamp;
 pub mod disposition;
 pub mod failure;
 pub mod hops;

@@ -311,9 +311,13 @@ impl Element {
     /// Reads one stanza that stands alone: in the namespace `jabber:client` unless it says otherwise, with the limits and rules of
     /// a stream. For tests and golden cases.
     pub fn parse(xml: &str) -> Result<Self, Fault> {
-        let mut framer = Framer::default();
+        Self::read(xml.as_bytes(), Limits::default())
+    }
+
+    /// Reads one element that stands alone, as [`Self::parse`] does, within these limits.
+    pub(super) fn read(mut input: &[u8], limits: Limits) -> Result<Self, Fault> {
+        let mut framer = Framer::new(limits);
         framer.next(&mut &STANDALONE[..])?;
-        let mut input = xml.as_bytes();
         let element = match framer.next(&mut input)? {
             Some(StreamEvent::Stanza(element)) => element,
             Some(StreamEvent::Refused(refused)) => return Err(refused.fault),

@@ -8,7 +8,10 @@
 //!
 //! Everything above the framer knows one content namespace, `jabber:client`.
 
+pub mod activity;
+pub mod bosh;
 pub mod caps;
+pub mod client;
 pub mod component;
 pub mod disco;
 pub mod element;
@@ -18,6 +21,7 @@ pub mod head;
 pub mod last;
 pub mod ns;
 pub mod ping;
+pub mod sasl;
 pub mod stanza;
 pub mod stanza_error;
 pub mod stream_error;

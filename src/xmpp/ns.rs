@@ -64,6 +64,20 @@ pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
 /// Events of publish-subscribe (XEP-0060).
 pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// Publish-subscribe (XEP-0060).
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+/// `<body/>` of BOSH (XEP-0124).
+pub const HTTPBIND: &str = "http://jabber.org/protocol/httpbind";
+/// What XMPP adds to BOSH (XEP-0206).
+pub const XBOSH: &str = "urn:xmpp:xbosh";
+/// Authentication (RFC 6120 §6).
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// TLS on the same connection (RFC 6120 §5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// Resource binding (RFC 6120 §7).
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// The session that RFC 3921 §3 asked for after the resource.
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 
 /// The constant for a namespace met on a stream: what is known here costs no allocation per element.
 pub(super) fn known(uri: &str) -> Option<&'static str> {
@@ -74,7 +88,8 @@ pub(super) fn known(uri: &str) -> Option<&'static str> {
     }
 }
 
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 29] = [
+    ACTIVITY,
     SHIM,
     CHAT_STATES,
     RECEIPTS,
@@ -101,5 +116,6 @@ const KNOWN: [&str; 27] = [
     MUC,
     MUC_USER,
     PUBSUB_EVENT,
+    HTTPBIND,
     XML,
 ];

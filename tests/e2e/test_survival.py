@@ -152,19 +152,90 @@ def test_who_waits_for_an_answer_goes_on_waiting(started, mode, ends, tmp_path):
     alice, juliet = gateway.sip_user(), gateway.xmpp_user(accept=None)
     subscription = alice.subscribe(f"sip:{juliet.bare}")
     juliet.expect_presence(jid(alice), "subscribe")
-    subscription.wait_notify("pending", lambda n: state(n) == "pending")
+    first = subscription.wait_notify("pending", lambda n: state(n) == "pending")
     store.wait_row(tmp_path, "authorization", alice.user, "standing asked")
     restart(gateway, ends)
     if subscription.refresh().status not in (200, 202):
         subscription = alice.subscribe(gateway.uri_of(juliet.bare))
     juliet.presence(status="not for alice yet")
-    if gateway.host.name == "kamailio":
-        # OpenSIPS's presence server takes all subscriptions that it reads back for active.
-        subscription.wait_notify("pending again", lambda n: state(n) == "pending")
-        assert {state(n) for n in subscription.notifies()} == {"pending"}
-        assert not [n for n in subscription.notifies() if n.body]
+    subscription.wait_notify("pending again", lambda n: n is not first and state(n) == "pending")
+    assert {state(n) for n in alice.requests_seen("NOTIFY")} == {"pending"}
+    assert not [n for n in alice.requests_seen("NOTIFY") if n.body]
     juliet.presence(type="subscribed", to=jid(alice))
     subscription.wait_notify("an open tuple", lambda n: is_active(n) and "open" in basics(n))
+
+
+@ENDS
+@pytest.mark.parametrize("mode", [in_pua_mode, stored], ids=["pua", "local"])
+def test_who_sees_and_who_waits_are_told_apart_after_a_restart(started, mode, ends, tmp_path):
+    gateway = started(mode)
+    alice, bob, juliet = gateway.sip_user(), gateway.sip_user("bob"), gateway.xmpp_user(accept=None)
+    waits = alice.subscribe(gateway.uri_of(juliet.bare))
+    waits.wait_notify("pending", lambda n: state(n) == "pending")
+    sees = bob.subscribe(gateway.uri_of(juliet.bare))
+    juliet.expect_presence(jid(bob), "subscribe")
+    juliet.presence(type="subscribed", to=jid(bob))
+    juliet.presence(show="away")
+    sees.wait_notify("away", lambda n: elements(n, SHOW) == ["away"])
+    store.wait_row(tmp_path, "authorization", alice.user, "standing asked")
+    store.wait_row(tmp_path, "authorization", bob.user, "standing allowed")
+    restart(gateway, ends)
+
+    if sees.refresh().status not in (200, 202):
+        sees = bob.subscribe(gateway.uri_of(juliet.bare))
+    if waits.refresh().status not in (200, 202):
+        waits = alice.subscribe(gateway.uri_of(juliet.bare))
+    juliet.presence(show="dnd")
+    sees.wait_notify("dnd", lambda n: elements(n, SHOW) == ["dnd"])
+    juliet.presence(type="unsubscribed", to=jid(bob))
+    sees.wait_notify("the refusal", lambda n: state(n) == "terminated")
+    assert {state(n) for n in alice.requests_seen("NOTIFY")} == {"pending"}
+    assert not [n for n in alice.requests_seen("NOTIFY") if n.body]
+    juliet.presence(type="subscribed", to=jid(alice))
+    waits.wait_notify("dnd", lambda n: is_active(n) and elements(n, SHOW) == ["dnd"])
+
+
+@pytest.mark.parametrize("mode", [in_pua_mode, stored], ids=["pua", "local"])
+def test_who_is_blocked_stays_so_after_a_restart(started, mode, tmp_path):
+    gateway = started(mode)
+    alice, bob, juliet = gateway.sip_user(), gateway.sip_user("bob"), gateway.xmpp_user(plugins=("xep_0191",))
+    blocked, other = gateway.sip_watches(alice, juliet), gateway.sip_watches(bob, juliet)
+    juliet.ask(lambda client: client["xep_0191"].block(jid(alice)))
+    blocked.wait_notify("pending", lambda n: n is blocked.notifies()[-1] and state(n) == "pending")
+    store.wait_row(tmp_path, "authorization", alice.user, "standing hidden")
+    restart(gateway, "stop")
+
+    juliet.presence(show="dnd", status="not for alice")
+    if other.refresh().status not in (200, 202):
+        other = bob.subscribe(gateway.uri_of(juliet.bare))
+    other.wait_notify("dnd", lambda n: elements(n, SHOW) == ["dnd"])
+    before = len(blocked.notifies())
+    if blocked.refresh().status not in (200, 202):
+        blocked, before = alice.subscribe(gateway.uri_of(juliet.bare)), 0
+    wait_until("a NOTIFY for Alice", lambda: len(blocked.notifies()) > before)
+    assert {state(n) for n in blocked.notifies()[before:]} == {"pending"}
+    assert not [n for n in alice.requests_seen("NOTIFY") if "not for alice" in n.text]
+
+
+@ENDS
+@pytest.mark.parametrize("mode", [in_pua_mode, stored], ids=["pua", "local"])
+def test_who_comes_while_the_server_is_away_is_seen_after_its_restart(started, mode, ends, tmp_path):
+    gateway = started(mode)
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    juliet.close()
+    subscription.wait_notify("no open tuple", lambda n: n is subscription.notifies()[-1] and "open" not in basics(n))
+    store.wait_row(tmp_path, "authorization", alice.user, "standing allowed")
+    wait_until("no publication to be kept", lambda: not store.rows(tmp_path, "publication"))
+    getattr(gateway.host, ends)()
+    # Her server tells nobody: the gateway is not there.
+    juliet = gateway.login(juliet.bare, resource="phone")
+    juliet.presence(show="dnd")
+    gateway.host.start()
+    gateway.wait_connected()
+    if subscription.refresh().status not in (200, 202):
+        subscription = alice.subscribe(gateway.uri_of(juliet.bare))
+    subscription.wait_notify("dnd", lambda n: elements(n, SHOW) == ["dnd"])
 
 
 def test_without_its_table_the_server_does_not_start(pair, tmp_path):

@@ -56,7 +56,12 @@ fn answered(branch: u16) -> What {
 
 impl Scene {
     fn new(wanted: CallDocuments) -> Self {
-        Self { publisher: Publisher::new(wanted), now: Instant::now(), shown: BTreeMap::new(), told: Vec::new() }
+        Self {
+            publisher: Publisher::new(wanted, RandomState::new()),
+            now: Instant::now(),
+            shown: BTreeMap::new(),
+            told: Vec::new(),
+        }
     }
 
     fn call(&mut self, call_id: &str, what: What) -> &mut Self {
@@ -337,6 +342,58 @@ fn a_call_is_forgotten_when_it_is_over_or_nobody_tells_its_end() {
     assert_eq!(told, ["alice 0a terminated Modify 10", "Bob 0b terminated Modify 10"]);
     scene.pass(70);
     assert_eq!((scene.publisher.calls(), scene.publisher.due.len()), (0, 0));
+}
+
+#[test]
+fn an_end_that_comes_as_a_note_ends_the_call_whether_its_beginning_is_known_or_not() {
+    let mut scene = Scene::new(wanted());
+    let note = |scene: &mut Scene, call_id: &str| {
+        let digest = scene.publisher.digests.hash_one(key(call_id));
+        scene.publisher.ended(scene.now, digest, Ending::Refused(486));
+    };
+    scene.begin().then(ringing(0)).publish();
+    scene.told();
+    note(&mut scene, "1");
+    assert_eq!(scene.told(), ["alice 0a terminated Modify 10", "Bob 0b terminated Modify 10"]);
+    // The other's events still wait in the link.
+    note(&mut scene, "2");
+    scene.call("2", What::Begun(Box::new(begun()))).call("2", ringing(0));
+    assert!(scene.told().is_empty());
+    assert_eq!(scene.publisher.calls(), 1);
+    note(&mut scene, "3");
+    scene.pass(121);
+    scene.call("3", What::Begun(Box::new(begun()))).call("3", ringing(0));
+    assert_eq!(scene.told().len(), 2, "who calls later is another");
+}
+
+#[test]
+fn who_was_asked_for_a_password_calls_again() {
+    let mut scene = Scene::new(wanted());
+    scene.begin().then(What::Refused { branch: 0, status: 407 }).then(What::Ended(Ending::Refused(407)));
+    assert!(scene.told().is_empty());
+    scene.begin().then(ringing(0));
+    assert_eq!(scene.told(), ["alice 0a early Initial 120", "Bob 0b early Initial 120"]);
+    scene.then(What::Ended(Ending::Refused(486))).publish();
+    // What has been told as over does not come back.
+    scene.told();
+    scene.begin().then(ringing(0));
+    assert!(scene.told().is_empty());
+    scene.pass(70);
+    assert_eq!((scene.publisher.calls(), scene.publisher.numbers.len(), scene.publisher.due.len()), (0, 0, 0));
+}
+
+#[test]
+fn what_the_host_refuses_later_is_said_again_though_no_answer_comes() {
+    let mut scene = Scene::new(wanted());
+    scene.begin().then(ringing(0));
+    let now = scene.now;
+    for publication in scene.publisher.work(now, usize::MAX) {
+        let name = publication.name;
+        scene.publisher.is_under_way(now, publication);
+        scene.publisher.failed(now, name);
+    }
+    scene.pass(6);
+    assert_eq!(scene.told(), ["alice 0a early Adopt 120", "Bob 0b early Adopt 120"]);
 }
 
 #[test]

@@ -8,11 +8,14 @@ use std::ptr;
 
 use super::Gateway;
 use super::callbacks;
+use super::contact_lamps;
 use super::msg::Received;
 use super::msg::host_text;
 use super::presence;
 use super::senders;
 use super::sys;
+use crate::calls::publisher::Publication;
+use crate::config::DialogMode;
 use crate::host::lanes::Jobs;
 use crate::host::lanes::task;
 use crate::host::lanes::task::Requests;
@@ -69,8 +72,20 @@ impl Requests for Gateway {
         presence::publish(publish, operation)
     }
 
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        contact_lamps::publish(publish, operation)
+    }
+
+    fn call(&self, publication: &Publication) -> Result<(), HostError> {
+        match self.config.calls.mode {
+            DialogMode::Local => presence::publish_call(publication),
+            DialogMode::Pua | DialogMode::Off => publish_call(self, &publication.publish),
+        }
+    }
+
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
-        presence::watchers_changed(presentity)
+        let lamps = contact_lamps::watchers_changed(presentity);
+        presence::watchers_changed(presentity).and(lamps)
     }
 }
 
@@ -212,7 +227,7 @@ fn publish(gateway: &Gateway, publish: &Publish) -> Result<(), HostError> {
 }
 
 /// Publishes or changes the dialog of a call: where pua has none to change, it makes one.
-pub(super) fn publish_call(gateway: &Gateway, publish: &Publish) -> Result<(), HostError> {
+fn publish_call(gateway: &Gateway, publish: &Publish) -> Result<(), HostError> {
     send_publish(gateway, publish, (sys::DIALOG_EVENT, sys::XMPP_PUBLISH))
 }
 

@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use super::Gateway;
 use super::callbacks;
+#[cfg(feature = "bench")]
 use super::calls;
+use super::contact_lamps;
 use super::dialog_event;
 use super::presence;
 use super::senders;
@@ -79,7 +81,7 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
             return -1;
         }
     }
-    if let Err(sentence) = dialog_event::register() {
+    if let Err(sentence) = dialog_event::register(&gateway.config) {
         log::error!("{sentence}");
         return -1;
     }
@@ -185,13 +187,21 @@ impl Host for KamailioHost<'_> {
         }
     }
 
+    fn lamp(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
+        if contact_lamps::are_served() { self.feed.push_lamp(publish, self.gateway) } else { Ok(()) }
+    }
+
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
-        match self.gateway.config.calls.mode {
-            DialogMode::Local => presence::publish_call(publication).map(|()| Taken::Done),
-            DialogMode::Pua | DialogMode::Off => {
-                calls::publish_call(self.gateway, &publication.publish).map(|()| Taken::UnderWay)
-            }
-        }
+        self.feed.push(Task::Call(publication), self.gateway)?;
+        Ok(match self.gateway.config.calls.mode {
+            DialogMode::Local => Taken::Done,
+            // pua would take a change for a new publication until the first one is answered.
+            DialogMode::Pua | DialogMode::Off => Taken::UnderWay,
+        })
+    }
+
+    fn takes_calls(&self) -> bool {
+        self.feed.takes_calls()
     }
 
     fn restored_calls(&mut self) -> Vec<Event> {

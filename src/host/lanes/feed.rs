@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::CALLS;
 use super::Jobs;
 use super::LANES;
 use super::Lanes;
@@ -20,6 +21,9 @@ const TOGETHER: u32 = 16;
 
 /// Bytes that wait here, from which on no stream is read.
 const MUCH: usize = 1 << 20;
+
+/// Bytes in the lane of calls from which on it takes no more: some thirty publications.
+const CALLS_MUCH: usize = 1 << 16;
 
 /// And the most of them. As one read of a stream brings MESSAGEs of half a megabyte, only NOTIFYs and the end of many publications at
 /// once come near it.
@@ -51,6 +55,12 @@ impl<'a> Feed<'a> {
         }
     }
 
+    /// Whether it takes more publications of calls: what waits before a lane is what it was, and what waits with the calls is the newest.
+    pub(in crate::host) fn takes_calls(&self) -> bool {
+        let waits = self.backlog.waiting.get(CALLS).is_some_and(|waiting| !waiting.is_empty());
+        !waits && self.backlog.lanes.waiting(CALLS) < CALLS_MUCH
+    }
+
     /// Adds a task.
     pub(in crate::host) fn push(&mut self, task: Task<'_>, host: &impl Jobs) -> Result<(), HostError> {
         self.backlog.push(task, host)
@@ -60,6 +70,12 @@ impl<'a> Feed<'a> {
     pub(in crate::host) fn push_state(&mut self, publish: &Publish, host: &impl Jobs) -> Result<(), HostError> {
         self.publications.failed(self.backlog.lanes.failures());
         self.publications.hand_over(publish, |operation| self.backlog.push(Task::State(publish, operation), host))
+    }
+
+    /// Adds the lamp of an XMPP user, likewise.
+    pub(in crate::host) fn push_lamp(&mut self, publish: &Publish, host: &impl Jobs) -> Result<(), HostError> {
+        self.publications.failed(self.backlog.lanes.failures());
+        self.publications.hand_over(publish, |operation| self.backlog.push(Task::Lamp(publish, operation), host))
     }
 
     /// A round of work is over, or the time to look again has come.

@@ -1,6 +1,10 @@
 //! A task as the bytes that it is in a lane. Both ends are the same binary, so the form has no version.
 
 use super::task::Task;
+use crate::calls::Side;
+use crate::calls::publisher::Name;
+use crate::calls::publisher::Publication;
+use crate::calls::publisher::Step;
 use crate::host::publications::Operation;
 use crate::sip::CallId;
 use crate::sip::Dialog;
@@ -18,8 +22,11 @@ const NOTIFY: u64 = 2;
 const PUBLISH: u64 = 3;
 const SUBSCRIBE: u64 = 4;
 const JUDGE: u64 = 5;
+const CALL: u64 = 6;
 /// And above it, the operation.
 const STATE: u64 = 16;
+/// Likewise.
+const LAMP: u64 = 32;
 
 /// Writes a task into `out`, which is cleared first: what it is, then its numbers, and each text and the body with its length. `None`:
 /// a text is longer than can be said.
@@ -46,7 +53,13 @@ pub(super) fn of(task: Task<'_>, out: &mut Vec<u8>) -> Option<()> {
             texts(out, &[Some(dialog.as_text().as_bytes()), Some(headers.as_bytes()), Some(body)])
         }
         Task::Publish(publish) => publication(out, PUBLISH, publish),
+        Task::Call(Publication { name, publish, step }) => {
+            let (step, side) = (number_of_step(*step), u64::from(name.side == Side::Callee));
+            numbers(out, &[CALL, name.call, u64::from(name.branch), side, step, u64::from(publish.expires)]);
+            publication_texts(out, publish)
+        }
         Task::State(publish, operation) => publication(out, STATE.wrapping_add(number_of(operation)), publish),
+        Task::Lamp(publish, operation) => publication(out, LAMP.wrapping_add(number_of(operation)), publish),
         Task::Subscribe(Subscribe { event, presentity, watcher, expires }) => {
             let event = match event {
                 Event::Presence => 0,
@@ -63,8 +76,11 @@ pub(super) fn of(task: Task<'_>, out: &mut Vec<u8>) -> Option<()> {
 }
 
 fn publication(out: &mut Vec<u8>, kind: u64, publish: &Publish) -> Option<()> {
-    let Publish { presentity, id, body, expires } = publish;
-    numbers(out, &[kind, u64::from(*expires)]);
+    numbers(out, &[kind, u64::from(publish.expires)]);
+    publication_texts(out, publish)
+}
+
+fn publication_texts(out: &mut Vec<u8>, Publish { presentity, id, body, .. }: &Publish) -> Option<()> {
     texts(out, &[Some(presentity.as_bytes()), Some(id.as_bytes()), body.as_deref()])
 }
 
@@ -75,6 +91,25 @@ fn number_of(operation: Operation) -> u64 {
         Operation::Modify => 2,
         Operation::Refresh => 3,
         Operation::Remove => 4,
+    }
+}
+
+fn number_of_step(step: Step) -> u64 {
+    match step {
+        Step::Initial => 0,
+        Step::Adopt => 1,
+        Step::Modify => 2,
+        Step::Refresh => 3,
+    }
+}
+
+fn step(number: u64) -> Option<Step> {
+    match number {
+        0 => Some(Step::Initial),
+        1 => Some(Step::Adopt),
+        2 => Some(Step::Modify),
+        3 => Some(Step::Refresh),
+        _ => None,
     }
 }
 
@@ -113,7 +148,12 @@ pub(super) fn with(record: &[u8], act: impl FnOnce(Task<'_>)) -> Option<()> {
         NOTIFY => act(Task::Notify(&fields.notify()?)),
         PUBLISH => act(Task::Publish(&fields.publish()?)),
         SUBSCRIBE => act(Task::Subscribe(&fields.subscribe()?)),
+        CALL => act(Task::Call(&fields.call()?)),
         JUDGE => act(Task::Judge(&fields.uri()?)),
+        lamp @ LAMP.. => {
+            let operation = operation(lamp.checked_sub(LAMP)?)?;
+            act(Task::Lamp(&fields.publish()?, operation));
+        }
         state => {
             let operation = operation(state.checked_sub(STATE)?)?;
             act(Task::State(&fields.publish()?, operation));
@@ -147,6 +187,12 @@ impl<'a> Fields<'a> {
         let expires = u32::try_from(self.number()?).ok()?;
         let (presentity, id) = (self.uri()?, self.optional_text()??);
         Some(Publish { presentity, id, body: self.bytes()?.map(<[u8]>::to_vec), expires })
+    }
+
+    fn call(&mut self) -> Option<Publication> {
+        let (call, branch) = (self.number()?, u16::try_from(self.number()?).ok()?);
+        let side = if self.number()? == 0 { Side::Caller } else { Side::Callee };
+        Some(Publication { name: Name { call, branch, side }, step: step(self.number()?)?, publish: self.publish()? })
     }
 
     fn subscribe(&mut self) -> Option<Subscribe> {

@@ -1,6 +1,7 @@
 //! What the XMPP process has the workers do: the requests of the gateway, and its calls of the host's own presence server.
 
 use super::Lanes;
+use crate::calls::publisher::Publication;
 use crate::host::publications::Operation;
 use crate::process::host::HostError;
 use crate::sip::Message;
@@ -23,6 +24,10 @@ pub(in crate::host) enum Task<'a> {
     Subscribe(&'a Subscribe),
     /// Store a state in this host's own presence server, which tells the watchers.
     State(&'a Publish, Operation),
+    /// The same with the lamp of an XMPP user.
+    Lamp(&'a Publish, Operation),
+    /// Publish the dialog of a call: through pua, or in this host's own presence server.
+    Call(&'a Publication),
     /// Have this host's own presence server judge the watchers of this presentity anew.
     Judge(&'a Uri),
 }
@@ -38,6 +43,8 @@ pub(super) enum Order<'a> {
     Subscription(&'a str, &'a str),
     /// All that the presence server is asked for. One at a time: `host/publications.rs` says why.
     PresenceServer,
+    /// The publications of calls: one at a time, for the same reason. A lane of their own, as a lamp does not wait for a burst of presence.
+    Calls,
     /// None: of a dialog's NOTIFYs there is one under way at the most.
     None,
 }
@@ -49,7 +56,8 @@ impl<'a> Task<'a> {
             Self::Notify(_) => Order::None,
             Self::Publish(publish) => Order::Presentity(&publish.presentity),
             Self::Subscribe(subscribe) => Order::Subscription(&subscribe.watcher, &subscribe.presentity),
-            Self::State(..) | Self::Judge(_) => Order::PresenceServer,
+            Self::Call(_) => Order::Calls,
+            Self::State(..) | Self::Lamp(..) | Self::Judge(_) => Order::PresenceServer,
         }
     }
 }
@@ -66,6 +74,10 @@ pub(in crate::host) trait Requests {
     fn subscribe(&self, subscribe: &Subscribe) -> Result<(), HostError>;
     /// Stores a state.
     fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
+    /// Stores a lamp.
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
+    /// Publishes the dialog of a call.
+    fn call(&self, publication: &Publication) -> Result<(), HostError>;
     /// Has watchers judged anew.
     fn judge(&self, presentity: &Uri) -> Result<(), HostError>;
 }
@@ -97,6 +109,17 @@ pub(in crate::host) fn perform(task: Task<'_>, host: &impl Requests, worker: &Wo
             if let Err(error) = host.state(publish, operation) {
                 worker.publish_refused(publish, error);
                 lanes.count_failure();
+            }
+        }
+        Task::Lamp(publish, operation) => {
+            if let Err(error) = host.lamp(publish, operation) {
+                log::error!("the lamp of {} cannot be published: {error}", publish.presentity);
+                lanes.count_failure();
+            }
+        }
+        Task::Call(publication) => {
+            if let Err(error) = host.call(publication) {
+                worker.call_refused(publication, error);
             }
         }
         Task::Judge(presentity) => match host.judge(presentity) {

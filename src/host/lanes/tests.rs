@@ -6,6 +6,10 @@ use std::sync::mpsc;
 
 use super::feed::Feed;
 use super::*;
+use crate::calls::Side;
+use crate::calls::publisher::Name;
+use crate::calls::publisher::Publication;
+use crate::calls::publisher::Step;
 use crate::host::publications::Operation;
 use crate::process::host::HostError;
 use crate::process::host::Readiness;
@@ -259,6 +263,46 @@ fn what_finds_no_room_waits_in_its_order() {
 }
 
 #[test]
+fn calls_wait_with_their_publisher_while_their_lane_is_behind_and_leave_in_order() {
+    struct Slow(RefCell<Vec<u64>>);
+    impl Jobs for Slow {
+        fn perform(&self, task: Task<'_>) {
+            let Task::Call(publication) = task else { panic!("{task:?}") };
+            self.0.borrow_mut().push(publication.name.call);
+        }
+
+        fn make(&self, _: usize) -> bool {
+            true
+        }
+
+        fn is_awaited(&self) -> bool {
+            false
+        }
+    }
+    let (lanes, host) = (Lanes::new().unwrap(), Slow(RefCell::default()));
+    let mut feed = Feed::new(&lanes);
+    let publish = Publish {
+        presentity: Uri::new("sip:bob@x".to_owned()).unwrap(),
+        id: "1".to_owned(),
+        body: Some(vec![b'x'; 1000]),
+        expires: 60,
+    };
+    let mut pushed = 0;
+    while feed.takes_calls() {
+        let name = Name { call: pushed, branch: 0, side: Side::Caller };
+        feed.push(Task::Call(&Publication { name, publish: publish.clone(), step: Step::Modify }), &host).unwrap();
+        pushed += 1;
+    }
+    assert!((10..100).contains(&pushed));
+    feed.tick(&host);
+    while !feed.takes_calls() || lanes.waiting(CALLS) > 0 {
+        // SAFETY: the lane is held for the job that was made above.
+        unsafe { lanes.do_job(CALLS, &host) };
+    }
+    assert_eq!(host.0.take(), (0..pushed).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_waits_has_an_end() {
     let (lanes, host) = (Lanes::new().unwrap(), Later::default());
     let mut feed = Feed::new(&lanes);
@@ -314,6 +358,10 @@ fn every_task_comes_out_as_it_went_in() {
     let (state, end, [first, second]) = (publish(Some(b"<presence/>")), publish(None), [notify(1), notify(u64::MAX)]);
     let subscriptions = [Event::Presence, Event::PresenceWinfo].map(subscribe);
     let [presence, winfo] = &subscriptions;
+    let calls =
+        [(Step::Initial, Side::Caller), (Step::Adopt, Side::Callee), (Step::Modify, Side::Caller), (Step::Refresh, Side::Callee)];
+    let calls =
+        calls.map(|(step, side)| Publication { name: Name { call: u64::MAX, branch: 7, side }, publish: state.clone(), step });
     let mut tasks = vec![
         Task::Notify(&first),
         Task::Notify(&second),
@@ -323,8 +371,10 @@ fn every_task_comes_out_as_it_went_in() {
         Task::Subscribe(winfo),
         Task::Judge(&state.presentity),
     ];
+    tasks.extend(calls.iter().map(Task::Call));
     let operations = [Operation::Initial, Operation::Adopt, Operation::Modify, Operation::Refresh, Operation::Remove];
     tasks.extend(operations.map(|operation| Task::State(&state, operation)));
+    tasks.extend(operations.map(|operation| Task::Lamp(&state, operation)));
     let mut record = vec![1, 2, 3];
     for task in tasks {
         record::of(task, &mut record).unwrap();

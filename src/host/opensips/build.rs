@@ -26,7 +26,7 @@ const PRINT_DEFS: &str =
     "include Makefile\n.PHONY: xmpp_gateway_defs\nxmpp_gateway_defs:\n\t@for d in $(DEFS); do printf '%s\\n' \"$$d\"; done\n";
 
 /// Our contract with the host: what the module uses of it.
-const TYPES: [&str; 33] = [
+const TYPES: [&str; 34] = [
     "module_exports",
     "cmd_export_",
     "param_export_",
@@ -45,6 +45,7 @@ const TYPES: [&str; 33] = [
     "publ_info_t",
     "presence_api_t",
     "subs_t",
+    "subs_entry",
     "sr_core_states",
     "int_str",
     "db_func",

@@ -14,6 +14,7 @@ use super::Module;
 use super::callbacks;
 use super::msg;
 use super::sys;
+use crate::calls::publisher::Publication;
 use crate::host::descriptor;
 use crate::host::lanes::Jobs;
 use crate::host::lanes::task;
@@ -95,8 +96,20 @@ impl Requests for Module {
         self.presence.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
     }
 
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        self.contact_lamps.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
+    }
+
+    fn call(&self, publication: &Publication) -> Result<(), HostError> {
+        match &self.dialog_event {
+            Some(event) => event.publish(publication),
+            None => publish_call(self, &publication.publish),
+        }
+    }
+
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
-        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity)
+        let lamps = self.contact_lamps.as_ref().map_or(Ok(()), |lamps| lamps.watchers_changed(presentity));
+        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity).and(lamps)
     }
 }
 
@@ -275,7 +288,7 @@ pub(super) fn announce_dialogs(pua: &sys::pua_api_t) -> Option<()> {
 const DIALOG_INFO: &CStr = c"application/dialog-info+xml";
 
 /// Publishes or changes the dialog of a call: where pua has none to change, it makes one.
-pub(super) fn publish_call(module: &Module, publish: &Publish) -> Result<(), HostError> {
+fn publish_call(module: &Module, publish: &Publish) -> Result<(), HostError> {
     send_publish(module, publish, sys::DIALOG_EVENT, sys::DIALOG_PUBLISH, DIALOG_INFO)
 }
 

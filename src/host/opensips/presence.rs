@@ -6,15 +6,19 @@
 
 use std::ffi::CStr;
 use std::ffi::c_int;
+use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ptr;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::MODULE;
 use super::callbacks;
 use super::calls;
 use super::msg;
+use super::restored;
 use super::sys;
 use crate::calls::publisher::Publication;
 use crate::calls::publisher::Step;
@@ -82,18 +86,22 @@ impl Presence {
             in_event.evs_subs_handl = Some(callbacks::subscribed);
             in_event.get_rules_doc = Some(callbacks::rules_document);
             in_event.agg_nbody = in_event.agg_nbody.and(Some(callbacks::notify_body));
-            let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
-            // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
-            if unsafe { sys::__register_script_cb(Some(callbacks::script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
-                return Err("the core refused the callback after the script");
-            }
+            hear_ends_of_scripts()?;
         }
         Ok(Self { api, event, kept })
+    }
+
+    /// Has those wait again who waited before a restart, in mod_init.
+    pub(super) fn restore(&self, worker: &Worker) {
+        if let Some(update) = self.api.update_watchers_status {
+            restored::take(update as *const c_void, self.event, worker);
+        }
     }
 
     /// Has every watcher of this presentity judged anew and told.
     pub(super) fn watchers_changed(&self, presentity: &str) -> Result<(), HostError> {
         let update = self.api.update_watchers_status.ok_or(HostError::Missing("presence"))?;
+        restored::enter(presentity, self.event);
         // SAFETY: [H1][H5] the URI lives through the call; there is no rules document.
         let code = unsafe { update(calls::bytes(presentity.as_bytes()), self.event.as_ptr(), ptr::null_mut()) };
         calls::accepted(code)
@@ -103,25 +111,13 @@ impl Presence {
     pub(super) fn publish(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
         let body = publish.body.as_deref().unwrap_or_default();
         match operation {
-            Operation::Initial => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+            Operation::Initial => store_new_state(&self.api, self.event, publish, body),
             // It logs as an error that there is none: it is only asked where there is a state.
-            Operation::Adopt if !self.has_states(publish) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
-            Operation::Adopt | Operation::Modify => self.replace(publish, Some(body), body),
-            Operation::Refresh => self.replace(publish, None, body),
-            Operation::Remove => self.store(publish, None, EntityTag::Known).map(|_| ()),
+            Operation::Adopt if !self.has_states(publish) => store_new_state(&self.api, self.event, publish, body),
+            Operation::Adopt | Operation::Modify => replace_state(&self.api, self.event, publish, Some(body), body),
+            Operation::Refresh => replace_state(&self.api, self.event, publish, None, body),
+            Operation::Remove => take_state_away(&self.api, self.event, publish),
         }
-    }
-
-    /// Stores a change, or none but the time; where there is nothing to change, the whole state.
-    fn replace(&self, publish: &Publish, change: Option<&[u8]>, body: &[u8]) -> Result<(), HostError> {
-        match self.store(publish, change, EntityTag::Known)? {
-            Found::Yes => Ok(()),
-            Found::No => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
-        }
-    }
-
-    fn store(&self, publish: &Publish, body: Option<&[u8]>, entity_tag: EntityTag) -> Result<Found, HostError> {
-        store(&self.api, self.event, publish, body, entity_tag)
     }
 
     /// Whether anybody published a state of this presentity.
@@ -130,6 +126,39 @@ impl Presence {
         // SAFETY: [H1][H5] the URI lives through the call.
         self.api.contains_presence.is_none_or(|contains| unsafe { contains(&raw mut presentity) } > 0)
     }
+}
+
+/// Stores a state that was not there.
+pub(super) fn store_new_state(
+    api: &sys::presence_api_t,
+    event: NonNull<sys::pres_ev>,
+    publish: &Publish,
+    body: &[u8],
+) -> Result<(), HostError> {
+    store(api, event, publish, Some(body), EntityTag::New).map(|_| ())
+}
+
+/// Stores a change, or none but the time; where there is nothing to change, the whole state.
+pub(super) fn replace_state(
+    api: &sys::presence_api_t,
+    event: NonNull<sys::pres_ev>,
+    publish: &Publish,
+    change: Option<&[u8]>,
+    body: &[u8],
+) -> Result<(), HostError> {
+    match store(api, event, publish, change, EntityTag::Known)? {
+        Found::Yes => Ok(()),
+        Found::No => store_new_state(api, event, publish, body),
+    }
+}
+
+/// Takes a state away.
+pub(super) fn take_state_away(
+    api: &sys::presence_api_t,
+    event: NonNull<sys::pres_ev>,
+    publish: &Publish,
+) -> Result<(), HostError> {
+    store(api, event, publish, None, EntityTag::Known).map(|_| ())
 }
 
 /// A PUBLISH without the request.
@@ -169,6 +198,20 @@ fn store(
     // An entity tag that it does not know is no error to it; where it found it, it says which one is to be used from now on.
     let found = publish.expires == 0 || !presentity.new_etag.s.is_null();
     Ok(if found { Found::Yes } else { Found::No })
+}
+
+/// Has us called when a script has ended; in mod_init, once.
+pub(super) fn hear_ends_of_scripts() -> Result<(), &'static str> {
+    static HEARD: AtomicBool = AtomicBool::new(false);
+    if HEARD.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
+    // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
+    if unsafe { sys::__register_script_cb(Some(callbacks::script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
+        return Err("the core refused the callback after the script");
+    }
+    Ok(())
 }
 
 /// The event "dialog" of this host's presence server: where calls are shown.
@@ -243,6 +286,18 @@ pub(super) unsafe fn subscribed(
     reply_text: *mut sys::str_,
 ) -> c_int {
     // SAFETY: [H2] as the caller promises.
+    unsafe { note_watcher(subscription) };
+    let kept = MODULE.get().and_then(|module| module.presence.as_ref()?.kept.evs_subs_handl);
+    // SAFETY: [H2] what the host handed to us goes on to the function that it was for.
+    kept.map_or(0, |kept| unsafe { kept(msg, subscription, reply_code, reply_text) })
+}
+
+/// Who subscribes is told to the gateway when the script has ended.
+///
+/// # Safety
+/// A subscription of the presence server.
+pub(super) unsafe fn note_watcher(subscription: *const sys::subs_t) {
+    // SAFETY: [H2] as the caller promises.
     if let Some(asked) = unsafe { subscription.as_ref() }
         // Within a dialog that is an end. Outside of one it asks for the state just once: whoever does that wants to be let in, too.
         && (asked.expires != 0 || asked.to_tag.len == 0)
@@ -251,9 +306,6 @@ pub(super) unsafe fn subscribed(
     {
         WATCHED.note(watcher, presentity);
     }
-    let kept = MODULE.get().and_then(|module| module.presence.as_ref()?.kept.evs_subs_handl);
-    // SAFETY: [H2] what the host handed to us goes on to the function that it was for.
-    kept.map_or(0, |kept| unsafe { kept(msg, subscription, reply_code, reply_text) })
 }
 
 /// Whose rules the presence server looks for: an XMPP user has none, and each look would cost a query for each state.
@@ -317,14 +369,20 @@ pub(super) unsafe fn authorize(subscription: *mut sys::subs_t) -> c_int {
     let Some((watcher, presentity)) = (unsafe { who(subscription) }) else { return -1 };
     // SAFETY: [H2] as above; the host waits for us and reads it afterwards.
     let Some(asked) = (unsafe { subscription.as_mut() }) else { return -1 };
-    let (status, reason) = match module.worker.judge(&watcher, &presentity) {
-        Judgement::NotOurs => {
-            let kept = module.presence.as_ref().and_then(|presence| presence.kept.get_auth_status);
-            // SAFETY: [H2] not ours: what the host handed to us goes on to the function that it was for.
-            return kept.map_or(-1, |kept| unsafe { kept(subscription) });
-        }
+    settle(asked, module.worker.judge(&watcher, &presentity)).unwrap_or_else(|| {
+        let kept = module.presence.as_ref().and_then(|presence| presence.kept.get_auth_status);
+        // SAFETY: [H2] not ours: what the host handed to us goes on to the function that it was for.
+        kept.map_or(-1, |kept| unsafe { kept(subscription) })
+    })
+}
+
+/// Writes a judgement into the subscription, and gives the answer to the presence server; `None`: it is not ours to judge.
+pub(super) fn settle(asked: &mut sys::subs_t, judgement: Judgement) -> Option<c_int> {
+    let (status, reason) = match judgement {
+        Judgement::NotOurs => return None,
         Judgement::Undecided if asked.status == sys::TERMINATED_STATUS.unsigned_abs() => state(Authorization::Refused),
-        Judgement::Undecided => return 0,
+        Judgement::Undecided if asked.status == sys::PENDING_STATUS.unsigned_abs() => state(Authorization::Pending),
+        Judgement::Undecided => return Some(0),
         Judgement::Decided(decision) => state(decision),
     };
     asked.status = status.unsigned_abs();
@@ -333,13 +391,14 @@ pub(super) unsafe fn authorize(subscription: *mut sys::subs_t) -> c_int {
         asked.reason.s = ptr::null_mut();
     }
     // "No error"; whether anything changed the host finds out by itself.
-    0
+    Some(0)
 }
+
 /// Watcher and presentity as SIP URIs.
 ///
 /// # Safety
 /// A subscription of the presence server.
-unsafe fn who(subscription: *const sys::subs_t) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(super) unsafe fn who(subscription: *const sys::subs_t) -> Option<(Vec<u8>, Vec<u8>)> {
     // SAFETY: [H2] as the caller promises.
     let subscription = unsafe { subscription.as_ref() }?;
     // SAFETY: [H2][H3] strings of the subscription.
@@ -351,11 +410,15 @@ unsafe fn who(subscription: *const sys::subs_t) -> Option<(Vec<u8>, Vec<u8>)> {
     Some(([b"sip:".as_slice(), &user, b"@", &domain].concat(), presentity))
 }
 
+/// The reason of who waits: it tells the subscription from an active one when the presence server has read both back from its database, and
+/// keeps states from it until then.
+pub(super) const WAITS: &CStr = c"pending";
+
 /// Status and reason in the host's terms; a refusal is final (RFC 3856 §6.6.4, RFC 6665 §4.1.3).
 fn state(decision: Authorization) -> (i32, &'static CStr) {
     match decision {
         Authorization::Allowed => (sys::ACTIVE_STATUS, c""),
-        Authorization::Pending | Authorization::Hidden => (sys::PENDING_STATUS, c""),
+        Authorization::Pending | Authorization::Hidden => (sys::PENDING_STATUS, WAITS),
         Authorization::Refused => (sys::TERMINATED_STATUS, c"rejected"),
         Authorization::NoResource => (sys::TERMINATED_STATUS, c"noresource"),
     }

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::Module;
+#[cfg(feature = "bench")]
 use super::calls;
 use super::sys;
 use crate::calls::Event;
@@ -68,13 +69,20 @@ impl Host for OpenSips<'_> {
         }
     }
 
+    fn lamp(&mut self, publish: &Publish) -> Result<(), HostError> {
+        match self.module.contact_lamps {
+            Some(_) => self.feed.push_lamp(publish, self.module),
+            None => Ok(()),
+        }
+    }
+
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
         // pua has those wait that come before an answer.
-        match &self.module.dialog_event {
-            Some(event) => event.publish(publication),
-            None => calls::publish_call(self.module, &publication.publish),
-        }
-        .map(|()| Taken::Done)
+        self.feed.push(Task::Call(publication), self.module).map(|()| Taken::Done)
+    }
+
+    fn takes_calls(&self) -> bool {
+        self.feed.takes_calls()
     }
 
     fn restored_calls(&mut self) -> Vec<Event> {

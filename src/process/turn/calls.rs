@@ -7,6 +7,7 @@ use jid::BareJid;
 use super::Turn;
 use crate::link::call_datagram;
 use crate::link::call_datagram::Told;
+use crate::link::call_notes::CallNote;
 use crate::process::host::Host;
 use crate::process::host::Taken;
 
@@ -28,6 +29,23 @@ impl<H: Host> Turn<'_, H> {
             }
         }
         true
+    }
+
+    /// Takes what workers could not leave to the link.
+    pub(super) fn take_call_notes(&mut self, now: Instant) {
+        let mut has_ended = false;
+        while let Some(note) = self.receiver.shared().take_call_note() {
+            match note {
+                CallNote::Ended(call, ending) => {
+                    self.calls.ended(now, call, ending);
+                    has_ended = true;
+                }
+                CallNote::Refused(name) => self.calls.failed(now, name),
+            }
+        }
+        if has_ended {
+            self.tell_of_calls();
+        }
     }
 
     /// XMPP contacts of users whose calls have changed see it.

@@ -37,6 +37,7 @@ impl<'a, H: Host> Turn<'a, H> {
                 break;
             }
         }
+        self.take_call_notes(Instant::now());
         Ok(taken)
     }
 

@@ -51,8 +51,16 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn publish_call(&mut self, _: &crate::calls::publisher::Publication) -> Result<crate::process::host::Taken, HostError> {
         Ok(crate::process::host::Taken::Done)
+    }
+
+    fn takes_calls(&self) -> bool {
+        true
     }
 
     fn restored_calls(&mut self) -> Vec<crate::calls::Event> {
@@ -155,7 +163,7 @@ fn play(ping: (i64, i64), test: impl AsyncFnOnce(Scene<'_>)) {
     let (ready, subscribed) = (Rc::clone(&host.ready), Rc::clone(&host.subscribed));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
     runtime.block_on(async {
-        let mut calls = crate::calls::publisher::Publisher::new(config.calls.documents.clone());
+        let mut calls = crate::calls::publisher::Publisher::new(config.calls.documents.clone(), receiver.shared().keys());
         let mut turn = Turn::new(&mut host, &config, &receiver, &mut calls, Keeper::new(None), Duration::ZERO);
         // Due, then connected.
         for _ in 0..2 {
@@ -222,7 +230,7 @@ fn a_stanza_that_no_component_speaks_for_gives_its_place_back() {
     let mut host = FakeHost::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let mut calls = crate::calls::publisher::Publisher::new(config.calls.documents.clone());
+        let mut calls = crate::calls::publisher::Publisher::new(config.calls.documents.clone(), receiver.shared().keys());
         let mut turn = Turn::new(&mut host, &config, &receiver, &mut calls, Keeper::new(None), PATIENCE);
         let send = |from: &str| {
             let stanza = format!("<message from='{from}' to='r@x'/>");

@@ -1,0 +1,452 @@
+//! A session over HTTP (BOSH: XEP-0124, XEP-0206), as its client.
+//!
+//! ```text
+//!  New ---- creation ----> Open ---- requests, one always held ----> Over
+//!                           | send(), restart(), pause(), terminate()
+//! ```
+//!
+//! Sans-IO: the driver posts what [`Bosh::request`] gives, and tells what became of it by [`Bosh::response`], [`Bosh::status`] or
+//! [`Bosh::broken`]. What came out of it are [`Event`]s, in the order of the requests, whatever the order of the responses.
+//!
+//! A session outlives its connections: what had no response is sent again, the same bytes under the same number, and the connection
+//! manager answers it once. It outlives this process too ([`Bosh::saved`], [`Bosh::resume`]).
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::xmpp::element::Element;
+use crate::xmpp::stream_error::StreamError;
+
+pub use self::body::Ask;
+use self::body::Body;
+use self::body::Kind;
+pub use self::ended::Condition;
+pub use self::ended::Reason;
+pub use self::terms::Terms;
+
+mod body;
+mod ended;
+mod terms;
+
+/// One session, from the request that makes it to its end. The next one takes a new one.
+#[derive(Debug)]
+pub struct Bosh {
+    ask: Ask,
+    phase: Phase,
+    /// The number of the next request.
+    rid: u64,
+    /// Requests without a response, and those whose response has to wait for one of them, in the order of their numbers.
+    exchanges: VecDeque<Exchange>,
+    /// Stanzas for the next request.
+    payload: String,
+    wanted: Wanted,
+    events: VecDeque<Event>,
+    /// When a response was last missing and none has come since: from then on the connection manager may forget the session.
+    troubled: Option<Trouble>,
+    /// When the last request of a polling session was made.
+    polled: Option<Instant>,
+}
+
+/// What the driver posts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its number; the same one again takes the place of the one before, whose connection is broken.
+    pub rid: u64,
+    /// The content.
+    pub body: Arc<str>,
+}
+
+/// What a session brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The session stands. What it may do is [`Bosh::terms`].
+    Created,
+    /// `<stream:features/>`, a stanza, or another element of the stream.
+    Element(Element),
+    /// This request has waited too long: give its connection up. It comes again.
+    Abandon(u64),
+    /// It is over. Nothing follows.
+    Ended(Reason),
+}
+
+/// What is needed to go on with a session in another process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// What was agreed on.
+    pub terms: Terms,
+    /// The number of the next request.
+    pub rid: u64,
+    /// Requests without a response.
+    pub unanswered: Vec<Request>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    New,
+    Creating,
+    Open(Terms),
+    /// Our last request is on its way.
+    Ending(Terms),
+    Over,
+}
+
+/// What the next request is to be, besides stanzas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Nothing,
+    Restart,
+    Pause(u32),
+    End,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    request: Request,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Progress {
+    /// To be posted then.
+    Due(Instant),
+    /// Posted then.
+    Posted(Instant),
+    /// Its response waits for that of an earlier request.
+    Answered(Body),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    since: Instant,
+    tries: u32,
+}
+
+impl Bosh {
+    /// A session to be made. `dice` is any number; it hides the first request number from those who would guess (XEP-0124 §14.1).
+    pub fn new(ask: Ask, dice: u64) -> Self {
+        let rid = (dice % FIRST_RIDS).saturating_add(1);
+        Self::with(ask, Phase::New, rid, VecDeque::new())
+    }
+
+    /// A session that another process began.
+    pub fn resume(ask: Ask, saved: Saved, now: Instant) -> Self {
+        let due = |request| Exchange { request, progress: Progress::Due(now) };
+        let exchanges = saved.unanswered.into_iter().take(MOST_REQUESTS).map(due).collect();
+        Self::with(ask, Phase::Open(saved.terms), saved.rid, exchanges)
+    }
+
+    fn with(ask: Ask, phase: Phase, rid: u64, exchanges: VecDeque<Exchange>) -> Self {
+        Self {
+            ask,
+            phase,
+            rid,
+            exchanges,
+            payload: String::new(),
+            wanted: Wanted::Nothing,
+            events: VecDeque::new(),
+            troubled: None,
+            polled: None,
+        }
+    }
+
+    /// Takes a stanza, or an element of SASL, for the next request. Whether there was room for it.
+    #[must_use]
+    pub fn send(&mut self, stanza: &str) -> bool {
+        let fits = self.payload.len().saturating_add(stanza.len()) <= MOST_PAYLOAD && self.phase != Phase::Over;
+        if fits {
+            body::push_stanza(&mut self.payload, stanza);
+        }
+        fits
+    }
+
+    /// Asks for a new stream, after SASL.
+    pub fn restart(&mut self) {
+        self.wanted = Wanted::Restart;
+    }
+
+    /// Asks the connection manager to keep the session without requests, as long as it permits and not longer than this. Whether it
+    /// permits it at all.
+    pub fn pause(&mut self, longest: Duration) -> bool {
+        let Phase::Open(terms) = &self.phase else { return false };
+        let seconds = u32::try_from(longest.as_secs()).unwrap_or(u32::MAX).min(terms.longest_pause);
+        if seconds > 0 {
+            self.wanted = Wanted::Pause(seconds);
+        }
+        seconds > 0
+    }
+
+    /// Ends the session with a last request, with what was to be sent yet.
+    pub fn terminate(&mut self) {
+        match self.phase {
+            Phase::Open(_) => self.wanted = Wanted::End,
+            Phase::New | Phase::Creating => self.end(Reason::Ours),
+            Phase::Ending(_) | Phase::Over => {}
+        }
+    }
+
+    /// What is to be posted now, if anything. To be asked until there is nothing.
+    pub fn request(&mut self, now: Instant) -> Option<Request> {
+        let due = self.exchanges.iter_mut().find(|exchange| matches!(exchange.progress, Progress::Due(at) if at <= now));
+        if let Some(exchange) = due {
+            exchange.progress = Progress::Posted(now);
+            return Some(exchange.request.clone());
+        }
+        let body = self.next_body(now)?;
+        let request = Request { rid: self.rid, body: body.into() };
+        self.rid = self.rid.saturating_add(1);
+        self.exchanges.push_back(Exchange { request: request.clone(), progress: Progress::Posted(now) });
+        Some(request)
+    }
+
+    /// The body of a new request, if one is to be made now.
+    fn next_body(&mut self, now: Instant) -> Option<String> {
+        let rid = self.rid;
+        let in_flight = self.exchanges.len();
+        match &self.phase {
+            Phase::New => {
+                self.phase = Phase::Creating;
+                Some(body::creation(rid, &self.ask))
+            }
+            Phase::Creating | Phase::Ending(_) | Phase::Over => None,
+            Phase::Open(_) if rid >= LAST_RID && (in_flight == 0 || !self.payload.is_empty()) => {
+                self.end(Reason::Numbers);
+                None
+            }
+            // The end is one request more than is permitted (XEP-0124 §11).
+            Phase::Open(terms) if self.wanted == Wanted::End => {
+                let terms = terms.clone();
+                let body = body::terminate(rid, &terms.sid, &std::mem::take(&mut self.payload));
+                self.phase = Phase::Ending(terms);
+                Some(body)
+            }
+            Phase::Open(terms) if in_flight >= terms.requests => None,
+            Phase::Open(terms) => {
+                let sid = &terms.sid;
+                match std::mem::replace(&mut self.wanted, Wanted::Nothing) {
+                    Wanted::Restart => return Some(body::restart(rid, sid, &self.ask.to)),
+                    Wanted::Pause(seconds) => return Some(body::pause(rid, sid, seconds)),
+                    Wanted::Nothing | Wanted::End => {}
+                }
+                let is_due = if terms.is_polling() {
+                    in_flight == 0 && self.polled.is_none_or(|polled| now >= polled.checked_add(terms.polling).unwrap_or(polled))
+                } else {
+                    in_flight == 0
+                };
+                if self.payload.is_empty() && !is_due {
+                    return None;
+                }
+                self.polled = Some(now);
+                Some(body::payload(rid, sid, &std::mem::take(&mut self.payload)))
+            }
+        }
+    }
+
+    /// The response to a request, with status 200.
+    pub fn response(&mut self, now: Instant, rid: u64, bytes: &[u8]) {
+        let Some(at) = self.posted(rid) else { return };
+        let body = match Body::read(bytes) {
+            Ok(body) => body,
+            Err(unreadable) => return self.failed(now, at..=at, Reason::from(unreadable)),
+        };
+        match body.kind() {
+            Kind::Terminal => self.terminal(&body),
+            Kind::Recoverable => self.failed(now, 0..=at, Reason::Refused),
+            Kind::Usual => {
+                self.troubled = None;
+                if let Some(exchange) = self.exchanges.get_mut(at) {
+                    exchange.progress = Progress::Answered(body);
+                }
+                self.deliver();
+            }
+        }
+    }
+
+    /// A response to a request with another status than 200. Connection managers that know conditions say all with 200 (§17.1): so
+    /// this is an old one, or a proxy in front.
+    pub fn status(&mut self, now: Instant, rid: u64, status: u16) {
+        let Some(at) = self.posted(rid) else { return };
+        match status {
+            400 => self.end(Reason::Terminated(Condition::BadRequest)),
+            403 => self.end(Reason::Terminated(Condition::PolicyViolation)),
+            404 if matches!(self.phase, Phase::Open(_) | Phase::Ending(_)) => {
+                self.end(Reason::Terminated(Condition::ItemNotFound))
+            }
+            500.. => self.failed(now, at..=at, Reason::Status(status)),
+            _ => self.end(Reason::Status(status)),
+        }
+    }
+
+    /// The connection of a request broke before its response was there.
+    pub fn broken(&mut self, now: Instant, rid: u64) {
+        if let Some(at) = self.posted(rid) {
+            self.failed(now, at..=at, Reason::Lost);
+        }
+    }
+
+    /// What came of it all.
+    pub fn event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::timeout`] is to be called, or [`Self::request`] asked again.
+    pub fn deadline(&self) -> Option<Instant> {
+        let patience = self.patience();
+        let exchanges = self.exchanges.iter().filter_map(|exchange| match exchange.progress {
+            Progress::Due(at) => Some(at),
+            Progress::Posted(at) => at.checked_add(patience),
+            Progress::Answered(_) => None,
+        });
+        let poll = match &self.phase {
+            Phase::Open(terms) if terms.is_polling() && self.exchanges.is_empty() => {
+                self.polled.and_then(|polled| polled.checked_add(terms.polling))
+            }
+            Phase::New | Phase::Creating | Phase::Open(_) | Phase::Ending(_) | Phase::Over => None,
+        };
+        exchanges.chain(poll).min()
+    }
+
+    /// A deadline has passed.
+    pub fn timeout(&mut self, now: Instant) {
+        let patience = self.patience();
+        let late = |exchange: &Exchange| matches!(exchange.progress, Progress::Posted(at) if now.saturating_duration_since(at) >= patience);
+        let late: Vec<u64> =
+            self.exchanges.iter().filter(|exchange| late(exchange)).map(|exchange| exchange.request.rid).collect();
+        for rid in late {
+            self.events.push_back(Event::Abandon(rid));
+            self.broken(now, rid);
+        }
+    }
+
+    /// What was agreed on, once the session stands.
+    pub fn terms(&self) -> Option<&Terms> {
+        match &self.phase {
+            Phase::Open(terms) | Phase::Ending(terms) => Some(terms),
+            Phase::New | Phase::Creating | Phase::Over => None,
+        }
+    }
+
+    /// What is needed to go on with the session elsewhere; `None` if there is none to go on with.
+    pub fn saved(&self) -> Option<Saved> {
+        let Phase::Open(terms) = &self.phase else { return None };
+        let open = self.exchanges.iter().filter(|exchange| !matches!(exchange.progress, Progress::Answered(_)));
+        Some(Saved { terms: terms.clone(), rid: self.rid, unanswered: open.map(|exchange| exchange.request.clone()).collect() })
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// How long a response may take.
+    fn patience(&self) -> Duration {
+        match self.terms() {
+            Some(terms) => terms.wait.saturating_add(GRACE),
+            None => ANSWER,
+        }
+    }
+
+    /// Where a request stands that waits for its response.
+    fn posted(&self, rid: u64) -> Option<usize> {
+        let is_posted = |exchange: &Exchange| exchange.request.rid == rid && matches!(exchange.progress, Progress::Posted(_));
+        self.exchanges.iter().position(is_posted)
+    }
+
+    /// These requests have come to nothing, or to a response that is none: a proxy may have made it, and the connection manager never seen
+    /// the request. They are sent again, after a pause, with the same bytes. A session that does not stand yet is over with that, as is one
+    /// that was in trouble for longer than the connection manager would wait.
+    fn failed(&mut self, now: Instant, which: RangeInclusive<usize>, reason: Reason) {
+        let Phase::Open(terms) = &self.phase else { return self.end(reason) };
+        let trouble = self.troubled.unwrap_or(Trouble { since: now, tries: 0 });
+        if now.saturating_duration_since(trouble.since) >= terms.inactivity {
+            return self.end(reason);
+        }
+        self.troubled = Some(Trouble { tries: trouble.tries.saturating_add(1), ..trouble });
+        let again = now.checked_add(pause_before(trouble.tries)).unwrap_or(now);
+        for (at, exchange) in self.exchanges.iter_mut().enumerate() {
+            if which.contains(&at) && matches!(exchange.progress, Progress::Posted(_)) {
+                exchange.progress = Progress::Due(again);
+            }
+        }
+    }
+
+    /// Hands on, in order, what was answered.
+    fn deliver(&mut self) {
+        while let Some(Progress::Answered(_)) = self.exchanges.front().map(|exchange| &exchange.progress) {
+            let Some(Exchange { progress: Progress::Answered(body), .. }) = self.exchanges.pop_front() else { return };
+            match &self.phase {
+                Phase::Creating => match Terms::of(&body, self.ask.wait) {
+                    Some(terms) => {
+                        self.phase = Phase::Open(terms);
+                        self.events.push_back(Event::Created);
+                    }
+                    None => return self.end(Reason::NoSession),
+                },
+                // The answer to our last request.
+                Phase::Ending(_) if self.exchanges.is_empty() => {
+                    self.hand_on(&body);
+                    return self.end(Reason::Ours);
+                }
+                Phase::New | Phase::Open(_) | Phase::Ending(_) | Phase::Over => {}
+            }
+            self.hand_on(&body);
+        }
+    }
+
+    fn hand_on(&mut self, body: &Body) {
+        // What a server sends is bounded by what a response may be.
+        self.events.extend(body.payload().cloned().map(Event::Element));
+    }
+
+    /// The connection manager has ended the session; it says so in the response to any of the requests.
+    fn terminal(&mut self, body: &Body) {
+        let is_ours = matches!(self.phase, Phase::Ending(_));
+        let condition = body.attribute("condition");
+        let stream_error = body.payload().find_map(StreamError::of);
+        self.hand_on(body);
+        self.end(match condition {
+            None if is_ours => Reason::Ours,
+            _ => Reason::Terminated(Condition::of(condition, body.uri(), stream_error)),
+        });
+    }
+
+    fn end(&mut self, reason: Reason) {
+        if self.phase != Phase::Over {
+            self.phase = Phase::Over;
+            self.exchanges.clear();
+            self.payload = String::new();
+            self.events.push_back(Event::Ended(reason));
+        }
+    }
+}
+
+/// The first try at once, as a connection manager may close connections between two requests, then 1 s, 2 s, 4 s, 8 s.
+fn pause_before(tries: u32) -> Duration {
+    match tries {
+        0 => Duration::ZERO,
+        _ => Duration::from_secs(1_u64.checked_shl(tries.saturating_sub(1).min(3)).unwrap_or(8)),
+    }
+}
+
+/// Requests that a session has at most under way: one held, and one that speaks.
+const MOST_REQUESTS: usize = 2;
+
+/// Bytes of stanzas that wait for a request.
+const MOST_PAYLOAD: usize = 64 * 1024;
+
+/// The end of the numbers (XEP-0124 §14.1): 2^53 - 1.
+const LAST_RID: u64 = (1 << 53) - 1;
+
+/// First numbers are below that: what follows lasts longer than any session.
+const FIRST_RIDS: u64 = 1 << 52;
+
+/// How much later than agreed a response may come.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// How long the connection manager may take to make a session.
+const ANSWER: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;
