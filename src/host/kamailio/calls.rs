@@ -96,7 +96,9 @@ impl Requests for Gateway {
 fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
     let unique = format!("{:016x}", message.unique);
     let mut method = host_text(METHOD);
-    let mut headers = host_text(message.headers.as_bytes());
+    // tm adds a Max-Forwards of its own where it finds none.
+    let headers = format!("Max-Forwards: {}\r\n{}", message.max_forwards, &*message.headers);
+    let mut headers = host_text(headers.as_bytes());
     let mut body = host_text(&message.body);
 
     // SAFETY: the structure holds pointers, texts and numbers, for which all zeros is a value.

@@ -33,8 +33,8 @@ const LAMP: u64 = 32;
 pub(super) fn of(task: Task<'_>, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     match task {
-        Task::Message(Message { to, from, call_id, unique, headers, body, origin }) => {
-            numbers(out, &[MESSAGE, *unique]);
+        Task::Message(Message { to, from, call_id, unique, max_forwards, headers, body, origin }) => {
+            numbers(out, &[MESSAGE, *unique, u64::from(*max_forwards)]);
             let origin_text = |text: fn(&Origin) -> &str| origin.as_ref().map(|origin| text(origin).as_bytes());
             let fields = [
                 Some(to.as_bytes()),
@@ -168,13 +168,13 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn message(&mut self) -> Option<Message> {
-        let unique = self.number()?;
+        let (unique, max_forwards) = (self.number()?, u8::try_from(self.number()?).ok()?);
         let (to, from) = (self.uri()?, self.uri()?);
         let call_id = self.optional_text()?.and_then(CallId::new);
         let (headers, body) = (self.headers()?, self.bytes()??.to_vec());
         let (origin_from, origin_to, id) = (self.optional_text()?, self.optional_text()?, self.optional_text()?);
         let origin = origin_from.zip(origin_to).map(|(from, to)| Origin { from, to, id });
-        Some(Message { to, from, call_id, unique, headers, body, origin })
+        Some(Message { to, from, call_id, unique, max_forwards, headers, body, origin })
     }
 
     fn notify(&mut self) -> Option<Notify> {

@@ -79,6 +79,7 @@ fn message(conversation: u64, number: u64) -> Message {
         from: Uri::new("sip:romeo@x".to_owned()).unwrap(),
         call_id: number.is_multiple_of(2).then(|| CallId::new(format!("call-{number}")).unwrap()),
         unique: number,
+        max_forwards: u8::try_from(number % 71).unwrap(),
         headers,
         body: vec![b'b'; usize::try_from(number % 1300).unwrap()],
         origin: (!number.is_multiple_of(5)).then(|| Origin {

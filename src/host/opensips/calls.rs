@@ -145,6 +145,8 @@ fn message(module: &Module, message: &Message) -> Result<(), HostError> {
     dialog.id.call_id = string(message.call_id.as_deref().unwrap_or(&unique));
     dialog.id.loc_tag = string(&unique);
     dialog.loc_seq.is_set = 1;
+    dialog.mf_enforced = 1;
+    dialog.mf_value = message.max_forwards.into();
     dialog.loc_uri = string(&message.from);
     dialog.rem_uri = string(&message.to);
     dialog.obp = optional(module.config.outbound_proxy.as_deref());
