@@ -71,8 +71,9 @@ fn count(event: &DialogEvent, tag: &str) -> u32 {
     thread_local!(static COUNTS: RefCell<HashMap<(usize, String), u32>> = RefCell::default());
     COUNTS.with_borrow_mut(|counts| {
         let next = counts.entry((std::ptr::from_ref(event).addr(), tag.to_owned())).or_default();
-        *next += 1;
-        *next - 1
+        let count = *next;
+        *next = next.wrapping_add(1);
+        count
     })
 }
 
