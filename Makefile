@@ -12,6 +12,7 @@
 #   make test-long              what holds for every address, over a million generated ones a property; minutes
 #   make bench [ARGS=...]       throughput and latency against the bare host (ARGS=--help for its options); without ARGS, of the
 #                               XML parser too
+#   make test-calls             10 000 calls that ring and are busy, on every host found: no lamp stays lit; minutes
 #   make clean
 #
 # Variables, all optional:
@@ -79,7 +80,7 @@ comma := ,
 
 # One build at a time: the hosts share cargo's folder.
 .NOTPARALLEL:
-.PHONY: all kamailio opensips install demo test test-long test-asan fuzz bench clean
+.PHONY: all kamailio opensips install demo test test-long test-calls test-asan fuzz bench clean
 
 all: $(HOSTS)
 ifeq ($(strip $(HOSTS)),)
@@ -155,6 +156,11 @@ test:
 
 test-long:
 	XMPP_GATEWAY_CASES=1000000 $(CARGO) test --release --quiet --lib address::properties
+
+test-calls:
+	tests/e2e/install.sh
+	$(MAKE) all
+	cd tests/e2e && XMPP_GATEWAY_CALLS=10000 $(PYTHON) -m pytest -q test_many_calls.py $(ARGS)
 
 # Rust of any channel knows AddressSanitizer; RUSTC_BOOTSTRAP lets a stable one be asked for it. The hosts are not built with it, so its
 # runtime (that of gcc, which is the same) is loaded ahead of them. It sees the module's heap, stack and statics, and each call of the C

@@ -17,7 +17,7 @@ without one is measured bare.
 enough to keep both cores busy where waking a process takes long.
 --only: message, notify, publish, watchers (XMPP presence to ten SIP watchers of the gateway), local (presence in process), probes, send
 (XMPP message to SIP), latency, queue (MESSAGEs that wait for the XMPP server), full (memory with a full queue), subscriptions (memory of
-100 000), restart, memory, dialogs (many documents made one), lamps (PUBLISH to NOTIFY)
+100 000), restart, memory, dialogs (many documents made one), lamps (PUBLISH to NOTIFY), calls (SIPp through the dialog module)
 or bare.
 --soak: 100 000 messages each way and the host's memory before and after, instead of rounds.";
 

@@ -54,8 +54,11 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
             settings.address
         );
     }
-    if settings.dialogs.is_some() {
+    if settings.dialogs.is_some() && settings.presence.is_some() {
         text.push_str("modparam(\"presence\", \"publ_cache\", 2)\n");
+    }
+    if settings.dialogs == Some(Dialogs::Calls) {
+        text.push_str("loadmodule \"rr.so\"\nloadmodule \"dialog.so\"\nloadmodule \"siputils.so\"\n");
     }
     gateway_parameters(settings, &mut text);
     let _ = write!(
@@ -70,6 +73,14 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
              \x20   if (method == \"NOTIFY\") {\n\
              \x20       if (pua_xmpp_notify()) sl_send_reply(\"200\", \"OK\");\n\
              \x20       else sl_send_reply(\"481\", \"Not Known\");\n        exit;\n    }\n",
+        );
+    }
+    if settings.dialogs == Some(Dialogs::Calls) {
+        let _ = write!(
+            text,
+            "    if (has_totag()) {{\n        loose_route();\n        t_relay();\n        exit;\n    }}\n\
+             \x20   if (method == \"INVITE\") {{\n        record_route();\n        dlg_manage();\n        $du = \"sip:127.0.0.1:{}\";\n        t_relay();\n        exit;\n    }}\n",
+            settings.peer_port
         );
     }
     presence_routes(settings, &Spelling { method: "method", hour: "\"3600\"", refusal: "\"500\"" }, &mut text);
@@ -103,6 +114,9 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
              modparam(\"presence\", \"contact_user\", \"presence\")\nmodparam(\"xcap\", \"integrated_xcap_server\", 1)\n"
         );
     }
+    if settings.dialogs == Some(Dialogs::Calls) {
+        text.push_str("loadmodule \"rr.so\"\nloadmodule \"dialog.so\"\nloadmodule \"sipmsgops.so\"\n");
+    }
     gateway_parameters(settings, &mut text);
     let _ = write!(
         text,
@@ -116,6 +130,15 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
              \x20   if ($rm == \"NOTIFY\") {\n\
              \x20       if (pua_xmpp_notify()) sl_send_reply(200, \"OK\");\n\
              \x20       else sl_send_reply(481, \"Not Known\");\n        exit;\n    }\n",
+        );
+    }
+    if settings.dialogs == Some(Dialogs::Calls) {
+        let shown = if settings.module.is_some() { "dialoginfo_set()" } else { "create_dialog()" };
+        let _ = write!(
+            text,
+            "    if (has_totag()) {{\n        loose_route();\n        t_relay();\n        exit;\n    }}\n\
+             \x20   if ($rm == \"INVITE\") {{\n        record_route();\n        {shown};\n        $du = \"sip:127.0.0.1:{}\";\n        t_relay();\n        exit;\n    }}\n",
+            settings.peer_port
         );
     }
     presence_routes(settings, &Spelling { method: "$rm", hour: "3600", refusal: "500" }, &mut text);
@@ -172,8 +195,12 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
     for name in ["rate_limit", "rate_limit_domain"] {
         let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"{name}\", 0)");
     }
-    if matches!(settings.dialogs, Some(Dialogs::Gateway | Dialogs::GatewayChanges)) {
-        text.push_str("modparam(\"xmpp_gateway\", \"dialog_event\", 1)\n");
+    if matches!(settings.dialogs, Some(Dialogs::Gateway | Dialogs::GatewayChanges | Dialogs::Calls)) {
+        // The users of these rows are in no domain of the gateway: they would be XMPP users, whose watchers have to be let in.
+        text.push_str("modparam(\"xmpp_gateway\", \"dialog_event\", 1)\nmodparam(\"xmpp_gateway\", \"contact_lamp\", \"off\")\n");
+    }
+    if settings.dialogs == Some(Dialogs::Calls) {
+        text.push_str("modparam(\"xmpp_gateway\", \"dialog_mode\", \"local\")\n");
     }
     if settings.dialogs == Some(Dialogs::GatewayChanges) {
         text.push_str("modparam(\"xmpp_gateway\", \"dialog_profile\", \"watcher=*;dialogs=partial\")\n");

@@ -34,6 +34,8 @@ pub(crate) enum Dialogs {
     Gateway,
     /// The same, for watchers that take changes alone.
     GatewayChanges,
+    /// The gateway, which is told of dialogs by the calls of the host; without it the calls alone.
+    Calls,
 }
 
 /// Turns that callgrind counts, and that the clock does.
@@ -336,14 +338,14 @@ impl Peer {
     }
 }
 
-fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     message
         .lines()
         .find_map(|line| line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()))
 }
 
 /// The 200 to a request.
-fn answer(request: &str) -> String {
+pub(crate) fn answer(request: &str) -> String {
     let head = request.split("\r\n\r\n").next().unwrap_or_default();
     let kept = |line: &&str| ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|name| line.split(':').next() == Some(name));
     let lines: Vec<&str> = head.lines().filter(kept).collect();

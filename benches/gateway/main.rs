@@ -20,6 +20,7 @@
 
 mod arguments;
 mod burst;
+mod calls;
 mod config;
 mod dialogs;
 mod directions;

@@ -37,6 +37,20 @@ impl Memory {
     }
 }
 
+/// Calls that the host's dialog module has.
+pub(crate) fn active_dialogs(kind: &Kind, folder: &Path) -> io::Result<u64> {
+    match kind {
+        Kind::Kamailio => {
+            let told = ask(folder, "dlg.stats_active", "")?;
+            numbers(&told, "\"all\"").next().ok_or_else(|| io::Error::other(told.clone()))
+        }
+        Kind::Opensips(_) => {
+            let told = ask(folder, "get_statistics", ",\"params\":[[\"active_dialogs\", \"early_dialogs\"]]")?;
+            Ok(numbers(&told, "_dialogs\"").sum())
+        }
+    }
+}
+
 fn no_number() -> io::Error {
     io::Error::other("the host did not tell its memory")
 }

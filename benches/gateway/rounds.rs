@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::arguments::Arguments;
 use crate::burst;
 use crate::burst::t_request_loop;
+use crate::calls;
 use crate::dialogs;
 use crate::directions::Notify;
 use crate::directions::SipRequest;
@@ -52,7 +53,7 @@ const SENT_BY_THE_HOST: usize = 128;
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
-const DIRECTIONS: [Direction; 15] = [
+const DIRECTIONS: [Direction; 16] = [
     ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
     ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
     ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
@@ -70,6 +71,7 @@ const DIRECTIONS: [Direction; 15] = [
         Runner::dialogs,
     ),
     ("lamps", "PUBLISH -> NOTIFY with 1 and 20 publishers: 1.5 times the rate of presence_dialoginfo", Runner::lamps),
+    ("calls", "500 call set-ups/s with 3 watchers each: none fails, nothing stuck", Runner::calls),
     ("restart", "100 000 virtual subscriptions each way in the store: all back in under 10 s", Runner::restart),
     ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
 ];
@@ -255,6 +257,10 @@ impl Runner {
 
     fn lamps(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         dialogs::notify(rig.target())
+    }
+
+    fn calls(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        calls::set_up(rig.target())
     }
 
     fn restart(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
