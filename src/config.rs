@@ -15,6 +15,7 @@ mod scheme;
 mod secret;
 mod server;
 mod state_table;
+mod without_effect;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -47,6 +48,8 @@ pub use self::queue::Queue;
 pub use self::secret::Secret;
 pub use self::server::Server;
 pub use self::state_table::StateTable;
+pub use self::without_effect::none_of_kamailio;
+pub use self::without_effect::without_effect;
 
 /// Module parameters as the host's configuration parser delivers them: unchecked, `None` where not set.
 #[derive(Debug, Default, Clone)]

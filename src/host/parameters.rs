@@ -136,10 +136,14 @@ const fn number(name: &'static CStr, set: fn(&mut config::Parameters, i64)) -> P
 /// What the parser has delivered so far. It runs alone, before any fork.
 static GIVEN: Mutex<Option<config::Parameters>> = Mutex::new(None);
 
-/// Hands all parameters to mod_init.
+/// Hands all parameters to mod_init, and tells of those that do nothing.
 pub(super) fn taken() -> config::Parameters {
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    mem::take(&mut *given).unwrap_or_default()
+    let given = mem::take(&mut *given).unwrap_or_default();
+    for (name, why) in config::without_effect(&given) {
+        log::warn!("parameter {name} has no effect: {why}");
+    }
+    given
 }
 
 /// Takes one `modparam` line, for the parameter of this index.

@@ -67,3 +67,25 @@ def test_the_host_refuses_to_start(make, tmp_path, name, value, said):
     lines = [line for line in host.log().splitlines() if all(word in line for word in said)]
     assert lines, host.log()[-3000:]
     assert "not-for-the-log" not in "".join(lines)
+
+
+@pytest.mark.parametrize("make", HOSTS)
+def test_what_does_nothing_says_so(make, tmp_path):
+    """Calls are not shown in the example: what belongs to them has no effect."""
+    host = make(tmp_path, edit=with_parameter("caller_confirmed", "1")).start()
+    try:
+        assert "parameter caller_confirmed has no effect: dialog_mode is" in host.log()
+    finally:
+        host.stop()
+
+
+@pytest.mark.parametrize("make", [host for host in HOSTS if host.id.startswith("opensips")])
+@pytest.mark.parametrize("name", ["include_req_uri", "send_publish_flag", "disable_caller_publish_flag", "disable_callee_publish_flag"])
+def test_a_flag_of_kamailio_is_refused_elsewhere(make, tmp_path, name):
+    host = make(tmp_path, edit=with_parameter(name, "5"))
+    host.start(ready=False)
+    try:
+        assert host.process.wait_end(10) != 0
+    finally:
+        host.kill()
+    assert f'parameter {name} is "5"; it takes nothing here' in host.log() and "dialoginfo_set()" in host.log()

@@ -144,7 +144,9 @@ impl fmt::Display for StartError {
 
 /// mod_init: everything that the processes share, before the host forks.
 fn start() -> Result<(), StartError> {
-    let mut config = Config::from_parameters(&parameters::taken()).map_err(StartError::Config)?;
+    let given = parameters::taken();
+    config::none_of_kamailio(&given).map_err(StartError::Config)?;
+    let mut config = Config::from_parameters(&given).map_err(StartError::Config)?;
     // Before anybody copies the addresses out of the configuration.
     let address_table = AddressTable::open(&mut config).map_err(StartError::Database)?;
     let (sender, receiver) = link::pair().map_err(StartError::Link)?;
