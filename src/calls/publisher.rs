@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | before it is answered | as long as it may ring, and not refreshed: without any word of its end the lamp goes out by then |
 //! | confirmed | for `override_lifetime`, and refreshed as long as the call lasts |
-//! | terminated | for 10 s, in which watchers learn how it ended |
+//! | terminated | for 10 s, in which watchers learn how it ended; a host that tells it at once may take it away |
 
 mod overtaken;
 
@@ -47,7 +47,7 @@ use overtaken::Overtaken;
 pub const MAX_CALLS: usize = 100_000;
 
 /// How long a dialog that is over stays in the presence server, in seconds.
-const TERMINATED_EXPIRES: u32 = 10;
+pub const TERMINATED_EXPIRES: u32 = 10;
 
 /// How long a call that is over is remembered: whatever comes late finds it ended.
 const REMEMBERED: Duration = Duration::from_secs(64);

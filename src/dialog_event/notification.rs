@@ -12,6 +12,7 @@ use super::profile::Idle;
 use super::profile::Order;
 use super::profile::View;
 use super::subscription::Due;
+use super::subscription::TOLD;
 use crate::sip::dialog_info;
 use crate::sip::dialog_info::Dialog;
 use crate::sip::dialog_info::Direction;
@@ -46,10 +47,12 @@ impl Aggregate {
     /// The document for one watcher.
     pub(super) fn notification(&self, purpose: Purpose<'_>, order: &Order) -> String {
         let Purpose { version, due, view, told } = purpose;
-        let is_partial = view.dialogs == Dialogs::Partial && due == Due::Change;
+        let newest = self.newest_end();
+        // Who is told changes alone has to be told each end, or else everything.
+        let is_partial = view.dialogs == Dialogs::Partial && due == Due::Change && newest == 0;
         let is_news = |dialog: &&Merged| match (dialog.is_over(), due) {
             (true, Due::First) => false,
-            (true, Due::Full | Due::Change) => !told.contains(&dialog.mark()),
+            (true, Due::Full | Due::Change) => dialog.document >= newest && !told.contains(&dialog.mark()),
             (false, _) => !is_partial || !told.contains(&dialog.mark()),
         };
         let mut dialogs: Vec<&Merged> = self.dialogs.iter().filter(is_news).collect();
@@ -62,9 +65,20 @@ impl Aggregate {
 
     /// What the watcher knows afterwards. What has ended comes first: of that it is told once, of the others again and again.
     pub(super) fn marks(&self) -> impl Iterator<Item = u32> {
-        let (over, alive) =
-            (self.dialogs.iter().filter(|dialog| dialog.is_over()), self.dialogs.iter().filter(|dialog| !dialog.is_over()));
+        let newest = self.newest_end();
+        let over = self.dialogs.iter().filter(move |dialog| dialog.is_over() && dialog.document >= newest);
+        let alive = self.dialogs.iter().filter(|dialog| !dialog.is_over());
         over.chain(alive).map(Merged::mark)
+    }
+
+    /// From which document on ends are told. Hosts keep what has run out for a while: of somebody with many calls there are more ends than a
+    /// subscription has marks for, and they would be told again and again. Where all that goes on is told, who is not named has ended, too.
+    fn newest_end(&self) -> usize {
+        let mut ends: Vec<usize> = self.dialogs.iter().filter(|dialog| dialog.is_over()).map(|dialog| dialog.document).collect();
+        match ends.len().checked_sub(TOLD).filter(|beyond| *beyond > 0) {
+            Some(beyond) => *ends.select_nth_unstable(beyond).1,
+            None => 0,
+        }
     }
 
     fn write(&self, version: u32, state: State, dialogs: &[&Merged], view: View) -> String {

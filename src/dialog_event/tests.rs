@@ -384,3 +384,19 @@ fn an_end_that_another_worker_told_meanwhile_is_not_taken_back() {
     event.subscribed(&watcher("u"), Subscribe::Refresh, 5);
     assert_eq!(shown(&event.notification(1, BOB, b"", &watcher("u"), 5)), "1 terminated, 2 early");
 }
+
+#[test]
+fn of_somebody_with_many_calls_the_newest_ends_are_told_once_and_older_ones_never() {
+    let event = event();
+    event.subscribed(&watcher("t"), Subscribe::First, 5);
+    assert_eq!(told(&event, &[], None, "t"), full(0, ""));
+    let ended: Vec<String> = (0..100).map(|number| format!("{number:03}@c{number} terminated")).collect();
+    let mut documents: Vec<&str> = ended.iter().map(String::as_str).collect();
+    let (_, state, dialogs) = told(&event, &documents, None, "t");
+    assert_eq!((state, dialogs.split(", ").count()), (State::Full, subscription::TOLD));
+    assert!(dialogs.starts_with("074 terminated") && dialogs.ends_with("099 terminated"), "{dialogs}");
+    documents.push("new early");
+    assert_eq!(told(&event, &documents, None, "t"), full(2, "new early"));
+    documents.push("last@l terminated");
+    assert_eq!(told(&event, &documents, None, "t"), full(3, "last terminated, new early"));
+}

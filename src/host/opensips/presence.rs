@@ -23,6 +23,7 @@ use super::restored;
 use super::sys;
 use crate::calls::publisher::Publication;
 use crate::calls::publisher::Step;
+use crate::calls::publisher::TERMINATED_EXPIRES;
 use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::host;
@@ -249,6 +250,12 @@ impl DialogEvent {
 
     fn store(&self, Publication { publish, step, .. }: &Publication) -> Result<(), HostError> {
         let body = publish.body.as_deref();
+        // What has run out it keeps for three or four `clean_period`s more, and tells all watchers of it in each. What is taken away with a document
+        // is told by that document, and gone.
+        if *step == Step::Modify && publish.expires <= TERMINATED_EXPIRES {
+            let end = Publish { expires: 0, ..publish.clone() };
+            return store(&self.api, self.event, &end, body, EntityTag::Known).map(|_| ());
+        }
         let change = match step {
             Step::Initial => return store(&self.api, self.event, publish, body, EntityTag::New).map(|_| ()),
             Step::Adopt | Step::Modify => body,
