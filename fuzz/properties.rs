@@ -10,6 +10,7 @@ use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::Gateway;
 use xmpp_gateway::gateway::action::Action;
 use xmpp_gateway::sip;
+use xmpp_gateway::sip::dialog_info;
 use xmpp_gateway::sip::pidf;
 use xmpp_gateway::xmpp::element::Element;
 
@@ -62,6 +63,13 @@ pub fn check_action(action: &Action) {
             assert!(!publish.id.is_empty() && publish.id.len() < 50 && is_word(&publish.id), "{}", publish.id);
             if let Some(body) = &publish.body {
                 pidf::Document::parse(body).expect("a PIDF of ours can be read");
+            }
+        }
+        Action::Lamp(publish) => {
+            check_uri(&publish.presentity);
+            assert!(!publish.id.is_empty() && publish.id.len() < 50 && is_word(&publish.id), "{}", publish.id);
+            if let Some(body) = &publish.body {
+                dialog_info::Document::parse(body).expect("a document of ours can be read");
             }
         }
         Action::Subscribe(subscribe) => {
