@@ -17,6 +17,8 @@ mod admission;
 mod components;
 #[path = "gateway/kept.rs"]
 mod kept;
+#[path = "gateway/lamps.rs"]
+mod lamps;
 #[path = "gateway/messages.rs"]
 mod messages;
 #[path = "gateway/notifier.rs"]

@@ -84,6 +84,10 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn publish_call(
         &mut self,
         _: &xmpp_gateway::calls::publisher::Publication,

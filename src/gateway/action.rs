@@ -13,6 +13,8 @@ pub enum Action {
     Publish(sip::Publish),
     /// End what the presence server has under an entity tag that the host's pua may have forgotten; it is no error if there is nothing.
     Withdraw(sip::Withdrawal),
+    /// Publish, refresh or take away the lamp of an XMPP user: a document of the event "dialog", in the presence server of this host.
+    Lamp(sip::Publish),
     /// Subscribe, refresh, fetch or unsubscribe.
     Subscribe(sip::Subscribe),
     /// Send a NOTIFY to a SIP watcher; if the host refuses, [`super::Gateway::notify_refused`] ends the dialog.
@@ -44,6 +46,7 @@ impl Action {
             Self::Message(_)
             | Self::Publish(_)
             | Self::Withdraw(_)
+            | Self::Lamp(_)
             | Self::Subscribe(_)
             | Self::Notify(_)
             | Self::EndDialog(_)
@@ -59,6 +62,7 @@ impl Action {
             Self::Message(_)
             | Self::Publish(_)
             | Self::Withdraw(_)
+            | Self::Lamp(_)
             | Self::Subscribe(_)
             | Self::Notify(_)
             | Self::TellWatchers(_)

@@ -58,6 +58,8 @@ pub struct Request {
     pub accept: Option<Vec<u8>>,
     /// Where it came in, as the host writes its sockets: of a SUBSCRIBE only.
     pub socket: Vec<u8>,
+    /// Max-Forwards, whole header value, where it is a MESSAGE.
+    pub max_forwards: Option<Vec<u8>>,
     /// Event, whole header value.
     pub event: Option<Vec<u8>>,
     /// Subscription-State, whole header value.
@@ -84,6 +86,8 @@ pub struct Message {
     /// A number that no other MESSAGE has, of this gateway or another: its From-tag, so that no peer takes the MESSAGE for an earlier
     /// one that came round again (RFC 3261 §8.2.2.2, §19.3).
     pub unique: u64,
+    /// Max-Forwards.
+    pub max_forwards: u8,
     /// Further headers: Content-Type, Content-Language, Subject.
     pub headers: Headers,
     /// The body.

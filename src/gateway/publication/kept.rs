@@ -12,6 +12,7 @@ use super::user_of;
 use crate::config::PresenceComposition;
 use crate::sip;
 use crate::store::entry;
+use crate::translate::contact_lamp::Signs;
 
 /// Of those who are shown a resource so many are kept: one of each domain is enough to probe in their names.
 const MAX_SHOWN_TO: usize = 16;
@@ -40,14 +41,16 @@ impl Publications {
         let publish = sip::Publish { presentity, id, body: (!body.is_empty()).then_some(body), expires: EXPIRES };
         let due = now.checked_add(REFRESH).unwrap_or(now);
         // The host may have lost it: what it is told next is no refresh.
+        let signs = publish.body.as_deref().map(Signs::of_pidf).unwrap_or_default();
         let publication =
-            Publication { said: Said::Older, cut_off: shown_to.into_iter().collect(), ..Publication::of(publish, due) };
+            Publication { signs, said: Said::Older, cut_off: shown_to.into_iter().collect(), ..Publication::of(publish, due) };
         if let Some(entity_tag) = entity_tag {
             self.inherit(&publication.publish, entity_tag);
         }
         if self.composition == PresenceComposition::MostAvailable {
             self.restore_composed(user_of(&jid), &publication.publish);
         }
+        self.touched.insert(user_of(&jid).to_owned());
         self.known.insert(jid.clone(), publication);
         self.due.insert((due, jid), ());
         true

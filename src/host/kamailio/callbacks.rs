@@ -10,6 +10,7 @@ use std::ptr;
 use super::GATEWAY;
 use super::Gateway;
 use super::calls;
+use super::contact_lamps;
 use super::dialog_calls;
 use super::dialog_event;
 use super::exports;
@@ -364,9 +365,25 @@ pub(super) extern "C" fn dialog_subscribed(msg: *mut sys::sip_msg) -> c_int {
         if let Some(event) = host::dialog_event::get() {
             // SAFETY: [H2] the message is that of this call.
             unsafe { dialog_event::subscribed(event, msg) };
+            // SAFETY: [H2] as above.
+            unsafe { contact_lamps::subscribed(msg) };
         }
         OK
     })
+}
+
+/// presence: may this watcher see these dialogs? Runs where [`authorize`] does.
+pub(super) extern "C" fn dialog_authorize(subscription: *mut sys::subscription) -> c_int {
+    guard::answer(ERROR, || match GATEWAY.get() {
+        // SAFETY: [H2] the subscription is that of this call.
+        Some(gateway) => unsafe { contact_lamps::authorize(&gateway.worker, subscription) },
+        None => ERROR,
+    })
+}
+
+/// presence: the rules of a presentity's dialogs. There are none.
+pub(super) extern "C" fn dialog_rules(_: *mut sys::str_, _: *mut sys::str_, _: *mut *mut sys::str_) -> c_int {
+    OK
 }
 
 /// presence: the body of a NOTIFY. Runs in any worker, and in the processes that send.

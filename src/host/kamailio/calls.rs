@@ -8,6 +8,7 @@ use std::ptr;
 
 use super::Gateway;
 use super::callbacks;
+use super::contact_lamps;
 use super::msg::Received;
 use super::msg::host_text;
 use super::presence;
@@ -76,6 +77,10 @@ impl Requests for Gateway {
         presence::publish(publish, operation)
     }
 
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        contact_lamps::publish(publish, operation)
+    }
+
     fn call(&self, publication: &Publication) -> Result<(), HostError> {
         match self.config.calls.mode {
             DialogMode::Local => presence::publish_call(publication),
@@ -84,7 +89,8 @@ impl Requests for Gateway {
     }
 
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
-        presence::watchers_changed(presentity)
+        let lamps = contact_lamps::watchers_changed(presentity);
+        presence::watchers_changed(presentity).and(lamps)
     }
 }
 
@@ -95,7 +101,9 @@ impl Requests for Gateway {
 fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
     let unique = format!("{:016x}", message.unique);
     let mut method = host_text(METHOD);
-    let mut headers = host_text(message.headers.as_bytes());
+    // tm adds a Max-Forwards of its own where it finds none.
+    let headers = format!("Max-Forwards: {}\r\n{}", message.max_forwards, &*message.headers);
+    let mut headers = host_text(headers.as_bytes());
     let mut body = host_text(&message.body);
 
     // SAFETY: the structure holds pointers, texts and numbers, for which all zeros is a value.

@@ -21,6 +21,7 @@ use super::Gateway;
 use super::callbacks;
 #[cfg(feature = "bench")]
 use super::calls;
+use super::contact_lamps;
 use super::dialog_event;
 use super::presence;
 use super::senders;
@@ -78,7 +79,7 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         log::error!("pua refused the callback for replies to PUBLISH");
         return -1;
     }
-    if let Err(sentence) = dialog_event::register() {
+    if let Err(sentence) = dialog_event::register(&gateway.config) {
         log::error!("{sentence}");
         return -1;
     }
@@ -186,6 +187,10 @@ impl Host for KamailioHost<'_> {
 
     fn withdraw(&mut self, withdrawal: &sip::Withdrawal) -> Result<(), HostError> {
         self.feed.push(Task::Withdraw(withdrawal), self.gateway)
+    }
+
+    fn lamp(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
+        if contact_lamps::are_served() { self.feed.push_lamp(publish, self.gateway) } else { Ok(()) }
     }
 
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {

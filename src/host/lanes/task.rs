@@ -27,6 +27,8 @@ pub(in crate::host) enum Task<'a> {
     Subscribe(&'a Subscribe),
     /// Store a state in this host's own presence server, which tells the watchers.
     State(&'a Publish, Operation),
+    /// The same with the lamp of an XMPP user.
+    Lamp(&'a Publish, Operation),
     /// Publish the dialog of a call: through pua, or in this host's own presence server.
     Call(&'a Publication),
     /// Have this host's own presence server judge the watchers of this presentity anew.
@@ -59,7 +61,7 @@ impl<'a> Task<'a> {
             Self::Withdraw(withdrawal) => Order::Presentity(&withdrawal.presentity),
             Self::Subscribe(subscribe) => Order::Subscription(&subscribe.watcher, &subscribe.presentity),
             Self::Call(_) => Order::Calls,
-            Self::State(..) | Self::Judge(_) => Order::PresenceServer,
+            Self::State(..) | Self::Lamp(..) | Self::Judge(_) => Order::PresenceServer,
         }
     }
 }
@@ -78,6 +80,8 @@ pub(in crate::host) trait Requests {
     fn subscribe(&self, subscribe: &Subscribe) -> Result<(), HostError>;
     /// Stores a state.
     fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
+    /// Stores a lamp.
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
     /// Publishes the dialog of a call.
     fn call(&self, publication: &Publication) -> Result<(), HostError>;
     /// Has watchers judged anew.
@@ -115,6 +119,12 @@ pub(in crate::host) fn perform(task: Task<'_>, host: &impl Requests, worker: &Wo
         Task::State(publish, operation) => {
             if let Err(error) = host.state(publish, operation) {
                 worker.publish_refused(publish, error);
+                lanes.count_failure();
+            }
+        }
+        Task::Lamp(publish, operation) => {
+            if let Err(error) = host.lamp(publish, operation) {
+                log::error!("the lamp of {} cannot be published: {error}", publish.presentity);
                 lanes.count_failure();
             }
         }

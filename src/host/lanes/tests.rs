@@ -80,6 +80,7 @@ fn message(conversation: u64, number: u64) -> Message {
         from: Uri::new("sip:romeo@x".to_owned()).unwrap(),
         call_id: number.is_multiple_of(2).then(|| CallId::new(format!("call-{number}")).unwrap()),
         unique: number,
+        max_forwards: u8::try_from(number % 71).unwrap(),
         headers,
         body: vec![b'b'; usize::try_from(number % 1300).unwrap()],
         origin: (!number.is_multiple_of(5)).then(|| Origin {
@@ -376,6 +377,7 @@ fn every_task_comes_out_as_it_went_in() {
     tasks.extend(calls.iter().map(Task::Call));
     let operations = [Operation::Initial, Operation::Adopt, Operation::Modify, Operation::Refresh, Operation::Remove];
     tasks.extend(operations.map(|operation| Task::State(&state, operation)));
+    tasks.extend(operations.map(|operation| Task::Lamp(&state, operation)));
     let mut record = vec![1, 2, 3];
     for task in tasks {
         record::of(task, &mut record).unwrap();

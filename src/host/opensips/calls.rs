@@ -108,6 +108,10 @@ impl Requests for Module {
         self.presence.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
     }
 
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        self.contact_lamps.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
+    }
+
     fn call(&self, publication: &Publication) -> Result<(), HostError> {
         match &self.dialog_event {
             Some(event) => event.publish(publication),
@@ -116,7 +120,8 @@ impl Requests for Module {
     }
 
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
-        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity)
+        let lamps = self.contact_lamps.as_ref().map_or(Ok(()), |lamps| lamps.watchers_changed(presentity));
+        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity).and(lamps)
     }
 }
 
@@ -152,6 +157,8 @@ fn message(module: &Module, message: &Message) -> Result<(), HostError> {
     dialog.id.call_id = string(message.call_id.as_deref().unwrap_or(&unique));
     dialog.id.loc_tag = string(&unique);
     dialog.loc_seq.is_set = 1;
+    dialog.mf_enforced = 1;
+    dialog.mf_value = message.max_forwards.into();
     dialog.loc_uri = string(&message.from);
     dialog.rem_uri = string(&message.to);
     dialog.obp = optional(module.config.outbound_proxy.as_deref());

@@ -74,6 +74,13 @@ impl Host for OpenSips<'_> {
         self.feed.push(Task::Withdraw(withdrawal), self.module)
     }
 
+    fn lamp(&mut self, publish: &Publish) -> Result<(), HostError> {
+        match self.module.contact_lamps {
+            Some(_) => self.feed.push_lamp(publish, self.module),
+            None => Ok(()),
+        }
+    }
+
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {
         // pua has those wait that come before an answer.
         self.feed.push(Task::Call(publication), self.module).map(|()| Taken::Done)

@@ -41,6 +41,11 @@ impl<H: Host> Turn<'_, H> {
                     log::error!("the presence of {} cannot be published: {error}", publish.presentity);
                 }
             }
+            Action::Lamp(publish) => {
+                if let Err(error) = self.host.lamp(&publish) {
+                    log::error!("the lamp of {} cannot be published: {error}", publish.presentity);
+                }
+            }
             Action::Subscribe(subscribe) => {
                 if let Err(error) = self.host.subscribe(&subscribe) {
                     log::info!("no SUBSCRIBE of {} to {}: {error}", subscribe.watcher, subscribe.presentity);

@@ -55,6 +55,10 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn publish_call(&mut self, _: &crate::calls::publisher::Publication) -> Result<crate::process::host::Taken, HostError> {
         Ok(crate::process::host::Taken::Done)
     }
