@@ -234,9 +234,7 @@ impl Addresses {
 
     /// The SIP URI of a JID with its resource, if it has one, as `gr` (RFC 7247 §6.4 step 8).
     pub fn jid_to_gruu(&self, jid: &Jid) -> Result<String, AddressError> {
-        let mut uri = self.jid_to_sip(jid)?;
-        push_gr(&mut uri, jid)?;
-        Ok(uri)
+        to_gruu(self.jid_to_sip(jid)?, jid.resource().map_or("", |resource| resource.as_str()))
     }
 
     /// The SIP URI that a request to a user is sent to: a telephone number is marked as one, which gateways to telephones need.
@@ -244,12 +242,22 @@ impl Addresses {
     /// The device is named only where the resource can have been made from a GRUU (RFC 5627 §5.1 binds it to an instance, a URN).
     /// Any other resource came from a tuple id or a From, and a registrar asked for it would find nobody.
     pub fn jid_to_recipient(&self, jid: &Jid) -> Result<String, AddressError> {
-        let mut uri = self.uri_of(jid, Phone::Said, Spelling::Canonical)?;
-        if jid.resource().is_some_and(|resource| resource.as_str().starts_with("urn:")) {
-            push_gr(&mut uri, jid)?;
+        let uri = self.uri_of(jid, Phone::Said, Spelling::Canonical)?;
+        match jid.resource().map(|resource| resource.as_str()).filter(|resource| resource.starts_with("urn:")) {
+            Some(instance) => to_gruu(uri, instance),
+            None => Ok(uri),
         }
-        Ok(uri)
     }
+}
+
+/// The URI of a user with this resource as `gr`; with none, where that is empty.
+pub(crate) fn to_gruu(mut uri: String, resource: &str) -> Result<String, AddressError> {
+    if !resource.is_empty() {
+        settled_resource(resource)?;
+        uri.push_str(";gr=");
+        escape::percent_encode(resource, escape::PARAMETER, &mut uri);
+    }
+    Ok(uri)
 }
 
 /// The JID that a stanza names, with its domain in the one form that the same domain of a SIP URI gets: U-labels where they are safe, no
@@ -370,15 +378,6 @@ impl From<jid::Error> for AddressError {
             | jid::Error::ResourceInBareJid => Self::Resource,
         }
     }
-}
-
-fn push_gr(uri: &mut String, jid: &Jid) -> Result<(), AddressError> {
-    if let Some(resource) = jid.resource() {
-        settled_resource(resource.as_str())?;
-        uri.push_str(";gr=");
-        escape::percent_encode(resource.as_str(), escape::PARAMETER, uri);
-    }
-    Ok(())
 }
 
 /// The localpart for a decoded SIP user.

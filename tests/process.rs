@@ -82,6 +82,14 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn withdraw(&mut self, _: &sip::Withdrawal) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn publish_call(
         &mut self,
         _: &xmpp_gateway::calls::publisher::Publication,

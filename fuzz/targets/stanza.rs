@@ -50,7 +50,7 @@ fn translate(stanza: &Element) {
         properties::check_message(&sip);
     }
     if let Ok(resource) = ResourcePresence::read(stanza, &from) {
-        let document = presence::to_pidf(&from, &[resource], &addresses).expect("an address");
+        let document = presence::to_pidf(&from, [&resource], &addresses).expect("an address");
         xmpp_gateway::sip::pidf::Document::parse(document.as_bytes()).expect("a PIDF of ours can be read");
     }
 }

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use jid::Jid;
 
+use crate::config::PresenceMode;
 use crate::gateway::Gateway;
 use crate::gateway::action::Authorization as Decision;
 use crate::gateway::watcher::Last;
@@ -175,7 +176,12 @@ impl Gateway {
                             self.watchers.restore_refusal(clock.now, &question, uri);
                         }
                     }
-                    Standing::Allowed => {}
+                    Standing::Allowed => {
+                        if self.is_published_for(&question) {
+                            self.publications.expect(&question.1, &question.0);
+                        }
+                    }
+                    Standing::Hidden => self.hidden.restore(question.1, question.0),
                 }
                 true
             }
@@ -187,8 +193,16 @@ impl Gateway {
                 self.subscriptions.restore(clock.now, kept)
             }
             Entry::Publication(kept) => self.publications.restore(clock.now, kept),
-            Entry::Dialog(kept) => self.notifier.restore(clock, kept),
+            Entry::Dialog(kept) => {
+                self.publications.expect_no_more(&kept.presentity, &kept.watcher);
+                self.notifier.restore(clock, kept)
+            }
         }
+    }
+
+    /// Whether a SIP watcher sees an XMPP user by what is published, as far as is known.
+    pub(super) fn is_published_for(&self, (watcher, presentity): &(String, String)) -> bool {
+        self.presence_mode != PresenceMode::None && !self.notifier.knows(watcher, presentity)
     }
 }
 
@@ -196,8 +210,9 @@ impl Gateway {
 fn standing(decision: Decision) -> Option<Standing> {
     match decision {
         Decision::Allowed => Some(Standing::Allowed),
+        Decision::Hidden => Some(Standing::Hidden),
         Decision::Refused => Some(Standing::Refused),
-        Decision::Pending | Decision::Hidden | Decision::NoResource => None,
+        Decision::Pending | Decision::NoResource => None,
     }
 }
 

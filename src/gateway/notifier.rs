@@ -17,6 +17,8 @@ pub mod bounds;
 
 mod dialog;
 mod kept;
+mod moment;
+mod numbers;
 mod subscribe;
 mod virtual_subscription;
 
@@ -53,6 +55,7 @@ use dialog::End;
 use dialog::Lasts;
 use dialog::Outcome;
 use dialog::Says;
+use moment::Moment;
 use virtual_subscription::Change;
 use virtual_subscription::Pair;
 use virtual_subscription::Phase;
@@ -85,19 +88,22 @@ pub(super) struct Notifier {
     composition: PresenceComposition,
     /// Time between two NOTIFYs of new states.
     interval: Duration,
-    known: HashMap<Pair, VirtualSubscription>,
-    dialogs: HashMap<u64, Dialog>,
+    /// Where moments are counted from.
+    began: Instant,
+    /// In boxes, as are the dialogs: a table that has just grown is half empty.
+    known: HashMap<Pair, Box<VirtualSubscription>>,
+    dialogs: HashMap<u64, Box<Dialog>>,
     /// The number of the dialog with this digest of Call-ID and tags.
     numbers: HashMap<u64, u64>,
     keys: RandomState,
     /// The number of the newest dialog. It differs from life to life, so that no reply is for another one.
     last: u64,
     /// Dialogs in the order in which they are to be looked at.
-    due: BTreeSet<(Instant, u64)>,
+    due: BTreeSet<(Moment, u64)>,
     /// Whose state is doubtful, to be probed one after the other.
     doubtful: VecDeque<Pair>,
     /// Until when who was probed has time to answer, and to which doubts.
-    probed: VecDeque<(Instant, u32, Pair)>,
+    probed: VecDeque<(Moment, u32, Pair)>,
     bounds: Bounds,
     refused: Tally,
     /// Whose last dialog has ended.
@@ -118,12 +124,13 @@ pub(super) enum Heard {
 }
 
 impl Notifier {
-    pub(super) fn new(config: &Config, seed: u64, keeps: bool) -> Self {
+    pub(super) fn new(config: &Config, now: Instant, seed: u64, keeps: bool) -> Self {
         Self {
             addresses: config.addresses.clone(),
             contact: config.server_address.clone(),
             composition: config.presence_composition,
             interval: config.notify_interval,
+            began: now,
             known: HashMap::new(),
             dialogs: HashMap::new(),
             numbers: HashMap::new(),
@@ -143,6 +150,7 @@ impl Notifier {
     /// The final reply to a NOTIFY.
     pub(super) fn replied(&mut self, now: Instant, reply: NotifyReply, actions: &mut Vec<Action>) {
         let NotifyReply { number, status, retry_after } = reply;
+        let now = self.moment(now);
         let Some(dialog) = self.dialogs.get_mut(&number) else { return };
         match dialog.replied(now, status, retry_after) {
             Outcome::GoesOn => {
@@ -169,8 +177,8 @@ impl Notifier {
         let Some(known) = self.known.get_mut(&pair) else { return Heard::Open };
         let Some(presence) = presence() else { return Heard::Open };
         let change = known.heard(presence, self.composition);
-        let dialogs = known.dialogs.clone();
-        for number in dialogs {
+        let (now, dialogs) = (Moment::of(now, self.began), known.dialogs.clone());
+        for number in dialogs.as_slice().iter().copied() {
             self.fetch_soon(now, number);
             match (change, when) {
                 (Change::None, _) => {}
@@ -189,7 +197,7 @@ impl Notifier {
         decision: Authorization,
         actions: &mut Vec<Action>,
     ) -> Heard {
-        let pair = Pair::new(watcher, presentity);
+        let (now, pair) = (self.moment(now), Pair::new(watcher, presentity));
         let Some(known) = self.known.get_mut(&pair) else { return Heard::Open };
         let phase = known.phase;
         let reason = match decision {
@@ -200,7 +208,7 @@ impl Notifier {
                     if !knows_state {
                         self.probe(&pair, actions);
                     }
-                    for number in dialogs {
+                    for number in dialogs.as_slice().iter().copied() {
                         self.keep(number);
                         self.owe(number);
                         self.notify(now, number, actions);
@@ -211,7 +219,7 @@ impl Notifier {
             Authorization::Refused => Reason::Rejected,
             Authorization::NoResource => Reason::Noresource,
         };
-        self.end_all(now, &pair, End::of(reason, None), actions);
+        self.end_all(now, &pair, End::of(reason), actions);
         if phase == Phase::Fetch { Heard::Taken } else { Heard::Open }
     }
 
@@ -222,7 +230,7 @@ impl Notifier {
 
     /// Whether this SIP user is shown a resource of this XMPP user over a stream that stands.
     pub(super) fn is_shown(&self, watcher: &str, presentity: &str) -> bool {
-        self.known.get(&Pair::new(watcher, presentity)).is_some_and(VirtualSubscription::is_there)
+        self.known.get(&Pair::new(watcher, presentity)).is_some_and(|known| known.is_there())
     }
 
     /// The names of SIP and XMPP users changed. `today` gives the pair that a dialog is of now: where it is another one, the watcher is told
@@ -239,9 +247,10 @@ impl Notifier {
                 (&*watcher, &*presentity) != (dialog.pair.watcher(), dialog.pair.presentity())
             })
         };
+        let now = self.moment(now);
         let renamed: Vec<u64> = self.dialogs.iter().filter(|(_, dialog)| is_other(dialog)).map(|(number, _)| *number).collect();
         for number in renamed {
-            self.end(now, number, End::of(Reason::Deactivated, None), actions);
+            self.end(now, number, End::of(Reason::Deactivated), actions);
         }
     }
 
@@ -269,6 +278,7 @@ impl Notifier {
 
     /// Ends what runs out, tries again what was to wait, asks for what is doubtful.
     pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let now = self.moment(now);
         for _ in 0..PER_TICK {
             let Some((due, number)) = self.due.first().copied().filter(|(due, _)| *due <= now) else { break };
             self.due.remove(&(due, number));
@@ -285,8 +295,7 @@ impl Notifier {
         for _ in 0..PER_TICK {
             let Some(pair) = self.doubtful.pop_front() else { break };
             let Some(known) = self.known.get(&pair) else { continue };
-            let deadline = now.checked_add(CONFIRM).unwrap_or(now);
-            self.probed.push_back((deadline, known.doubts, pair.clone()));
+            self.probed.push_back((now.after(CONFIRM), known.doubts, pair.clone()));
             self.probe(&pair, actions);
         }
         for _ in 0..PER_TICK {
@@ -295,8 +304,8 @@ impl Notifier {
             }
             let Some((_, doubts, pair)) = self.probed.pop_front() else { break };
             let Some(known) = self.known.get_mut(&pair).filter(|known| known.doubts == doubts) else { continue };
-            if known.believe_no_more(pair.presentity(), self.composition) == Change::Visible {
-                for number in known.dialogs.clone() {
+            if known.believe_no_more(self.composition) == Change::Visible {
+                for number in known.dialogs.clone().as_slice().iter().copied() {
                     self.notify(now, number, actions);
                 }
             }
@@ -311,7 +320,7 @@ impl Notifier {
     }
 
     /// Whoever waits for a fetch gets it with the next tick: further resources answer in the same breath.
-    fn fetch_soon(&mut self, now: Instant, number: u64) {
+    fn fetch_soon(&mut self, now: Moment, number: u64) {
         if let Some(dialog) = self.dialogs.get_mut(&number).filter(|dialog| dialog.lasts == Lasts::Once) {
             dialog.expires = now;
             self.look_again(number);
@@ -319,7 +328,7 @@ impl Notifier {
     }
 
     /// The user makes more traffic than one may: what changes is said once in a while.
-    fn notify_later(&mut self, now: Instant, number: u64) {
+    fn notify_later(&mut self, now: Moment, number: u64) {
         if let Some(dialog) = self.dialogs.get_mut(&number) {
             dialog.pause(now, PACE);
             self.look_again(number);
@@ -333,14 +342,14 @@ impl Notifier {
         }
     }
 
-    fn end_all(&mut self, now: Instant, pair: &Pair, end: End, actions: &mut Vec<Action>) {
+    fn end_all(&mut self, now: Moment, pair: &Pair, end: End, actions: &mut Vec<Action>) {
         let dialogs = self.known.get(pair).map(|known| known.dialogs.clone()).unwrap_or_default();
-        for number in dialogs {
+        for number in dialogs.as_slice().iter().copied() {
             self.end(now, number, end, actions);
         }
     }
 
-    fn end(&mut self, now: Instant, number: u64, end: End, actions: &mut Vec<Action>) {
+    fn end(&mut self, now: Moment, number: u64, end: End, actions: &mut Vec<Action>) {
         if let Some(dialog) = self.dialogs.get_mut(&number) {
             dialog.end = dialog.end.or(Some(end));
             self.notify(now, number, actions);
@@ -348,7 +357,7 @@ impl Notifier {
     }
 
     /// Says in a dialog what was not said yet, unless it has to wait.
-    fn notify(&mut self, now: Instant, number: u64, actions: &mut Vec<Action>) {
+    fn notify(&mut self, now: Moment, number: u64, actions: &mut Vec<Action>) {
         let Some(dialog) = self.dialogs.get_mut(&number) else { return };
         let Some(known) = self.known.get(&dialog.pair) else { return };
         let news = dialog.owed || dialog.told != known.version;
@@ -358,7 +367,7 @@ impl Notifier {
         }
         let (end, left) = (dialog.end, dialog.seconds_left(now));
         let (state, seconds) = match (end, known.phase) {
-            (Some(end), _) => (SubscriptionState::Terminated(end.reason), end.retry_after),
+            (Some(end), _) => (SubscriptionState::Terminated(end.reason), None),
             (None, Phase::Active) => (SubscriptionState::Active, Some(left)),
             (None, Phase::Pending | Phase::Fetch) => (SubscriptionState::Pending, Some(left)),
         };
@@ -415,8 +424,8 @@ impl Notifier {
             actions.push(Action::EndDialog(dialog.sip));
         }
         let Some(known) = self.known.get_mut(&dialog.pair) else { return };
-        known.dialogs.retain(|known| *known != number);
-        if known.dialogs.is_empty() {
+        known.dialogs.remove(number);
+        if known.dialogs.as_slice().is_empty() {
             let is_left = known.phase == Phase::Active
                 && dialog.end.is_none_or(|end| end.says != Says::Nothing)
                 && dialog.lasts == Lasts::Lasting;
@@ -443,6 +452,10 @@ impl Notifier {
         if self.up.contains(&*domain_of(pair.watcher())) {
             actions.push(presence_stanza(pair.watcher(), pair.presentity(), "probe"));
         }
+    }
+
+    fn moment(&self, now: Instant) -> Moment {
+        Moment::of(now, self.began)
     }
 
     fn digest(&self, dialog: &sip::Dialog) -> u64 {

@@ -17,6 +17,7 @@ use super::subscription::Pair;
 use super::subscription::Uris;
 use super::subscription::Whereabouts;
 use super::subscription::Wish;
+use super::watcher::Last;
 use crate::config::PresenceMode;
 use crate::sip::Reason;
 use crate::translate::failure;
@@ -56,13 +57,18 @@ impl Gateway {
             PresenceType::Available => {
                 self.subscriptions.watcher_is(&pair, Whereabouts::Unknown);
                 if self.tell_watchers((now, wall), stanza, from, (&pair, when), actions) == Heard::Open {
-                    self.available((now, wall), stanza, from, (pair.1, when), actions)?;
+                    self.available((now, wall), stanza, from, (pair.1.clone(), when), actions)?;
                 }
+                self.witnessed(now, (&pair.0, from.as_str()), &pair.1, actions);
             }
             PresenceType::Unavailable => {
                 self.tell_watchers((now, wall), stanza, from, (&pair, when), actions);
                 self.publications.unavailable(from.as_str(), &pair.1, actions);
-                if self.publications.shows_any(&pair.0) && !self.publications.is_shown(&pair.0, &pair.1) {
+                if self.publications.shows_any(&pair.0)
+                    && !self.publications.is_shown(&pair.0, &pair.1)
+                    // Servers tell it to who has just asked, too; in whose name a probe would be answered with a refusal.
+                    && self.watchers.last(&pair.1, &pair.0) == Last::Nothing
+                {
                     self.hidden.unavailable(now, &pair.0, &pair.1);
                 }
                 if !self.publications.is_shown(&pair.0, &pair.1) && !self.notifier.is_shown(&pair.1, &pair.0) {
@@ -112,14 +118,14 @@ impl Gateway {
             return Ok(());
         }
         let publication = received(stanza, from, wall).and_then(|resource| {
-            let rank = resource.rank();
-            let publish = presence::to_publication(resource, &self.addresses, publication::EXPIRES);
-            Ok((publish.map_err(PresenceError::From)?, rank))
+            let (rank, signs) = (resource.rank(), resource.signs());
+            let publish = presence::to_publication(resource, from, &self.addresses, publication::EXPIRES);
+            Ok((publish.map_err(PresenceError::From)?, rank, signs))
         });
         match publication {
-            Ok((publish, rank)) => {
+            Ok((publish, rank, signs)) => {
                 self.is_not_hidden(from.to_bare().as_str(), &shown_to, actions);
-                self.publications.available(now, from.as_str(), shown_to, (publish, rank, when), actions);
+                self.publications.available(now, from.as_str(), shown_to, (publish, rank, signs, when), actions);
             }
             Err(error) => match failure::presence_error(error) {
                 Some(error) => return Err(error),
@@ -183,13 +189,13 @@ impl Gateway {
             return;
         }
         self.hidden.is_over(&presentity, &watcher);
-        let is_here = self.presence_mode == PresenceMode::None || self.notifier.knows(&watcher, &presentity);
+        let question = (watcher, presentity);
         match decision {
-            Authorization::Allowed if !is_here => self.publications.expect(&presentity, &watcher),
+            Authorization::Allowed if self.is_published_for(&question) => self.publications.expect(&question.1, &question.0),
             Authorization::Allowed | Authorization::Hidden | Authorization::Pending => {}
-            Authorization::Refused | Authorization::NoResource => self.publications.expect_no_more(&presentity, &watcher),
+            Authorization::Refused | Authorization::NoResource => self.publications.expect_no_more(&question.1, &question.0),
         }
-        self.watchers.decided(now, (watcher, presentity), uris.watcher, decision, actions);
+        self.watchers.decided(now, question, uris.watcher, decision, actions);
     }
 }
 

@@ -72,19 +72,23 @@ pub fn to_xmpp(document: &Document, from: &str, to: &str, language: Option<&str>
 
 /// The publication for a `<presence/>` without type; one of type `unavailable` takes it away. `from` is the sender's JID.
 pub fn to_sip(presence: &Element, from: &Jid, addresses: &Addresses, expires: u32) -> Result<Publish, PresenceError> {
-    to_publication(ResourcePresence::read(presence, from)?, addresses, expires).map_err(PresenceError::From)
+    to_publication(ResourcePresence::read(presence, from)?, from, addresses, expires).map_err(PresenceError::From)
 }
 
 /// The same for a presence that was read.
-pub fn to_publication(mut resource: ResourcePresence, addresses: &Addresses, expires: u32) -> Result<Publish, AddressError> {
+pub fn to_publication(
+    mut resource: ResourcePresence,
+    from: &Jid,
+    addresses: &Addresses,
+    expires: u32,
+) -> Result<Publish, AddressError> {
     // The answer to a probe says when the state began, and the same stanza before did not: that is no change to be published.
     resource.changed = None;
     let id = resource.tuple_id();
-    let from = resource.jid.clone();
-    let presentity = uri(addresses.jid_to_sip(&from))?;
+    let presentity = uri(addresses.jid_to_sip(from))?;
     Ok(match resource.availability {
         Availability::Available => {
-            let body = to_pidf(&from, &[resource], addresses)?;
+            let body = to_pidf(from, [&resource], addresses)?;
             Publish { presentity, id, body: Some(body.into_bytes()), expires }
         }
         Availability::Unavailable => Publish { presentity, id, body: None, expires: 0 },
@@ -93,15 +97,20 @@ pub fn to_publication(mut resource: ResourcePresence, addresses: &Addresses, exp
 
 /// The PIDF of an XMPP user, with a tuple for each resource (RFC 8048 §6.2): the most available first, and of too many the least
 /// available left out. The person does what the first one says. No two are of the same resource.
-pub fn to_pidf(user: &Jid, resources: &[ResourcePresence], addresses: &Addresses) -> Result<String, AddressError> {
-    let mut resources: Vec<&ResourcePresence> = resources.iter().collect();
+pub fn to_pidf<'a>(
+    user: &Jid,
+    resources: impl IntoIterator<Item = &'a ResourcePresence>,
+    addresses: &Addresses,
+) -> Result<String, AddressError> {
+    let entity = addresses.jid_to_sip(user)?;
+    let mut resources: Vec<&ResourcePresence> = resources.into_iter().collect();
     resources.sort_by(|one, other| composition::by_availability(one, other));
     resources.truncate(MAX_TUPLES);
     let show = resources.first().and_then(|resource| resource.show);
-    let tuples: Result<Vec<Tuple>, AddressError> = resources.into_iter().map(|resource| resource.to_tuple(addresses)).collect();
+    let tuples: Result<Vec<Tuple>, AddressError> = resources.into_iter().map(|resource| resource.to_tuple(&entity)).collect();
     let document = Document {
-        entity: addresses.jid_to_sip(user)?,
         tuples: tuples?,
+        entity,
         activities: show.and_then(activity::of_show).into_iter().collect(),
         ..Document::default()
     };

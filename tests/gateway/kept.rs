@@ -300,3 +300,41 @@ fn a_publication_is_confirmed_after_a_restart_or_taken_away() {
         }
     }
 }
+
+/// Nobody tells of it again: that one is shut out is known to the gateway alone.
+#[test]
+fn who_is_hidden_from_stays_so_after_a_restart_and_is_let_in_again() {
+    let nurse = "nurse@sip.example.com";
+    let mut kept = Kept::new();
+    let nurse_is_told = |kept: &mut Kept| kept.scene.stanza(&format!("<presence from='{ROMEO}/desk' to='{nurse}'/>"));
+    kept.romeo_is("");
+    nurse_is_told(&mut kept);
+    kept.scene.romeo("unavailable");
+    nurse_is_told(&mut kept);
+    assert_eq!(nurse_is_told(&mut kept), [format!("sip:{ROMEO} answers {JULIET}: Hidden")]);
+    kept.decision = Some(Authorization::Hidden);
+    let row = format!("authorization [{JULIET}] [{ROMEO}] standing hidden until 0");
+    assert!(kept.rows().contains(&row));
+    kept.restart(60);
+    kept.scene.stream_up();
+    nurse_is_told(&mut kept);
+    let told = kept.romeo_is("");
+    assert_eq!(told, [format!("sip:{ROMEO} answers {JULIET}: Allowed")]);
+    kept.decision = Some(Authorization::Allowed);
+    assert!(!kept.rows().contains(&row));
+}
+
+/// What Romeo did while there was no gateway nobody tells.
+#[test]
+fn whoever_may_be_seen_and_was_not_there_is_asked_for_after_a_restart() {
+    let mut kept = Kept::new();
+    kept.scene.romeo("subscribed");
+    kept.decision = Some(Authorization::Allowed);
+    kept.restart(60);
+    assert_eq!(kept.scene.stream_up(), [PROBE]);
+    // Whom dialogs with the gateway show: in their names it is probed already.
+    kept.watch("1", 3600, Authorization::Allowed);
+    kept.restart(60);
+    assert_eq!(kept.scene.stream_up(), NOTHING);
+    assert_eq!(kept.scene.pass(Duration::ZERO), [PROBE]);
+}

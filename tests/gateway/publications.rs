@@ -34,8 +34,8 @@ fn a_user_with_many_contacts_costs_one_publication_a_change() {
         }
     }
     let gone = |contact: &String| format!("<presence from='{ROMEO}/orchard' to='{contact}' type='unavailable'/>");
-    let published: Vec<String> = contacts.iter().flat_map(|contact| scene.stanza(&gone(contact))).collect();
-    assert_eq!(published, ENDS);
+    let gone: Vec<String> = contacts.iter().map(gone).collect();
+    assert_eq!(scene.stanzas(&gone), ENDS);
 }
 
 /// So it is when the user cancels one contact's subscription (RFC 6121 §3.2.1), or blocks one.
@@ -46,7 +46,7 @@ fn who_is_not_there_for_one_contact_stays_there_for_the_others() {
     available(&mut scene, "orchard", JULIET, "away");
     available(&mut scene, "orchard", nurse, "away");
     let gone = |to: &str| format!("<presence from='{ROMEO}/orchard' to='{to}' type='unavailable'/>");
-    assert_eq!(scene.stanza(&gone("peter@sip.example.com")), NOTHING);
+    assert_eq!(scene.stanza(&gone("peter@sip.example.com")), [probe(JULIET)]);
     assert_eq!(scene.stanza(&gone(JULIET)), NOTHING);
     assert_eq!(scene.stanza(&gone(nurse)), ENDS);
 }
@@ -215,19 +215,40 @@ fn where_there_is_no_presence_server_nothing_is_published() {
     assert_eq!(scene.romeo("unavailable"), NOTHING);
 }
 
+const NURSE: &str = "nurse@sip.example.com";
+
+fn probe(from: &str) -> String {
+    format!("<presence from='{from}' to='romeo@example.net' type='probe'/>")
+}
+
+fn told(decision: &str) -> [String; 1] {
+    [format!("sip:romeo@example.net answers {JULIET}: {decision}")]
+}
+
+/// Juliet and her nurse see Romeo.
+fn seen_by_two() -> Scene {
+    let mut scene = Scene::new();
+    available(&mut scene, "orchard", JULIET, "away");
+    available(&mut scene, "orchard", NURSE, "away");
+    scene
+}
+
 /// A block (XEP-0191): others see the user as before, and one publication is for all.
 #[test]
 fn who_is_told_alone_that_the_user_is_gone_is_shown_nothing() {
-    let mut scene = Scene::new();
-    let nurse = "nurse@sip.example.com";
-    let told = |decision: &str| [format!("sip:romeo@example.net answers {JULIET}: {decision}")];
-    available(&mut scene, "orchard", JULIET, "away");
-    available(&mut scene, "orchard", nurse, "away");
-    assert_eq!(scene.romeo("unavailable"), NOTHING);
-    assert_eq!(
-        scene.pass(Duration::from_secs(2)),
-        ["<presence from='juliet@sip.example.com' to='romeo@example.net' type='probe'/>"]
-    );
+    let mut scene = seen_by_two();
+    assert_eq!(scene.romeo("unavailable"), [probe(NURSE)]);
+    assert_eq!(available(&mut scene, "orchard", NURSE, "away"), [probe(JULIET), probe(NURSE)]);
+    assert_eq!(available(&mut scene, "orchard", NURSE, "away"), told("Hidden"));
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+    assert_eq!(available(&mut scene, "orchard", JULIET, "away"), told("Allowed"));
+}
+
+#[test]
+fn who_is_told_alone_is_shown_nothing_although_nobody_answers() {
+    let mut scene = seen_by_two();
+    assert_eq!(scene.romeo("unavailable"), [probe(NURSE)]);
+    assert_eq!(scene.pass(Duration::from_secs(2)), [probe(JULIET)]);
     assert_eq!(scene.romeo("unavailable"), NOTHING);
     assert_eq!(scene.pass(Duration::from_secs(5)), told("Hidden"));
     assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
@@ -237,22 +258,54 @@ fn who_is_told_alone_that_the_user_is_gone_is_shown_nothing() {
 #[test]
 fn who_is_answered_by_the_user_goes_on_seeing() {
     let mut scene = Scene::new();
-    available(&mut scene, "orchard", "nurse@sip.example.com", "away");
+    available(&mut scene, "orchard", NURSE, "away");
     // Nobody has said to Juliet what Romeo does there, since the stream broke say.
-    scene.stanza(&format!("<presence from='{ROMEO}/street' to='{JULIET}' type='unavailable'/>"));
-    assert_eq!(scene.pass(Duration::from_secs(2)).len(), 1);
+    let street = format!("<presence from='{ROMEO}/street' to='{JULIET}' type='unavailable'/>");
+    assert_eq!(scene.stanza(&street), [probe(NURSE)]);
+    assert_eq!(available(&mut scene, "orchard", NURSE, "away").len(), 2);
     available(&mut scene, "orchard", JULIET, "away");
+    assert_eq!(available(&mut scene, "orchard", NURSE, "away"), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}
+
+/// Both resources answer each probe.
+#[test]
+fn the_answer_of_another_resource_to_the_first_probe_is_none_to_the_second() {
+    let mut scene = seen_by_two();
+    available(&mut scene, "street", NURSE, "away");
+    assert_eq!(scene.romeo("unavailable"), [probe(NURSE)]);
+    assert_eq!(available(&mut scene, "orchard", NURSE, "away").len(), 2);
+    assert_eq!(available(&mut scene, "street", NURSE, "away"), NOTHING);
+    assert_eq!(available(&mut scene, "orchard", NURSE, "away"), told("Hidden"));
+}
+
+#[test]
+fn of_a_user_who_leaves_slowly_one_witness_is_asked() {
+    let mut scene = seen_by_two();
+    let friar = "friar@sip.example.com";
+    available(&mut scene, "orchard", friar, "away");
+    assert_eq!(scene.romeo("unavailable"), [probe(friar)]);
+    let gone = |to: &str| format!("<presence from='{ROMEO}/orchard' to='{to}' type='unavailable'/>");
+    assert_eq!(scene.stanza(&gone(friar)), NOTHING);
+    assert_eq!(scene.stanza(&gone(NURSE)).len(), 1);
     assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
 }
 
 #[test]
-fn a_user_who_leaves_hides_from_nobody() {
+fn a_user_who_leaves_hides_from_nobody_and_nobody_is_asked() {
+    let mut scene = seen_by_two();
+    let gone = |to: &str| format!("<presence from='{ROMEO}/orchard' to='{to}' type='unavailable'/>");
+    let leaves = scene.stanzas(&[gone(JULIET), gone(NURSE)]);
+    assert_eq!(leaves.len(), 1, "the publication ends: {leaves:?}");
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}
+
+/// Prosody says so to who asks for a subscription, and refuses who is not subscribed and probes.
+#[test]
+fn for_who_waits_for_a_decision_nobody_is_asked() {
     let mut scene = Scene::new();
-    for to in [JULIET, "nurse@sip.example.com"] {
-        available(&mut scene, "orchard", to, "away");
-    }
-    for to in [JULIET, "nurse@sip.example.com"] {
-        scene.stanza(&format!("<presence from='{ROMEO}/orchard' to='{to}' type='unavailable'/>"));
-    }
+    available(&mut scene, "orchard", NURSE, "away");
+    scene.event(watchers(ROMEO, &[JULIET]));
+    assert_eq!(scene.romeo("unavailable"), NOTHING);
     assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
 }

@@ -95,6 +95,17 @@ impl Scene {
     pub fn stanza(&mut self, xml: &str) -> Vec<String> {
         let mut actions = Vec::new();
         self.gateway.stanza(self.now, WALL, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        self.gateway.all_read(self.now, &mut actions);
+        lines(actions)
+    }
+
+    /// Stanzas that are read together.
+    pub fn stanzas(&mut self, stanzas: &[String]) -> Vec<String> {
+        let mut actions = Vec::new();
+        for xml in stanzas {
+            self.gateway.stanza(self.now, WALL, &Element::parse(xml).unwrap(), &mut actions).unwrap();
+        }
+        self.gateway.all_read(self.now, &mut actions);
         lines(actions)
     }
 
@@ -228,6 +239,11 @@ pub fn lines(actions: Vec<Action>) -> Vec<String> {
                 format!("PUBLISH {presentity} for {expires}")
             }
             Action::Publish(sip::Publish { presentity, body: None, .. }) => format!("PUBLISH {presentity} ends"),
+            Action::Withdraw(sip::Withdrawal { presentity, entity_tag }) => format!("PUBLISH {presentity} ends for {entity_tag}"),
+            Action::TellWatchers(presentity) => format!("the watchers of {presentity} are told"),
+            Action::Lamp(sip::Publish { presentity, body, .. }) => {
+                format!("lamp of {presentity} {}", if body.is_some() { "on" } else { "off" })
+            }
             Action::Subscribe(sip::Subscribe { event: sip::Event::Presence, watcher, presentity, expires }) => {
                 format!("SUBSCRIBE {watcher} -> {presentity} for {expires}")
             }

@@ -2,9 +2,10 @@
 //!
 //! One NOTIFY is under way at a time, so that none overtakes another; what happens meanwhile is said with the next one, once.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
-use std::time::Instant;
 
+use super::moment::Moment;
 use super::virtual_subscription::Pair;
 use crate::sip;
 use crate::sip::Reason;
@@ -19,7 +20,7 @@ const AHEAD: u32 = 256;
 pub(super) struct Dialog {
     pub(super) sip: sip::Dialog,
     pub(super) pair: Pair,
-    pub(super) expires: Instant,
+    pub(super) expires: Moment,
     /// The watcher's.
     remote_cseq: u32,
     /// Ours.
@@ -31,13 +32,13 @@ pub(super) struct Dialog {
     /// A NOTIFY has to follow whatever it says.
     pub(super) owed: bool,
     /// No NOTIFY goes before, and why.
-    wait: Option<(Instant, Wait)>,
-    /// So long a pause begins with the reply.
-    slowed: Option<Duration>,
+    wait: Option<(Moment, Wait)>,
+    /// A pause of so many milliseconds begins with the reply.
+    slowed: Option<NonZeroU32>,
     /// Why it ends with the next NOTIFY.
     pub(super) end: Option<End>,
     /// Where it stands in the order of time.
-    pub(super) due: Option<Instant>,
+    pub(super) due: Option<Moment>,
     pub(super) lasts: Lasts,
 }
 
@@ -55,7 +56,6 @@ enum Wait {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) reason: Reason,
-    pub(super) retry_after: Option<u32>,
     pub(super) says: Says,
 }
 
@@ -71,13 +71,13 @@ pub(super) enum Says {
 
 impl End {
     /// The watcher gave it up, or let it run out.
-    pub(super) const TIMEOUT: Self = Self { reason: Reason::Timeout, retry_after: None, says: Says::Closed };
+    pub(super) const TIMEOUT: Self = Self { reason: Reason::Timeout, says: Says::Closed };
     /// The state was all that was asked for (RFC 6665 §4.4.3).
-    pub(super) const FETCHED: Self = Self { reason: Reason::Timeout, retry_after: None, says: Says::State };
+    pub(super) const FETCHED: Self = Self { reason: Reason::Timeout, says: Says::State };
 
     /// For another reason; nothing is said of the XMPP user.
-    pub(super) const fn of(reason: Reason, retry_after: Option<u32>) -> Self {
-        Self { reason, retry_after, says: Says::Nothing }
+    pub(super) const fn of(reason: Reason) -> Self {
+        Self { reason, says: Says::Nothing }
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) enum Outcome {
 }
 
 impl Dialog {
-    pub(super) fn new(sip: sip::Dialog, pair: Pair, remote_cseq: u32, expires: Instant, lasts: Lasts) -> Self {
+    pub(super) fn new(sip: sip::Dialog, pair: Pair, remote_cseq: u32, expires: Moment, lasts: Lasts) -> Self {
         let (cseq, told, owed) = (0, 0, lasts == Lasts::Lasting);
         Self {
             sip,
@@ -133,7 +133,7 @@ impl Dialog {
     pub(super) fn restored(
         (sip, pair): (sip::Dialog, Pair),
         (remote_cseq, cseq): (u32, u32),
-        expires: Instant,
+        expires: Moment,
         told: u32,
     ) -> Self {
         Self { cseq, told, owed: false, ..Self::new(sip, pair, remote_cseq, expires, Lasts::Lasting) }
@@ -151,58 +151,71 @@ impl Dialog {
     }
 
     /// Whether a NOTIFY may go now.
-    pub(super) fn is_free(&self, now: Instant) -> bool {
+    pub(super) fn is_free(&self, now: Moment) -> bool {
         let is_news_alone = self.end.is_none() && !self.owed;
         self.wait.is_none_or(|(until, wait)| until <= now || (wait == Wait::Pace && !is_news_alone))
     }
 
     /// A NOTIFY goes: its CSeq.
-    pub(super) fn goes(&mut self, now: Instant, version: u32) -> u32 {
+    pub(super) fn goes(&mut self, now: Moment, version: u32) -> u32 {
         self.cseq = self.cseq.saturating_add(1);
         (self.told, self.owed) = (version, false);
-        self.wait = now.checked_add(UNDER_WAY).map(|until| (until, Wait::Reply));
+        self.wait = Some((now.after(UNDER_WAY), Wait::Reply));
         self.cseq
     }
 
     /// A NOTIFY has failed if there is no Retry-After (RFC 6665 §4.2.2); nobody waits for a dialog that is not there.
-    pub(super) fn replied(&mut self, now: Instant, status: u16, retry_after: Option<u32>) -> Outcome {
+    pub(super) fn replied(&mut self, now: Moment, status: u16, retry_after: Option<u32>) -> Outcome {
         if matches!(self.wait, Some((_, Wait::Retry | Wait::Pace))) {
             // To none of the newest.
             return Outcome::GoesOn;
         }
         self.wait = None;
         if let Some(pace) = self.slowed.take() {
-            self.pause(now, pace);
+            self.pause(now, Duration::from_millis(u64::from(pace.get())));
         }
         match (status, retry_after) {
             (0..=299, _) => Outcome::GoesOn,
             (408 | 481, _) | (_, None) => Outcome::Over,
             (_, Some(seconds)) => {
                 self.owed = true;
-                self.wait = now.checked_add(Duration::from_secs(seconds.into())).map(|until| (until, Wait::Retry));
+                self.wait = Some((now.after(Duration::from_secs(seconds.into())), Wait::Retry));
                 Outcome::GoesOn
             }
         }
     }
 
     /// The next new state waits for so long, counted from the reply where a NOTIFY is under way.
-    pub(super) fn pause(&mut self, now: Instant, pace: Duration) {
+    pub(super) fn pause(&mut self, now: Moment, pace: Duration) {
         match self.wait {
-            Some((until, Wait::Reply)) if until > now => self.slowed = self.slowed.max(Some(pace)),
+            Some((until, Wait::Reply)) if until > now => {
+                let pace = u32::try_from(pace.as_millis()).unwrap_or(u32::MAX);
+                self.slowed = self.slowed.max(NonZeroU32::new(pace));
+            }
             Some((until, Wait::Retry | Wait::Pace)) if until > now => {}
-            Some(_) | None => self.wait = now.checked_add(pace).map(|until| (until, Wait::Pace)),
+            Some(_) | None => self.wait = Some((now.after(pace), Wait::Pace)),
         }
     }
 
     /// When it has to be looked at.
-    pub(super) fn next_due(&self) -> Instant {
+    pub(super) fn next_due(&self) -> Moment {
         match self.wait {
             Some((until, Wait::Retry | Wait::Pace)) => until.min(self.expires),
             Some((_, Wait::Reply)) | None => self.expires,
         }
     }
 
-    pub(super) fn seconds_left(&self, now: Instant) -> u32 {
-        u32::try_from(self.expires.saturating_duration_since(now).as_secs()).unwrap_or(u32::MAX)
+    pub(super) fn seconds_left(&self, now: Moment) -> u32 {
+        u32::try_from(now.until(self.expires).as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_may_be_hundreds_of_thousands() {
+        assert!(size_of::<Dialog>() <= 88, "{} bytes", size_of::<Dialog>());
     }
 }

@@ -31,13 +31,13 @@ impl Notifier {
             remote_cseq,
             cseq,
             written: clock.seconds(),
-            expires: clock.seconds_at(known.expires),
+            expires: clock.seconds_at(known.expires.instant(self.began)),
         })
     }
 
     /// Takes one back. False: it has run out, or there is no place for it.
     pub(in crate::gateway) fn restore(&mut self, clock: Clock, kept: entry::Dialog) -> bool {
-        let Some(expires) = clock.instant_at(kept.expires) else { return false };
+        let Some(expires) = clock.instant_at(kept.expires).map(|expires| self.moment(expires)) else { return false };
         let pair = Pair::new(&kept.watcher, &kept.presentity);
         if self.number_of(&kept.dialog).is_some() {
             return true;
@@ -49,15 +49,14 @@ impl Notifier {
         self.last = self.last.wrapping_add(1);
         let number = self.last;
         let phase = if kept.is_active { Phase::Active } else { Phase::Pending };
-        let known = self.known.entry(pair.clone()).or_insert_with(|| VirtualSubscription::restored(phase));
-        known.dialogs.reserve_exact(1);
+        let known = self.known.entry(pair.clone()).or_insert_with(|| VirtualSubscription::restored(phase).into());
         known.dialogs.push(number);
         let told = known.version;
         let since = clock.seconds().saturating_sub(kept.written).saturating_add(1).saturating_mul(CSEQS_A_SECOND);
         let cseq = u64::from(kept.cseq).saturating_add(since).min(MOST_CSEQ);
         let cseqs = (kept.remote_cseq, u32::try_from(cseq).unwrap_or(u32::MAX));
         self.numbers.insert(self.digest(&kept.dialog), number);
-        self.dialogs.insert(number, Dialog::restored((kept.dialog, pair), cseqs, expires, told));
+        self.dialogs.insert(number, Dialog::restored((kept.dialog, pair), cseqs, expires, told).into());
         self.look_again(number);
         true
     }

@@ -65,23 +65,22 @@ impl Notifier {
             (_, Authorization::Allowed | Authorization::Hidden) => Phase::Active,
             (_, Authorization::Pending) if expires == 0 => Phase::Fetch,
             (_, Authorization::Pending) => Phase::Pending,
-            (_, Authorization::Refused) => return self.refuse(dialog, End::of(Reason::Rejected, None), actions),
-            (_, Authorization::NoResource) => return self.refuse(dialog, End::of(Reason::Noresource, None), actions),
+            (_, Authorization::Refused) => return self.refuse(dialog, (Reason::Rejected, None), actions),
+            (_, Authorization::NoResource) => return self.refuse(dialog, (Reason::Noresource, None), actions),
         };
         if !self.bounds.take(&pair) {
             if let Some(total) = self.refused.count(now) {
                 log::warn!("no place for the subscription of {watcher} to {presentity}: it may come back later; {total} so far");
             }
-            return self.refuse(dialog, End::of(Reason::Probation, Some(PROBATION)), actions);
+            return self.refuse(dialog, (Reason::Probation, Some(PROBATION)), actions);
         }
         let pair = self.known.get_key_value(&pair).map_or(pair, |(pair, _)| pair.clone());
         self.last = self.last.wrapping_add(1);
         let number = self.last;
-        let known = self.known.entry(pair.clone()).or_insert_with(|| VirtualSubscription::new(phase));
+        let known = self.known.entry(pair.clone()).or_insert_with(|| VirtualSubscription::new(phase).into());
         if known.phase == Phase::Fetch {
             known.phase = phase;
         }
-        known.dialogs.reserve_exact(1);
         known.dialogs.push(number);
         let knows_state = known.knows_state();
         self.numbers.insert(self.digest(&dialog), number);
@@ -89,8 +88,8 @@ impl Notifier {
             0 => (Lasts::Once, FETCH_PATIENCE),
             seconds => (Lasts::Lasting, Duration::from_secs(seconds.into())),
         };
-        let dialog = Dialog::new(dialog, pair.clone(), cseq, now.checked_add(lifetime).unwrap_or(now), lasts);
-        self.dialogs.insert(number, dialog);
+        let now = self.moment(now);
+        self.dialogs.insert(number, Dialog::new(dialog, pair.clone(), cseq, now.after(lifetime), lasts).into());
         self.keep(number);
         self.look_again(number);
         if phase != Phase::Pending && !knows_state {
@@ -114,6 +113,7 @@ impl Notifier {
         (cseq, expires): (u32, u32),
         actions: &mut Vec<Action>,
     ) -> Wish {
+        let now = self.moment(now);
         let Some(dialog) = self.dialogs.get_mut(&number) else { return Wish::Nothing };
         if !dialog.is_refreshed(cseq, by) {
             return Wish::Nothing;
@@ -123,7 +123,7 @@ impl Notifier {
             self.end(now, number, End::TIMEOUT, actions);
             return Wish::Nothing;
         }
-        dialog.expires = now.checked_add(Duration::from_secs(expires.into())).unwrap_or(now);
+        dialog.expires = now.after(Duration::from_secs(expires.into()));
         dialog.owed = true;
         let lasts = dialog.lasts;
         self.keep(number);
@@ -133,9 +133,9 @@ impl Notifier {
     }
 
     /// A subscription that ends as soon as it has begun.
-    fn refuse(&mut self, dialog: sip::Dialog, end: End, actions: &mut Vec<Action>) -> Wish {
+    fn refuse(&mut self, dialog: sip::Dialog, (reason, retry_after): (Reason, Option<u32>), actions: &mut Vec<Action>) -> Wish {
         self.last = self.last.wrapping_add(1);
-        let headers = self.headers(&dialog, SubscriptionState::Terminated(end.reason), end.retry_after, None);
+        let headers = self.headers(&dialog, SubscriptionState::Terminated(reason), retry_after, None);
         actions.push(Action::Notify(sip::Notify {
             number: self.last,
             dialog: dialog.clone(),

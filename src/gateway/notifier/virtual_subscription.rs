@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use jid::Jid;
 
+use super::numbers::Numbers;
 use crate::address::Addresses;
 use crate::config::PresenceComposition;
 use crate::sip::pidf::MAX_TUPLES;
@@ -51,7 +52,7 @@ pub(super) struct VirtualSubscription {
     /// Goes up with each change that a watcher can see; never 0.
     pub(super) version: u32,
     /// The numbers of its dialogs.
-    pub(super) dialogs: Vec<u64>,
+    pub(super) dialogs: Numbers,
     /// The resources that are there or, where none is, the last one that was. Empty: nothing is known.
     shown: Vec<Shown>,
     /// How often the stream broke: the answer to an earlier probe clears no later doubt.
@@ -85,9 +86,16 @@ pub(super) enum Change {
     None,
 }
 
+impl Shown {
+    /// Its resource is not there any more.
+    fn gone(&self) -> ResourcePresence {
+        ResourcePresence::gone(self.presence.resource())
+    }
+}
+
 impl VirtualSubscription {
     pub(super) fn new(phase: Phase) -> Self {
-        Self { phase, version: 1, dialogs: Vec::new(), shown: Vec::new(), doubts: 0, is_restored: false }
+        Self { phase, version: 1, dialogs: Numbers::default(), shown: Vec::new(), doubts: 0, is_restored: false }
     }
 
     /// One from before a restart.
@@ -141,19 +149,15 @@ impl VirtualSubscription {
     }
 
     /// What was not heard since [`Self::doubt`] is gone.
-    pub(super) fn believe_no_more(&mut self, user: &str, composition: PresenceComposition) -> Change {
+    pub(super) fn believe_no_more(&mut self, composition: PresenceComposition) -> Change {
         let before = self.stands_for_all(composition);
         let mut change = Change::None;
-        if self.is_restored
-            && self.shown.is_empty()
-            && let Ok(user) = Jid::new(user)
-        {
-            change = self.unavailable(ResourcePresence::gone(user));
+        if self.is_restored && self.shown.is_empty() {
+            change = self.unavailable(ResourcePresence::gone(""));
         }
-        let doubtful: Vec<Jid> =
-            self.shown.iter().filter(|shown| shown.doubtful).map(|shown| shown.presence.jid().clone()).collect();
-        for jid in doubtful {
-            if self.unavailable(ResourcePresence::gone(jid)) == Change::Visible {
+        let doubtful: Vec<ResourcePresence> = self.shown.iter().filter(|shown| shown.doubtful).map(Shown::gone).collect();
+        for gone in doubtful {
+            if self.unavailable(gone) == Change::Visible {
                 change = Change::Visible;
             }
         }
@@ -165,15 +169,16 @@ impl VirtualSubscription {
         if self.phase == Phase::Pending || self.shown.is_empty() {
             return None;
         }
-        let resources: Vec<ResourcePresence> = match composition {
-            PresenceComposition::All => self.shown.iter().map(|shown| shown.presence.clone()).collect(),
-            PresenceComposition::MostAvailable => self.stands_for_all(composition).into_iter().collect(),
-        };
-        to_pidf(&Jid::new(pair.presentity()).ok()?, &resources, addresses).ok()
+        let user = Jid::new(pair.presentity()).ok()?;
+        let resources = self.shown.iter().map(|shown| &shown.presence);
+        match composition {
+            PresenceComposition::All => to_pidf(&user, resources, addresses).ok(),
+            PresenceComposition::MostAvailable => to_pidf(&user, most_available(resources), addresses).ok(),
+        }
     }
 
     fn available(&mut self, presence: ResourcePresence) -> Change {
-        let known = self.shown.iter_mut().find(|shown| shown.presence.jid() == presence.jid());
+        let known = self.shown.iter_mut().find(|shown| shown.presence.resource() == presence.resource());
         if let Some(known) = known {
             known.doubtful = false;
             if known.presence.says_the_same(&presence) {
@@ -195,7 +200,9 @@ impl VirtualSubscription {
         let was_there = |shown: &Shown| shown.presence.availability() == Availability::Available;
         let before = (self.shown.iter().filter(|shown| was_there(shown)).count(), self.shown.is_empty());
         // From the bare JID it is said of all of them.
-        self.shown.retain(|shown| was_there(shown) && !presence.jid().is_bare() && shown.presence.jid() != presence.jid());
+        self.shown.retain(|shown| {
+            was_there(shown) && !presence.resource().is_empty() && shown.presence.resource() != presence.resource()
+        });
         let after = self.shown.len();
         if after > 0 {
             return if after == before.0 { Change::None } else { Change::Visible };
@@ -234,5 +241,16 @@ impl VirtualSubscription {
 /// That an XMPP user is not there, as PIDF.
 pub(super) fn closed(presentity: &str, addresses: &Addresses) -> Option<String> {
     let user = Jid::new(presentity).ok()?;
-    to_pidf(&user, &[ResourcePresence::gone(user.clone())], addresses).ok()
+    to_pidf(&user, [&ResourcePresence::gone("")], addresses).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_may_be_hundreds_of_thousands() {
+        let [known, shown] = [size_of::<VirtualSubscription>(), size_of::<Shown>()];
+        assert!(known <= 56 && shown <= 96, "{known} and {shown} bytes");
+    }
 }

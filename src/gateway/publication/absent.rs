@@ -29,9 +29,11 @@ impl Absent {
         }
     }
 
-    /// The user tells by itself, or may be seen by this SIP user no more.
+    /// The user tells this SIP user by itself, or may be seen by it no more.
     pub(super) fn remove(&mut self, user: &str, to: &str) {
-        if self.seen_by.remove(&(user.to_owned(), domain_of(to).into_owned())).is_some() {
+        let key = (user.to_owned(), domain_of(to).into_owned());
+        if self.seen_by.get(&key).is_some_and(|asks| asks == to) {
+            self.seen_by.remove(&key);
             self.shares.give_back(user);
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// Watcher and presentity, bare JIDs.
@@ -16,9 +17,9 @@ pub(super) struct Questions {
     of_one: usize,
     /// How many there may be.
     most: usize,
-    numbers: HashMap<Question, u64>,
+    numbers: HashMap<Rc<Question>, u64>,
     /// The same in the order in which they came up, and until when they wait.
-    by_age: BTreeMap<u64, (Question, Instant)>,
+    by_age: BTreeMap<u64, (Rc<Question>, Instant)>,
     /// Those of each watcher.
     of_watcher: HashMap<String, BTreeSet<u64>>,
     last: u64,
@@ -36,8 +37,9 @@ impl Questions {
             return None;
         }
         self.last = self.last.wrapping_add(1);
-        self.numbers.insert(question.clone(), self.last);
-        self.by_age.insert(self.last, (question.clone(), until));
+        let kept = Rc::new(question.clone());
+        self.numbers.insert(Rc::clone(&kept), self.last);
+        self.by_age.insert(self.last, (kept, until));
         self.of_watcher.entry(question.0.clone()).or_default().insert(self.last);
         Some(self.last)
     }
@@ -49,7 +51,7 @@ impl Questions {
             Some(_) | None if self.by_age.len() > self.most => self.by_age.keys().next(),
             Some(_) | None => None,
         };
-        let oldest = self.by_age.get(number?)?.0.clone();
+        let oldest = self.by_age.get(number?)?.0.as_ref().clone();
         self.close(&oldest);
         Some(oldest)
     }
@@ -57,7 +59,7 @@ impl Questions {
     /// Takes away one that has waited for its time. All wait equally long, so the oldest is the first.
     pub(super) fn too_old(&mut self, now: Instant) -> Option<Question> {
         let (_, (oldest, _)) = self.by_age.first_key_value().filter(|(_, (_, until))| *until <= now)?;
-        let oldest = oldest.clone();
+        let oldest = oldest.as_ref().clone();
         self.close(&oldest);
         Some(oldest)
     }
@@ -72,6 +74,10 @@ impl Questions {
                 self.of_watcher.remove(&question.0);
             }
         }
+        if self.numbers.len() < self.numbers.capacity() >> 3 {
+            // A flood does not keep its memory.
+            self.numbers.shrink_to(self.numbers.len() << 1);
+        }
         true
     }
 
@@ -82,7 +88,7 @@ impl Questions {
 
     /// All of them, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Question)> {
-        self.by_age.iter().map(|(number, (question, _))| (*number, question))
+        self.by_age.iter().map(|(number, (question, _))| (*number, question.as_ref()))
     }
 }
 
@@ -135,6 +141,16 @@ mod tests {
             Some(2),
             "an answer to the first one is told from one to the second"
         );
+    }
+
+    #[test]
+    fn a_flood_that_is_answered_keeps_no_memory() {
+        let mut questions = Questions::new(1000, 1000);
+        let flood: Vec<Question> = (0..1000).map(|number| question("a", &number.to_string())).collect();
+        assert!(flood.iter().all(|question| questions.open(question, Instant::now()).is_some()));
+        assert!(flood.iter().skip(1).all(|question| questions.close(question)));
+        assert_eq!(questions.number(&flood[0]), Some(1));
+        assert!(questions.numbers.capacity() < 16, "{}", questions.numbers.capacity());
     }
 
     #[test]

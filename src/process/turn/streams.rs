@@ -47,6 +47,8 @@ impl<'a, H: Host> Turn<'a, H> {
             done = self.stream_event(index, event);
             self.act();
         }
+        self.gateway.all_read(Instant::now(), &mut self.actions);
+        self.act();
         self.buffer = buffer;
         done
     }

@@ -25,9 +25,9 @@ pub struct Rank {
     changed: Option<Timestamp>,
 }
 
-/// The most available first. Between equals the JID decides.
+/// The most available first. Between equals the name of the resource decides.
 pub(super) fn by_availability(one: &ResourcePresence, other: &ResourcePresence) -> Ordering {
-    one.rank().cmp(&other.rank()).reverse().then_with(|| one.jid.as_str().cmp(other.jid.as_str()))
+    one.rank().cmp(&other.rank()).reverse().then_with(|| one.resource().cmp(other.resource()))
 }
 
 impl ResourcePresence {
@@ -85,7 +85,7 @@ mod tests {
                 prop_assert!(found.is_some_and(|found| found.rank() >= other.rank()), "{:?} {:?}", found, other);
             }
             let again = most_available(&shuffled);
-            prop_assert_eq!(found.map(|found| (&found.jid, found.rank() == again.unwrap().rank())), again.map(|again| (&again.jid, true)));
+            prop_assert_eq!(found.map(|found| (found.resource(), found.rank() == again.unwrap().rank())), again.map(|again| (again.resource(), true)));
         }
     }
 }

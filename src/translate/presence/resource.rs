@@ -7,7 +7,7 @@ use super::Availability;
 use super::PresenceError;
 use super::priority;
 use crate::address::AddressError;
-use crate::address::Addresses;
+use crate::address::to_gruu;
 use crate::sip::pidf::Basic;
 use crate::sip::pidf::Contact;
 use crate::sip::pidf::Extended;
@@ -18,21 +18,25 @@ use crate::sip::pidf::Show;
 use crate::sip::pidf::Tuple;
 use crate::sip::pidf::UserInput;
 use crate::sip::pidf::date_time;
+use crate::translate::contact_lamp::Signs;
 use crate::translate::tuple_id;
+use crate::xmpp::activity::Activity;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
 use crate::xmpp::stanza::PresenceType;
 
-/// What the last `<presence/>` of a resource says.
+/// What the last `<presence/>` of a resource says. Whose resource it is, is for its owner to know: there may be hundreds of thousands of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourcePresence {
-    /// Full, but for a user without resources, as other gateways have them.
-    pub(super) jid: Jid,
+    /// Empty for a user without resources, as other gateways have them, and for a user as a whole.
+    resource: Box<str>,
     pub(super) availability: Availability,
     pub(super) show: Option<Show>,
     /// `None` if it has none, or one that is out of range: as 0 in all but that it is not written.
     pub(super) priority: Option<i8>,
-    notes: Vec<Note>,
+    notes: Box<[Note]>,
+    /// Somebody is on the phone (XEP-0108).
+    on_the_phone: bool,
     /// Since when nobody uses it (XEP-0319).
     idle_since: Option<Timestamp>,
     /// When it said so: what the stanza tells (XEP-0203), else for who received it to fill in.
@@ -47,30 +51,37 @@ impl ResourcePresence {
         let child = |name| presence.child(name, ns::CLIENT).map(|child| child.text().into_owned());
         let time = |name, ns, attribute| presence.child(name, ns).and_then(|child| child.attribute(attribute)).map(str::to_owned);
         Ok(Self {
-            jid: from.clone(),
+            resource: from.resource().map_or("", |resource| resource.as_str()).into(),
             availability,
             show: while_there(child("show")).and_then(|show| Show::from_name(&show)),
             priority: child("priority").and_then(|priority| priority.trim().parse().ok()),
             notes: notes(presence),
+            on_the_phone: availability == Availability::Available && Activity::of(presence) == Some(Activity::OnThePhone),
             idle_since: while_there(time("idle", ns::IDLE, "since")).and_then(|since| date_time(&since)),
             changed: time("delay", ns::DELAY, "stamp").and_then(|stamp| date_time(&stamp)),
         })
     }
 
-    /// That of a resource, or of a user as a whole, that is not there (any more).
-    pub fn gone(jid: Jid) -> Self {
+    /// That of a resource, or with an empty one of a user as a whole, that is not there (any more).
+    pub fn gone(resource: &str) -> Self {
         let (show, priority, idle_since, changed) = (None, None, None, None);
-        Self { jid, availability: Availability::Unavailable, show, priority, notes: Vec::new(), idle_since, changed }
+        let (resource, availability, notes) = (resource.into(), Availability::Unavailable, Box::default());
+        Self { resource, availability, show, priority, notes, on_the_phone: false, idle_since, changed }
     }
 
-    /// Whose it is: full, but for a user without resources.
-    pub fn jid(&self) -> &Jid {
-        &self.jid
+    /// Which resource it is of; empty for a user without resources, and for a user as a whole.
+    pub fn resource(&self) -> &str {
+        &self.resource
     }
 
     /// Whether the resource is there.
     pub fn availability(&self) -> Availability {
         self.availability
+    }
+
+    /// What of it may light a lamp.
+    pub fn signs(&self) -> Signs {
+        Signs { show: self.show, on_the_phone: self.on_the_phone }
     }
 
     /// Whether both say the same, whenever they said it.
@@ -86,10 +97,11 @@ impl ResourcePresence {
     /// The same without a word.
     #[must_use]
     pub fn without_notes(self) -> Self {
-        Self { notes: Vec::new(), ..self }
+        Self { notes: Box::default(), ..self }
     }
 
-    pub(super) fn to_tuple(&self, addresses: &Addresses) -> Result<Tuple, AddressError> {
+    /// `user` is the SIP URI of the user.
+    pub(super) fn to_tuple(&self, user: &str) -> Result<Tuple, AddressError> {
         Ok(Tuple {
             id: self.tuple_id(),
             basic: Some(match self.availability {
@@ -100,17 +112,17 @@ impl ResourcePresence {
             extended: Some(extended(self.availability, self.show)),
             user_input: self.idle_since.map(|since| UserInput::Idle { since: Some(since) }),
             contact: Some(Contact {
-                uri: addresses.jid_to_gruu(&self.jid)?,
+                uri: to_gruu(user.to_owned(), &self.resource)?,
                 priority: self.priority.and_then(priority::to_thousandths),
             }),
-            notes: self.notes.clone(),
+            notes: self.notes.to_vec(),
             timestamp: self.changed,
             ..Tuple::default()
         })
     }
 
     pub(super) fn tuple_id(&self) -> String {
-        tuple_id::tuple_id(self.jid.resource().map_or("", |resource| resource.as_str()))
+        tuple_id::tuple_id(&self.resource)
     }
 }
 
@@ -141,14 +153,11 @@ fn extended(availability: Availability, show: Option<Show>) -> Extended {
     }
 }
 
-fn notes(presence: &Element) -> Vec<Note> {
+fn notes(presence: &Element) -> Box<[Note]> {
     let statuses = presence.children().filter(|child| child.is("status", ns::CLIENT) && !child.text().is_empty());
     let note = |status: &Element| Note {
         language: status.attribute("xml:lang").or_else(|| presence.attribute("xml:lang")).map(str::to_owned),
         text: status.text().into_owned(),
     };
-    let mut notes: Vec<Note> = statuses.map(note).filter(|note| note.text.len() <= MAX_NOTE).take(MAX_NOTES).collect();
-    // Mostly there is one, and it is kept.
-    notes.shrink_to_fit();
-    notes
+    statuses.map(note).filter(|note| note.text.len() <= MAX_NOTE).take(MAX_NOTES).collect()
 }
