@@ -37,6 +37,8 @@ use xmpp_gateway::worker::Judgement;
 use xmpp_gateway::worker::ScriptResult;
 use xmpp_gateway::worker::Worker;
 
+#[path = "process/phones.rs"]
+mod phones;
 #[path = "process/queue.rs"]
 mod queue;
 #[path = "process/store.rs"]
