@@ -23,6 +23,8 @@ mod lamps;
 mod messages;
 #[path = "gateway/notifier.rs"]
 mod notifier;
+#[path = "gateway/outcomes.rs"]
+mod outcomes;
 #[path = "gateway/own_presence.rs"]
 mod own_presence;
 #[path = "gateway/publications.rs"]

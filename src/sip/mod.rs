@@ -120,6 +120,36 @@ pub struct Publish {
     pub expires: u32,
 }
 
+/// The end of a publication that the host's pua does not know, by its entity tag (RFC 3903 §4.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Whose state it was: bare SIP URI.
+    pub presentity: Uri,
+    /// What the presence server calls it: a token.
+    pub entity_tag: String,
+}
+
+impl Withdrawal {
+    /// The header block of its PUBLISH.
+    pub fn headers(&self) -> Headers {
+        let mut headers = Headers::default();
+        headers.push(HeaderName::Event, "presence");
+        headers.push(HeaderName::Expires, "0");
+        headers.push(HeaderName::SipIfMatch, &self.entity_tag);
+        headers
+    }
+}
+
+/// An entity tag as a presence server gave it. `None`: it is none (RFC 3903 §11.3.1), or longer than what anybody makes.
+pub fn entity_tag(value: &[u8]) -> Option<String> {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
+    let tag = value.trim_ascii();
+    let is_tag = !tag.is_empty() && tag.len() <= LONGEST_ENTITY_TAG && tag.iter().all(is_token);
+    std::str::from_utf8(tag).ok().filter(|_| is_tag).map(str::to_owned)
+}
+
+const LONGEST_ENTITY_TAG: usize = 256;
+
 /// A subscription (RFC 6665) of an XMPP user to a SIP user, or a fetch, kept and refreshed by the host's pua.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe {

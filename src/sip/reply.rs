@@ -5,6 +5,8 @@
 
 use memchr::memmem;
 
+use super::entity_tag;
+
 /// A final reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -16,12 +18,14 @@ pub struct Reply {
     pub contact: Option<Vec<u8>>,
     /// Retry-After (RFC 3261 §20.33), in seconds.
     pub retry_after: Option<u32>,
-    /// Expires of a 2xx to a SUBSCRIBE, in seconds: what was granted.
+    /// Expires of a 2xx to a SUBSCRIBE or PUBLISH, in seconds: what was granted.
     pub expires: Option<u32>,
     /// The dialog that a 2xx to a SUBSCRIBE made, or belongs to: see [`dialog_name`].
     pub dialog: Option<String>,
     /// Min-Expires of a 423 (RFC 3261 §20.23), in seconds.
     pub min_expires: Option<u32>,
+    /// SIP-ETag of a 2xx to a PUBLISH (RFC 3903 §11.3.1).
+    pub entity_tag: Option<String>,
     /// Who made it.
     pub source: ReplySource,
 }
@@ -45,15 +49,19 @@ impl Reply {
     /// One that came; `raw` is the whole reply as it was received.
     pub fn received(status: u16, reason: &[u8], raw: &[u8]) -> Self {
         let number = |name: &[u8]| header(raw, &[name]).and_then(|value| seconds(&value));
-        let is_subscribed = status < 300 && header(raw, &[b"cseq"]).is_some_and(|cseq| cseq.ends_with(b"SUBSCRIBE"));
-        let (expires, dialog) = if is_subscribed { (number(b"expires"), dialog(raw)) } else { (None, None) };
+        let method = header(raw, &[b"cseq"]).filter(|_| status < 300);
+        let is_subscribed = method.as_ref().is_some_and(|cseq| cseq.ends_with(b"SUBSCRIBE"));
+        let is_published = method.is_some_and(|cseq| cseq.ends_with(b"PUBLISH"));
+        let expires = if is_subscribed || is_published { number(b"expires") } else { None };
+        let dialog = if is_subscribed { dialog(raw) } else { None };
+        let entity_tag = header(raw, &[b"sip-etag"]).filter(|_| is_published).and_then(|tag| entity_tag(&tag));
         let min_expires = if status == 423 { number(b"min-expires") } else { None };
         // Most replies are a success, of which nobody wants to know more.
         let (reason, raw) = if status < 300 { Default::default() } else { (reason, raw) };
         let reason = String::from_utf8_lossy(reason).chars().take(LONGEST_REASON).collect();
         let contact = header(raw, &[b"contact", b"m"]).and_then(|value| address(&value));
         let retry_after = header(raw, &[b"retry-after"]).and_then(|value| seconds(&value));
-        Self { status, reason, contact, retry_after, expires, dialog, min_expires, source: ReplySource::Network }
+        Self { status, reason, contact, retry_after, expires, dialog, min_expires, entity_tag, source: ReplySource::Network }
     }
 
     /// One that our own side made up; without a status, because nothing came in time.
@@ -68,6 +76,7 @@ impl Reply {
             expires: None,
             dialog: None,
             min_expires: None,
+            entity_tag: None,
             source,
         }
     }

@@ -24,6 +24,7 @@ use crate::sip::Origin;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
+use crate::sip::Withdrawal;
 
 /// The lane gets a MESSAGE.
 fn push(lanes: &Lanes, message: &Message) -> Result<(), Full> {
@@ -362,7 +363,9 @@ fn every_task_comes_out_as_it_went_in() {
         [(Step::Initial, Side::Caller), (Step::Adopt, Side::Callee), (Step::Modify, Side::Caller), (Step::Refresh, Side::Callee)];
     let calls =
         calls.map(|(step, side)| Publication { name: Name { call: u64::MAX, branch: 7, side }, publish: state.clone(), step });
+    let withdrawal = Withdrawal { presentity: state.presentity.clone(), entity_tag: "a.1763756329.1".into() };
     let mut tasks = vec![
+        Task::Withdraw(&withdrawal),
         Task::Notify(&first),
         Task::Notify(&second),
         Task::Publish(&state),

@@ -51,6 +51,14 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn tells_outcomes(&self) -> bool {
+        false
+    }
+
+    fn withdraw(&mut self, _: &sip::Withdrawal) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
         Ok(())
     }
