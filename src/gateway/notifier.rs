@@ -33,6 +33,7 @@ use std::time::Instant;
 use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
+use crate::config::ContactLamp;
 use crate::config::PresenceComposition;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
@@ -45,10 +46,13 @@ use crate::gateway::tally::Tally;
 use crate::sip;
 use crate::sip::HeaderName;
 use crate::sip::Headers;
+use crate::sip::Package;
 use crate::sip::Reason;
 use crate::sip::SubscriptionState;
 use crate::sip::header::write_subscription_state;
+use crate::translate::contact_lamp::Lamp;
 use crate::translate::presence::ResourcePresence;
+use crate::xmpp::activity::Activity;
 use bounds::Bounds;
 use dialog::Dialog;
 use dialog::End;
@@ -61,6 +65,7 @@ use virtual_subscription::Pair;
 use virtual_subscription::Phase;
 use virtual_subscription::VirtualSubscription;
 use virtual_subscription::closed;
+use virtual_subscription::lamp_document;
 
 pub(super) use self::subscribe::Wish;
 
@@ -86,6 +91,8 @@ pub(super) struct Notifier {
     /// Contact of our NOTIFYs, where the watchers' further requests come in.
     contact: sip::Uri,
     composition: PresenceComposition,
+    /// What lights lamps; `None`: there are none.
+    lights: Option<ContactLamp>,
     /// Time between two NOTIFYs of new states.
     interval: Duration,
     /// Where moments are counted from.
@@ -129,6 +136,7 @@ impl Notifier {
             addresses: config.addresses.clone(),
             contact: config.server_address.clone(),
             composition: config.presence_composition,
+            lights: config.contact_lamp.clone(),
             interval: config.notify_interval,
             began: now,
             known: HashMap::new(),
@@ -181,12 +189,28 @@ impl Notifier {
         for number in dialogs.as_slice().iter().copied() {
             self.fetch_soon(now, number);
             match (change, when) {
-                (Change::None, _) => {}
-                (Change::Visible, When::Now) => self.notify(now, number, actions),
-                (Change::Visible, When::WithToken) => self.notify_later(now, number),
+                (Change::None, _) if !self.is_lamp(number) => {}
+                (Change::Visible | Change::None, When::Now) => self.notify(now, number, actions),
+                (Change::Visible | Change::None, When::WithToken) => self.notify_later(now, number),
             }
         }
         Heard::Taken
+    }
+
+    /// An event of PEP said to a SIP user what the XMPP user is at.
+    pub(super) fn activity(
+        &mut self,
+        now: Instant,
+        (watcher, presentity): (&str, &str),
+        activity: Activity,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(known) = self.known.get_mut(&Pair::new(watcher, presentity)) else { return };
+        known.on_the_phone = activity == Activity::OnThePhone;
+        let now = Moment::of(now, self.began);
+        for number in known.dialogs.clone().as_slice().iter().copied() {
+            self.notify(now, number, actions);
+        }
     }
 
     /// The XMPP user decided on a SIP user. [`Heard::Taken`]: it answers a fetch alone, and is no decision to be kept.
@@ -335,6 +359,11 @@ impl Notifier {
         }
     }
 
+    /// Whether the dialog is of a lamp: it may change where presence does not.
+    fn is_lamp(&self, number: u64) -> bool {
+        self.dialogs.get(&number).is_some_and(|dialog| dialog.sip.package() == Package::Dialog)
+    }
+
     /// What is said next is more than a new state: it does not wait for its time.
     fn owe(&mut self, number: u64) {
         if let Some(dialog) = self.dialogs.get_mut(&number).filter(|dialog| dialog.lasts == Lasts::Lasting) {
@@ -360,7 +389,12 @@ impl Notifier {
     fn notify(&mut self, now: Moment, number: u64, actions: &mut Vec<Action>) {
         let Some(dialog) = self.dialogs.get_mut(&number) else { return };
         let Some(known) = self.known.get(&dialog.pair) else { return };
-        let news = dialog.owed || dialog.told != known.version;
+        let package = dialog.sip.package();
+        let says = match package {
+            Package::Presence => known.version,
+            Package::Dialog => known.lamp_version(self.lights.as_ref()),
+        };
+        let news = dialog.owed || dialog.told != says;
         let waits = dialog.lasts == Lasts::Once || !news;
         if !dialog.is_free(now) || (dialog.end.is_none() && waits) {
             return;
@@ -371,12 +405,22 @@ impl Notifier {
             (None, Phase::Active) => (SubscriptionState::Active, Some(left)),
             (None, Phase::Pending | Phase::Fetch) => (SubscriptionState::Pending, Some(left)),
         };
-        let document = match end.map_or(Says::State, |end| end.says) {
-            Says::State => known.document(&dialog.pair, self.composition, &self.addresses),
-            Says::Closed if known.phase == Phase::Active => closed(dialog.pair.presentity(), &self.addresses),
-            Says::Closed | Says::Nothing => None,
+        let cseq = dialog.goes(now, says);
+        let document = match (end.map_or(Says::State, |end| end.says), package) {
+            (Says::State, Package::Presence) => known.document(&dialog.pair, self.composition, &self.addresses),
+            (Says::State, Package::Dialog) => {
+                // Each NOTIFY but the last has a document, so they are counted alike.
+                let lamp = known.lamp(self.lights.as_ref());
+                lamp_document(dialog.pair.presentity(), cseq.saturating_sub(1), lamp, &self.addresses)
+            }
+            (Says::Closed, Package::Presence) if known.phase == Phase::Active => {
+                closed(dialog.pair.presentity(), &self.addresses)
+            }
+            (Says::Closed, Package::Dialog) if known.phase == Phase::Active => {
+                lamp_document(dialog.pair.presentity(), cseq.saturating_sub(1), Some(Lamp::Dark), &self.addresses)
+            }
+            (Says::Closed | Says::Nothing, Package::Presence | Package::Dialog) => None,
         };
-        let cseq = dialog.goes(now, known.version);
         if document.is_some() && !self.interval.is_zero() {
             dialog.pause(now, self.interval);
         }
@@ -385,7 +429,7 @@ impl Notifier {
         }
         let dialog = dialog.sip.clone();
         let body = document.unwrap_or_default().into_bytes();
-        let headers = self.headers(&dialog, state, seconds, (!body.is_empty()).then_some("application/pidf+xml"));
+        let headers = self.headers(&dialog, state, seconds, (!body.is_empty()).then_some(package.content_type()));
         actions.push(Action::Notify(sip::Notify { number, dialog, cseq, headers, body }));
         match end {
             Some(_) => self.forget(number, actions),
@@ -401,9 +445,10 @@ impl Notifier {
         content_type: Option<&str>,
     ) -> Headers {
         let mut headers = Headers::default();
+        let package = dialog.package().name();
         match dialog.event_id() {
-            "" => headers.push(HeaderName::Event, "presence"),
-            id => headers.push(HeaderName::Event, &["presence;id=", id].concat()),
+            "" => headers.push(HeaderName::Event, package),
+            id => headers.push(HeaderName::Event, &[package, ";id=", id].concat()),
         }
         headers.push(HeaderName::SubscriptionState, &write_subscription_state(state, seconds));
         headers.push(HeaderName::Contact, &["<", &self.contact, ">"].concat());

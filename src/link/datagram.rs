@@ -431,6 +431,7 @@ mod tests {
             local_uri: b"sip:romeo@x",
             remote_uri: b"sip:j@y",
             remote_target: b"sip:j@192.0.2.1",
+            package: sip::Package::Dialog,
             event_id: b"",
             socket: b"udp:192.0.2.9:5060",
         };
