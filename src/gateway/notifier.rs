@@ -18,6 +18,7 @@ pub mod bounds;
 mod dialog;
 mod kept;
 mod moment;
+mod notify;
 mod numbers;
 mod subscribe;
 mod virtual_subscription;
@@ -44,13 +45,7 @@ use crate::gateway::presence_stanza;
 use crate::gateway::publication::When;
 use crate::gateway::tally::Tally;
 use crate::sip;
-use crate::sip::HeaderName;
-use crate::sip::Headers;
-use crate::sip::Package;
 use crate::sip::Reason;
-use crate::sip::SubscriptionState;
-use crate::sip::header::write_subscription_state;
-use crate::translate::contact_lamp::Lamp;
 use crate::translate::presence::ResourcePresence;
 use crate::xmpp::activity::Activity;
 use bounds::Bounds;
@@ -58,14 +53,11 @@ use dialog::Dialog;
 use dialog::End;
 use dialog::Lasts;
 use dialog::Outcome;
-use dialog::Says;
 use moment::Moment;
 use virtual_subscription::Change;
 use virtual_subscription::Pair;
 use virtual_subscription::Phase;
 use virtual_subscription::VirtualSubscription;
-use virtual_subscription::closed;
-use virtual_subscription::lamp_document;
 
 pub(super) use self::subscribe::Wish;
 
@@ -341,144 +333,6 @@ impl Notifier {
         let up = &self.up;
         let told = |pair: &Pair| up.contains(&*domain_of(pair.watcher()));
         self.left.drain(..).filter(told).map(|pair| pair.to_names()).collect()
-    }
-
-    /// Whoever waits for a fetch gets it with the next tick: further resources answer in the same breath.
-    fn fetch_soon(&mut self, now: Moment, number: u64) {
-        if let Some(dialog) = self.dialogs.get_mut(&number).filter(|dialog| dialog.lasts == Lasts::Once) {
-            dialog.expires = now;
-            self.look_again(number);
-        }
-    }
-
-    /// The user makes more traffic than one may: what changes is said once in a while.
-    fn notify_later(&mut self, now: Moment, number: u64) {
-        if let Some(dialog) = self.dialogs.get_mut(&number) {
-            dialog.pause(now, PACE);
-            self.look_again(number);
-        }
-    }
-
-    /// Whether the dialog is of a lamp: it may change where presence does not.
-    fn is_lamp(&self, number: u64) -> bool {
-        self.dialogs.get(&number).is_some_and(|dialog| dialog.sip.package() == Package::Dialog)
-    }
-
-    /// What is said next is more than a new state: it does not wait for its time.
-    fn owe(&mut self, number: u64) {
-        if let Some(dialog) = self.dialogs.get_mut(&number).filter(|dialog| dialog.lasts == Lasts::Lasting) {
-            dialog.owed = true;
-        }
-    }
-
-    fn end_all(&mut self, now: Moment, pair: &Pair, end: End, actions: &mut Vec<Action>) {
-        let dialogs = self.known.get(pair).map(|known| known.dialogs.clone()).unwrap_or_default();
-        for number in dialogs.as_slice().iter().copied() {
-            self.end(now, number, end, actions);
-        }
-    }
-
-    fn end(&mut self, now: Moment, number: u64, end: End, actions: &mut Vec<Action>) {
-        if let Some(dialog) = self.dialogs.get_mut(&number) {
-            dialog.end = dialog.end.or(Some(end));
-            self.notify(now, number, actions);
-        }
-    }
-
-    /// Says in a dialog what was not said yet, unless it has to wait.
-    fn notify(&mut self, now: Moment, number: u64, actions: &mut Vec<Action>) {
-        let Some(dialog) = self.dialogs.get_mut(&number) else { return };
-        let Some(known) = self.known.get(&dialog.pair) else { return };
-        let package = dialog.sip.package();
-        let says = match package {
-            Package::Presence => known.version,
-            Package::Dialog => known.lamp_version(self.lights.as_ref()),
-        };
-        let news = dialog.owed || dialog.told != says;
-        let waits = dialog.lasts == Lasts::Once || !news;
-        if !dialog.is_free(now) || (dialog.end.is_none() && waits) {
-            return;
-        }
-        let (end, left) = (dialog.end, dialog.seconds_left(now));
-        let (state, seconds) = match (end, known.phase) {
-            (Some(end), _) => (SubscriptionState::Terminated(end.reason), None),
-            (None, Phase::Active) => (SubscriptionState::Active, Some(left)),
-            (None, Phase::Pending | Phase::Fetch) => (SubscriptionState::Pending, Some(left)),
-        };
-        let cseq = dialog.goes(now, says);
-        let document = match (end.map_or(Says::State, |end| end.says), package) {
-            (Says::State, Package::Presence) => known.document(&dialog.pair, self.composition, &self.addresses),
-            (Says::State, Package::Dialog) => {
-                // Each NOTIFY but the last has a document, so they are counted alike.
-                let lamp = known.lamp(self.lights.as_ref());
-                lamp_document(dialog.pair.presentity(), cseq.saturating_sub(1), lamp, &self.addresses)
-            }
-            (Says::Closed, Package::Presence) if known.phase == Phase::Active => {
-                closed(dialog.pair.presentity(), &self.addresses)
-            }
-            (Says::Closed, Package::Dialog) if known.phase == Phase::Active => {
-                lamp_document(dialog.pair.presentity(), cseq.saturating_sub(1), Some(Lamp::Dark), &self.addresses)
-            }
-            (Says::Closed | Says::Nothing, Package::Presence | Package::Dialog) => None,
-        };
-        if document.is_some() && !self.interval.is_zero() {
-            dialog.pause(now, self.interval);
-        }
-        if dialog.is_to_be_kept() {
-            self.changes.note(|| DialogKey(dialog.sip.clone()));
-        }
-        let dialog = dialog.sip.clone();
-        let body = document.unwrap_or_default().into_bytes();
-        let headers = self.headers(&dialog, state, seconds, (!body.is_empty()).then_some(package.content_type()));
-        actions.push(Action::Notify(sip::Notify { number, dialog, cseq, headers, body }));
-        match end {
-            Some(_) => self.forget(number, actions),
-            None => self.look_again(number),
-        }
-    }
-
-    fn headers(
-        &self,
-        dialog: &sip::Dialog,
-        state: SubscriptionState,
-        seconds: Option<u32>,
-        content_type: Option<&str>,
-    ) -> Headers {
-        let mut headers = Headers::default();
-        let package = dialog.package().name();
-        match dialog.event_id() {
-            "" => headers.push(HeaderName::Event, package),
-            id => headers.push(HeaderName::Event, &[package, ";id=", id].concat()),
-        }
-        headers.push(HeaderName::SubscriptionState, &write_subscription_state(state, seconds));
-        headers.push(HeaderName::Contact, &["<", &self.contact, ">"].concat());
-        headers.push(HeaderName::ContentType, content_type.unwrap_or_default());
-        headers
-    }
-
-    /// The dialog is over, and its virtual subscription with the last one.
-    fn forget(&mut self, number: u64, actions: &mut Vec<Action>) {
-        let Some(dialog) = self.dialogs.remove(&number) else { return };
-        self.numbers.remove(&self.digest(&dialog.sip));
-        if let Some(due) = dialog.due {
-            self.due.remove(&(due, number));
-        }
-        self.bounds.give_back(&dialog.pair);
-        if dialog.lasts == Lasts::Lasting {
-            self.changes.note(|| DialogKey(dialog.sip.clone()));
-            actions.push(Action::EndDialog(dialog.sip));
-        }
-        let Some(known) = self.known.get_mut(&dialog.pair) else { return };
-        known.dialogs.remove(number);
-        if known.dialogs.as_slice().is_empty() {
-            let is_left = known.phase == Phase::Active
-                && dialog.end.is_none_or(|end| end.says != Says::Nothing)
-                && dialog.lasts == Lasts::Lasting;
-            self.known.remove(&dialog.pair);
-            if is_left {
-                self.left.push(dialog.pair);
-            }
-        }
     }
 
     /// Sets when the dialog is looked at again, in place of what was set.

@@ -4,10 +4,12 @@ use std::rc::Rc;
 
 use jid::Jid;
 
+use super::dialog::Says;
 use super::numbers::Numbers;
 use crate::address::Addresses;
 use crate::config::ContactLamp;
 use crate::config::PresenceComposition;
+use crate::sip::Package;
 use crate::sip::pidf::MAX_TUPLES;
 use crate::translate::contact_lamp;
 use crate::translate::contact_lamp::Lamp;
@@ -171,8 +173,26 @@ impl VirtualSubscription {
         self.changed(change, before, composition)
     }
 
+    /// What a NOTIFY says of it: a document of this package; `version` is that of a lamp.
+    pub(super) fn said(
+        &self,
+        says: Says,
+        package: Package,
+        version: u32,
+        (pair, lights, composition, addresses): (&Pair, Option<&ContactLamp>, PresenceComposition, &Addresses),
+    ) -> Option<String> {
+        let lamp = |lamp| lamp_document(pair.presentity(), version, lamp, addresses);
+        match (says, package) {
+            (Says::State, Package::Presence) => self.document(pair, composition, addresses),
+            (Says::State, Package::Dialog) => lamp(self.lamp(lights)),
+            (Says::Closed, Package::Presence) if self.phase == Phase::Active => closed(pair.presentity(), addresses),
+            (Says::Closed, Package::Dialog) if self.phase == Phase::Active => lamp(Some(Lamp::Dark)),
+            (Says::Closed | Says::Nothing, Package::Presence | Package::Dialog) => None,
+        }
+    }
+
     /// What the watcher sees, as PIDF; `None` where nothing is known, or it may not be seen.
-    pub(super) fn document(&self, pair: &Pair, composition: PresenceComposition, addresses: &Addresses) -> Option<String> {
+    fn document(&self, pair: &Pair, composition: PresenceComposition, addresses: &Addresses) -> Option<String> {
         if self.phase == Phase::Pending || self.shown.is_empty() {
             return None;
         }
@@ -185,7 +205,7 @@ impl VirtualSubscription {
     }
 
     /// Whether it lights a lamp; `None` where nothing is known, or it may not be seen.
-    pub(super) fn lamp(&self, lights: Option<&ContactLamp>) -> Option<Lamp> {
+    fn lamp(&self, lights: Option<&ContactLamp>) -> Option<Lamp> {
         if self.phase == Phase::Pending || self.shown.is_empty() {
             return None;
         }
@@ -270,13 +290,13 @@ impl VirtualSubscription {
 }
 
 /// The lamp of an XMPP user.
-pub(super) fn lamp_document(presentity: &str, version: u32, lamp: Option<Lamp>, addresses: &Addresses) -> Option<String> {
+fn lamp_document(presentity: &str, version: u32, lamp: Option<Lamp>, addresses: &Addresses) -> Option<String> {
     let entity = addresses.jid_to_sip(&Jid::new(presentity).ok()?).ok()?;
     Some(contact_lamp::document(&entity, version, lamp))
 }
 
 /// That an XMPP user is not there, as PIDF.
-pub(super) fn closed(presentity: &str, addresses: &Addresses) -> Option<String> {
+fn closed(presentity: &str, addresses: &Addresses) -> Option<String> {
     let user = Jid::new(presentity).ok()?;
     to_pidf(&user, [&ResourcePresence::gone("")], addresses).ok()
 }
