@@ -25,6 +25,8 @@ mod messages;
 mod notifier;
 #[path = "gateway/notifier_lamps.rs"]
 mod notifier_lamps;
+#[path = "gateway/outcomes.rs"]
+mod outcomes;
 #[path = "gateway/own_presence.rs"]
 mod own_presence;
 #[path = "gateway/publications.rs"]

@@ -157,6 +157,14 @@ fn translate(case: &Case<'_>) -> String {
         "presence to publication" => presence_to_publication(case),
         "MESSAGE to message" => message_to_xmpp(case),
         "message to MESSAGE" => message_to_sip(case),
+        "message to Max-Forwards" => each_line(case.input, |stanza| {
+            let (stanza, [from, to]) =
+                (Element::parse(stanza).unwrap(), ["juliet@example.com", "romeo@example.net"].map(read_jid));
+            match message::to_sip(&stanza, &from.unwrap(), &to.unwrap(), &case.addresses(), 0x2a, message::DEFAULT_LIMIT) {
+                Ok(sip) => sip.max_forwards.to_string(),
+                Err(error) => format!("refused: {error:?} {}", answer(failure::message_error(error))),
+            }
+        }),
         "undelivered MESSAGE to notification" => message_to_notification(case),
         "watcherinfo to waiting watchers" => match winfo::Document::parse(case.input.as_bytes()) {
             Ok(document) => watchers::waiting(&document, &case.addresses()).join("\n"),
@@ -501,6 +509,7 @@ fn request(text: &str) -> sip::Request {
             "Call-ID" => request.call_id = value.into(),
             "Content-Type" => request.content_type = Some(value.into()),
             "Content-Language" => request.content_language = Some(value.into()),
+            "Max-Forwards" => request.max_forwards = Some(value.into()),
             "Subject" => request.subject = Some(unescaped(value)),
             other => panic!("no header `{other}` is read"),
         }

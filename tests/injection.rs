@@ -83,6 +83,10 @@ fn request_lines(action: Action) -> Vec<String> {
             assert!(body.is_none_or(|body| pidf::Document::parse(&body).is_ok_and(|document| document.tuples.len() == 1)));
             ("PUBLISH", presentity.clone(), presentity, None, sip::Headers::default())
         }
+        Action::Withdraw(withdrawal) => {
+            ("PUBLISH", withdrawal.presentity.clone(), withdrawal.presentity, None, sip::Headers::default())
+        }
+        Action::TellWatchers(presentity) => ("NOTIFY", presentity.clone(), presentity, None, sip::Headers::default()),
         Action::Lamp(sip::Publish { presentity, id, body, .. }) => {
             assert_eq!(id, "lamp");
             assert!(

@@ -14,6 +14,7 @@ pub mod subscription;
 pub mod watcher;
 
 mod admission;
+mod again;
 pub(crate) mod entity;
 mod hidden;
 mod iq;
@@ -43,8 +44,11 @@ use crate::translate::contact_lamp;
 use crate::xml::XmlWriter;
 use action::Action;
 use admission::Admission;
+use again::Again;
+use again::Wish;
 use event::Event;
 use event::NotifyReply;
+use event::Outcome;
 use event::SubscribeReply;
 use hidden::Hidden;
 use iq::Answers;
@@ -82,6 +86,7 @@ pub struct Gateway {
     notifier: Notifier,
     started: Instant,
     undelivered: Undelivered,
+    again: Again,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
     unique: u64,
     /// Stanzas beyond a limit so far.
@@ -109,6 +114,7 @@ impl Gateway {
             notifier: Notifier::new(config, now, seed, keeps),
             started: now,
             undelivered: Undelivered::new(config.queue.ttl),
+            again: Again::default(),
             unique: seed,
             refused: 0,
         }
@@ -155,6 +161,7 @@ impl Gateway {
         self.notifier.tick(now, actions);
         self.farewell(actions);
         self.undelivered.tick(now);
+        self.again.tick(now, actions);
     }
 
     /// What came together from XMPP has been told.
@@ -191,7 +198,23 @@ impl Gateway {
                 self.notifier.replied(now, reply, actions);
                 self.farewell(actions);
             }
+            Event::Published(published) => {
+                let is_known = self.publications.published(now, &published, actions);
+                if let (false, Outcome::Failed, Some(uri)) = (is_known, published.outcome, sip::Uri::new(published.presentity)) {
+                    self.again.failed(now, Wish::End(uri.to_string(), published.id), uri);
+                }
+            }
+            Event::WatchersNotTold(presentity) => {
+                if let Some(uri) = sip::Uri::new(presentity) {
+                    self.again.failed(now, Wish::Watchers(uri.to_string()), uri);
+                }
+            }
         }
+    }
+
+    /// The host was told that a publication ends.
+    pub fn publication_ends(&mut self, publish: &sip::Publish, actions: &mut Vec<Action>) {
+        self.publications.ended(publish, actions);
     }
 
     /// The host did not take a SUBSCRIBE.

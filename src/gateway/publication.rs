@@ -10,6 +10,7 @@
 mod absent;
 mod composed;
 mod kept;
+mod outcome;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -28,6 +29,8 @@ use crate::translate::contact_lamp::Signs;
 use crate::translate::presence::Rank;
 use absent::Absent;
 use composed::Composed;
+use outcome::Answer;
+use outcome::EntityTags;
 
 /// Resources published at the most. One that finds no place is dropped with a log line.
 pub const MAX_PUBLICATIONS: usize = 100_000;
@@ -70,6 +73,9 @@ pub(super) struct Publications {
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
     absent: Absent,
+    entity_tags: EntityTags,
+    /// Whether the host tells what became of states that it was given.
+    tells_outcomes: bool,
     /// Users of whom something was published, or taken away, bare JIDs.
     touched: BTreeSet<String>,
     /// What is to be written.
@@ -85,6 +91,7 @@ struct Publication {
     /// What of it may light a lamp.
     signs: Signs,
     said: Said,
+    answer: Answer,
     /// The SIP users who are shown it over streams that stand, bare JIDs: in their names it can be probed. None: it is doubtful.
     shown_to: BTreeSet<String>,
     /// Those who were shown it over streams that broke since, or under another SIP URI of the same user. What they are shown now is not
@@ -134,6 +141,8 @@ impl Publications {
             due: BTreeMap::new(),
             up: BTreeSet::new(),
             absent: Absent::new(),
+            entity_tags: EntityTags::default(),
+            tells_outcomes: false,
             touched: BTreeSet::new(),
             changes: Changes::new(keeps),
         }
@@ -293,10 +302,12 @@ impl Publications {
         for _ in 0..PER_TICK {
             let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) else { return };
             let ((_, jid), ()) = entry.remove_entry();
-            let Some(known) = self.known.get_mut(&jid) else { continue };
+            let Some(known) = self.known.get(&jid) else { continue };
             if known.shown_to.is_empty() && known.probed {
                 self.remove(&jid, actions);
-            } else if known.said == Said::Newest {
+            } else if self.is_overdue(now, &jid) {
+                // It has another time now.
+            } else if self.known.get(&jid).is_some_and(|known| known.said == Said::Newest) {
                 self.publish(now, &jid, News::No, actions);
             } else if has_token(&jid) {
                 self.publish(now, &jid, News::Yes, actions);
@@ -309,13 +320,15 @@ impl Publications {
     fn publish(&mut self, now: Instant, jid: &str, news: News, actions: &mut Vec<Action>) {
         if let Some(known) = self.known.get_mut(jid) {
             known.said = Said::Newest;
+            let before = actions.len();
             self.touched.insert(user_of(jid).to_owned());
             match self.composition {
                 PresenceComposition::All => actions.push(Action::Publish(known.publish.clone())),
                 PresenceComposition::MostAvailable => self.compose(user_of(jid), (news == News::No).then_some(jid), actions),
             }
+            let overdue = if actions.len() > before { self.overdue(jid) } else { None };
+            self.look_again(jid, now.checked_add(overdue.unwrap_or(REFRESH)));
         }
-        self.look_again(jid, now.checked_add(REFRESH));
     }
 
     /// Sets when a publication is looked at again, in place of what was set.
@@ -381,6 +394,7 @@ impl Publication {
             rank: Rank::default(),
             signs: Signs::default(),
             said: Said::Nothing,
+            answer: Answer::Here,
             shown_to,
             cut_off,
             probed: false,

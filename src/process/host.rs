@@ -21,6 +21,8 @@ pub trait Host {
     fn readiness(&self) -> Readiness;
     /// Publishes, refreshes or takes away, through pua or in process.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
+    /// Ends what the presence server has under an entity tag that pua may not know. Nobody is told how that went.
+    fn withdraw(&mut self, withdrawal: &sip::Withdrawal) -> Result<(), HostError>;
     /// Publishes, refreshes or takes away the lamp of an XMPP user, in the presence server of this host, if it serves the event "dialog".
     fn lamp(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
     /// Publishes the dialog of a call: through pua, or in the presence server of this host (`dialog_mode`).

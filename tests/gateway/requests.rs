@@ -82,9 +82,9 @@ fn what_disco_promises_is_answered_and_nothing_else_is() {
                 assert_eq!(condition(&answer), Some(Condition::ServiceUnavailable), "{to}: {feature}");
             }
         }
-        // All others are said in presence, not asked for.
+        // All others are said in presence or in messages, not asked for.
         let others: Vec<_> = features.iter().filter(|known| SERVICES.iter().all(|(feature, _)| feature != *known)).collect();
-        let wanted = if to == GATEWAY { vec![&ns::CAPS] } else { vec![&activity::NOTIFY, &ns::CAPS] };
+        let wanted = if to == GATEWAY { vec![&ns::CAPS, &ns::SHIM] } else { vec![&activity::NOTIFY, &ns::CAPS, &ns::SHIM] };
         assert_eq!(others, wanted, "{to}");
     }
 }

@@ -27,13 +27,14 @@ impl Publications {
             presentity: known.publish.presentity.clone(),
             id: known.publish.id.clone(),
             body: known.publish.body.clone().unwrap_or_default(),
+            entity_tag: self.entity_tag(&known.publish),
             shown_to: shown_to.cloned().collect(),
         })
     }
 
     /// Takes one back. False: there is no place for it.
     pub(in crate::gateway) fn restore(&mut self, now: Instant, kept: entry::Publication) -> bool {
-        let entry::Publication { jid, presentity, id, body, shown_to } = kept;
+        let entry::Publication { jid, presentity, id, body, entity_tag, shown_to } = kept;
         if self.known.contains_key(&jid) || shown_to.is_empty() || self.shares.take(user_of(&jid)).is_err() {
             return false;
         }
@@ -43,6 +44,9 @@ impl Publications {
         let signs = publish.body.as_deref().map(Signs::of_pidf).unwrap_or_default();
         let publication =
             Publication { signs, said: Said::Older, cut_off: shown_to.into_iter().collect(), ..Publication::of(publish, due) };
+        if let Some(entity_tag) = entity_tag {
+            self.inherit(&publication.publish, entity_tag);
+        }
         if self.composition == PresenceComposition::MostAvailable {
             self.restore_composed(user_of(&jid), &publication.publish);
         }

@@ -290,14 +290,22 @@ pub(super) extern "C" fn subscribe_completed(presentity: *mut sys::ua_pres, repl
     })
 }
 
-/// pua: a PUBLISH of a call was answered. Runs where [`message_completed`] does.
-pub(super) extern "C" fn call_published(record: *mut sys::ua_pres, _reply: *mut sys::sip_msg) -> c_int {
+/// pua: a PUBLISH of a call, or of an XMPP user's presence, was answered, or not in time. Runs where [`message_completed`] does.
+pub(super) extern "C" fn publish_completed(record: *mut sys::ua_pres, reply: *mut sys::sip_msg) -> c_int {
     guard::answer(OK, || {
         // SAFETY: [H2] pua passes the record of this call.
         let Some(record) = (unsafe { record.as_ref() }) else { return OK };
-        if let Some(gateway) = GATEWAY.get().filter(|_| record.event == sys::DIALOG_EVENT) {
-            // SAFETY: [H2] a text of the record.
-            gateway.worker.call_published(unsafe { msg::text(record.id) });
+        let Some(gateway) = GATEWAY.get() else { return OK };
+        // SAFETY: [H2] a text of the record.
+        let id = unsafe { msg::text(record.id) };
+        if record.event == sys::DIALOG_EVENT {
+            gateway.worker.call_published(id);
+        } else if record.event == sys::PRESENCE_EVENT {
+            // SAFETY: [H2] as above.
+            let presentity = unsafe { msg::text_at(record.pres_uri) };
+            // SAFETY: [H2] as above.
+            let replaced = unsafe { msg::text(record.etag) };
+            gateway.worker.publish_reply(presentity, id, &outcome(reply, 0), replaced);
         }
         OK
     })

@@ -71,15 +71,13 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         log::error!("pua refused the callback for replies to SUBSCRIBE");
         return -1;
     }
-    if gateway.config.calls.mode == DialogMode::Pua {
-        // pua would begin a second publication where one has not been answered. It has callbacks for old flags only.
-        // SAFETY: [H1][H4] as above.
-        let registered =
-            unsafe { (gateway.binds.register_puacb)(sys::XMPP_PUBLISH, Some(callbacks::call_published), ptr::null_mut()) };
-        if registered < 0 {
-            log::error!("pua refused the callback for replies to PUBLISH");
-            return -1;
-        }
+    // Calls: pua would begin a second publication where one has not been answered. It has callbacks for old flags only.
+    // SAFETY: [H1][H4] as above.
+    let registered =
+        unsafe { (gateway.binds.register_puacb)(sys::XMPP_PUBLISH, Some(callbacks::publish_completed), ptr::null_mut()) };
+    if registered < 0 {
+        log::error!("pua refused the callback for replies to PUBLISH");
+        return -1;
     }
     if let Err(sentence) = dialog_event::register(&gateway.config) {
         log::error!("{sentence}");
@@ -185,6 +183,10 @@ impl Host for KamailioHost<'_> {
             PresenceMode::Local => self.feed.push_state(publish, self.gateway),
             PresenceMode::None => Ok(()),
         }
+    }
+
+    fn withdraw(&mut self, withdrawal: &sip::Withdrawal) -> Result<(), HostError> {
+        self.feed.push(Task::Withdraw(withdrawal), self.gateway)
     }
 
     fn lamp(&mut self, publish: &sip::Publish) -> Result<(), HostError> {

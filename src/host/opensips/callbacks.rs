@@ -302,6 +302,18 @@ pub(super) unsafe extern "C" fn subscribe_completed(subscription: *mut sys::ua_p
     })
 }
 
+/// pua has the reply to a PUBLISH of ours: in any worker, under a lock of pua.
+pub(super) unsafe extern "C" fn publish_completed(record: *mut sys::ua_pres_t, reply: *mut sys::sip_msg) -> c_int {
+    guard::answer(0, || {
+        let Some(module) = MODULE.get() else { return 0 };
+        // SAFETY: [H2] pua's parameters, alive through this call.
+        if let Some((presentity, id, reply)) = unsafe { calls::publish_reply(record, reply) } {
+            module.worker.publish_reply(&presentity, &id, &reply, b"");
+        }
+        0
+    })
+}
+
 /// The presence server asks for the state of a subscription: in any worker, and in the XMPP process.
 pub(super) unsafe extern "C" fn authorize(subscription: *mut sys::subs_t) -> c_int {
     // SAFETY: [H2] the presence server's parameter, alive through this call.

@@ -136,7 +136,7 @@ impl fmt::Display for StartError {
             Self::Calls(error) => f.write_str(error),
             Self::DialogEvent(sentence) => f.write_str(sentence),
             Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
-            Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
+            Self::Callback => f.write_str("module pua refused a callback for replies to SUBSCRIBE or PUBLISH"),
             Self::Twice => f.write_str("the module was started twice"),
         }
     }
@@ -158,6 +158,7 @@ fn start() -> Result<(), StartError> {
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
     let signaling = reply::bind_signaling();
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
+    calls::hear_publish_replies(&pua).ok_or(StartError::Callback)?;
     let pending = pending().ok_or(StartError::Memory)?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;

@@ -26,6 +26,7 @@ use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
+use crate::sip::Withdrawal;
 
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
@@ -67,6 +68,10 @@ impl Host for OpenSips<'_> {
             PresenceMode::Local => self.feed.push_state(publish, self.module),
             PresenceMode::None => Ok(()),
         }
+    }
+
+    fn withdraw(&mut self, withdrawal: &Withdrawal) -> Result<(), HostError> {
+        self.feed.push(Task::Withdraw(withdrawal), self.module)
     }
 
     fn lamp(&mut self, publish: &Publish) -> Result<(), HostError> {

@@ -41,6 +41,16 @@ fn examples() -> Vec<Event> {
         wanted(None, &[]),
         wanted(Some("im:romeo@x"), &["sip:a@y", "sip:b@y"]),
     ];
+    let published = |outcome| {
+        let (user, presentity) = ("romeo@x".into(), "sip:romeo@x".into());
+        Event::Published(Published { user, presentity, id: "ID-desk".into(), outcome })
+    };
+    examples.extend([
+        published(Outcome::Stored { entity_tag: Some("a.1".into()), replaced: None }),
+        published(Outcome::Stored { entity_tag: None, replaced: Some("a.0".into()) }),
+        published(Outcome::Failed),
+        Event::WatchersNotTold("sip:romeo@x".into()),
+    ]);
     let parts = sip::dialog::Parts {
         call_id: b"1",
         local_tag: b"l",

@@ -51,6 +51,10 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn withdraw(&mut self, _: &sip::Withdrawal) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
         Ok(())
     }
