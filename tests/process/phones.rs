@@ -1,6 +1,6 @@
 //! The phone process against a connection manager that does what no real one can be asked to do. The real ones are in tests/e2e.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
@@ -167,7 +167,7 @@ struct Manager {
 }
 
 /// Connections whose request is held, by request number.
-type Held = Arc<Mutex<BTreeMap<u64, TcpStream>>>;
+type Held = Arc<Mutex<HashMap<u64, TcpStream>>>;
 
 impl Manager {
     fn start(script: impl Fn(&Element) -> Reply + Send + Sync + 'static) -> Self {
@@ -185,15 +185,20 @@ impl Manager {
         Self { url, requests, held }
     }
 
-    /// Answers the request that is held, when there is one.
+    /// Answers the request that is held, once there is one: a request is told of before it is held.
     fn release(&self, content: &str) {
-        let deadline = Instant::now().checked_add(PATIENCE).unwrap();
+        let patience = Instant::now() + PATIENCE;
+        let earliest = || {
+            let mut held = self.held.lock().unwrap();
+            let rid = held.keys().copied().min()?;
+            held.remove(&rid)
+        };
         let stream = loop {
-            if let Some((_, stream)) = self.held.lock().unwrap().pop_first() {
-                break stream;
+            match earliest() {
+                Some(stream) => break stream,
+                None if Instant::now() < patience => thread::sleep(Duration::from_millis(1)),
+                None => panic!("no request is held"),
             }
-            assert!(Instant::now() < deadline, "no request is held");
-            thread::sleep(Duration::from_millis(5));
         };
         answer(&stream, &body(content));
     }
@@ -236,7 +241,7 @@ fn serve(stream: TcpStream, script: &(impl Fn(&Element) -> Reply + ?Sized), requ
         let rid = request.attribute("rid").unwrap().parse().unwrap();
         requests.send(request).unwrap_or_default();
         // Who says something else is not to be held any longer.
-        let before: Vec<TcpStream> = std::mem::take(&mut *held.lock().unwrap()).into_values().collect();
+        let before: Vec<TcpStream> = held.lock().unwrap().drain().map(|(_, stream)| stream).collect();
         before.iter().for_each(|earlier| answer(earlier, &body("")));
         match reply {
             Reply::Body(content) => answer(&stream, &body(&content)),
