@@ -14,6 +14,7 @@ pub mod fill;
 pub(crate) mod mapping;
 pub mod memory;
 pub mod shared;
+pub mod states;
 pub mod store;
 pub(crate) mod watch;
 

@@ -21,6 +21,8 @@ pub trait Host {
     fn readiness(&self) -> Readiness;
     /// Publishes, refreshes or takes away, through pua or in process.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
+    /// It was published before a restart, and its watchers know it: for a presence server that keeps it in memory only.
+    fn restored(&mut self, _: &sip::Publish) {}
     /// Publishes the dialog of a call: through pua, or in the presence server of this host (`dialog_mode`).
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError>;
 

@@ -129,6 +129,8 @@ pub(super) fn publish(publish: &Publish, operation: Operation) -> Result<(), Hos
             presence.store(publish, presence.checks_spheres.is_some_and(Setting::is_on).then_some(body), EntityTag::Known)
         }
         Operation::Remove => presence.store(publish, Some(&[]), EntityTag::Known),
+        // It does that by itself.
+        Operation::Expire => Ok(()),
     }
 }
 

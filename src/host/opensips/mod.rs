@@ -7,6 +7,7 @@
 //! calls       sip::Message, Publish, Subscribe, Notify -> tm, pua
 //! reply       what a script can reply: AVPs, reply headers; the 200 to a SUBSCRIBE
 //! presence    the host's presence server: who may see an XMPP user, and their states, in process
+//! shown       states of theirs that it does not keep
 //! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in the host's presence server
 //! db          the table of mapped users: the host's database API
@@ -30,6 +31,7 @@ mod presence;
 mod process;
 mod reply;
 mod restored;
+mod shown;
 mod store;
 mod sys;
 

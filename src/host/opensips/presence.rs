@@ -17,6 +17,9 @@ use super::callbacks;
 use super::calls;
 use super::msg;
 use super::restored;
+use super::shown::Asked;
+use super::shown::Has;
+use super::shown::Shown;
 use super::sys;
 use crate::calls::publisher::Publication;
 use crate::calls::publisher::Step;
@@ -27,6 +30,7 @@ use crate::host::publications;
 use crate::host::publications::KeepsTags;
 use crate::host::publications::Operation;
 use crate::host::watched::Watched;
+use crate::link::states::State;
 use crate::process::host::HostError;
 use crate::sip::Publish;
 use crate::worker::Judgement;
@@ -38,6 +42,8 @@ pub(super) struct Presence {
     event: NonNull<sys::pres_ev>,
     /// What was in the event before us.
     kept: Kept,
+    /// In local mode: the states that it does not keep.
+    shown: Option<Shown>,
 }
 
 struct Kept {
@@ -80,17 +86,21 @@ impl Presence {
             return Err(host::NO_AUTHORIZATION);
         }
         in_event.get_auth_status = Some(callbacks::authorize);
+        let mut shown = None;
         if mode == PresenceMode::Local {
             in_event.evs_subs_handl = Some(callbacks::subscribed);
             in_event.get_rules_doc = Some(callbacks::rules_document);
             in_event.agg_nbody = in_event.agg_nbody.and(Some(callbacks::notify_body));
+            if kept.agg_nbody.is_some() && api.notify_all_on_publish.is_some() {
+                shown = Shown::new().map_err(|_| "the memory for the presence of XMPP users could not be had")?;
+            }
             let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
             // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
             if unsafe { sys::__register_script_cb(Some(callbacks::script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
                 return Err("the core refused the callback after the script");
             }
         }
-        Ok(Self { api, event, kept })
+        Ok(Self { api, event, kept, shown })
     }
 
     /// Has those wait again who waited before a restart, in mod_init.
@@ -111,6 +121,54 @@ impl Presence {
 
     /// Stores, changes or takes away the state of one resource, and has the watchers told.
     pub(super) fn publish(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        let Some(shown) = &self.shown else { return self.publish_there(publish, operation) };
+        let body = publish.body.as_deref().unwrap_or_default();
+        let was_here = shown.has(publish);
+        match operation {
+            Operation::Expire if !shown.has_run_out(publish, seconds()) => return Ok(()),
+            Operation::Expire | Operation::Remove if was_here => {
+                let ended = Shown::ending(publish, || self.tell_watchers(publish));
+                shown.remove(publish);
+                // As the presence server does it: what is left after the end.
+                return ended.and(self.tell_watchers(publish));
+            }
+            Operation::Expire | Operation::Remove => return self.publish_there(publish, operation),
+            Operation::Refresh if shown.refresh(publish, seconds()) => return Ok(()),
+            Operation::Initial | Operation::Adopt | Operation::Modify | Operation::Refresh => {}
+        }
+        if !shown.put(publish, body, seconds()) {
+            return self.publish_there(publish, if was_here { Operation::Initial } else { operation });
+        }
+        if !was_here && operation != Operation::Initial && self.has_states(publish) {
+            // Of this resource or of another: from before an update of this module, or of when it was too long for our memory.
+            Shown::taking(|| self.publish_there(publish, Operation::Remove))?;
+        }
+        self.tell_watchers(publish)
+    }
+
+    /// Takes back a state from before a restart: its watchers know it.
+    pub(super) fn restore_state(&self, publish: &Publish) {
+        if let (Some(shown), Some(body)) = (&self.shown, &publish.body)
+            && !shown.has(publish)
+        {
+            shown.put(publish, body, seconds());
+        }
+    }
+
+    /// Those states of so many places that have run out; then the next place to look at.
+    pub(super) fn run_out(&self, from: usize, count: usize) -> (Vec<State>, usize) {
+        self.shown.as_ref().map_or((Vec::new(), from), |shown| shown.run_out(from, count, seconds()))
+    }
+
+    fn tell_watchers(&self, publish: &Publish) -> Result<(), HostError> {
+        let tell = self.api.notify_all_on_publish.ok_or(HostError::Missing("presence"))?;
+        let mut presentity = calls::bytes(publish.presentity.as_bytes());
+        // SAFETY: [H1][H5] the URI lives through the call; the body is what `notify_body` makes.
+        calls::accepted(unsafe { tell(&raw mut presentity, self.event.as_ptr(), ptr::null_mut()) })
+    }
+
+    /// The same where the presence server keeps the state.
+    fn publish_there(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
         let body = publish.body.as_deref().unwrap_or_default();
         match operation {
             Operation::Initial => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
@@ -118,7 +176,9 @@ impl Presence {
             Operation::Adopt if !self.has_states(publish) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
             Operation::Adopt | Operation::Modify => self.replace(publish, Some(body), body),
             Operation::Refresh => self.replace(publish, None, body),
-            Operation::Remove => self.store(publish, None, EntityTag::Known).map(|_| ()),
+            // One that has run out is none of its publications.
+            Operation::Expire => Ok(()),
+            Operation::Remove => self.store(&ended(publish), None, EntityTag::Known).map(|_| ()),
         }
     }
 
@@ -136,7 +196,11 @@ impl Presence {
 
     /// Whether anybody published a state of this presentity.
     fn has_states(&self, publish: &Publish) -> bool {
-        let mut presentity = calls::bytes(publish.presentity.as_bytes());
+        self.has_states_of(&publish.presentity)
+    }
+
+    fn has_states_of(&self, presentity: &str) -> bool {
+        let mut presentity = calls::bytes(presentity.as_bytes());
         // SAFETY: [H1][H5] the URI lives through the call.
         self.api.contains_presence.is_none_or(|contains| unsafe { contains(&raw mut presentity) } > 0)
     }
@@ -237,9 +301,18 @@ enum Found {
     No,
 }
 
+/// Since 1970.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 fn now() -> sys::time_t {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    sys::time_t::try_from(since.as_secs()).unwrap_or_default()
+    sys::time_t::try_from(seconds()).unwrap_or_default()
+}
+
+/// The same publication taken away.
+fn ended(publish: &Publish) -> Publish {
+    Publish { presentity: publish.presentity.clone(), id: publish.id.clone(), body: None, expires: 0 }
 }
 
 /// The presence server has a SUBSCRIBE: what was in the event before us says whether it goes on.
@@ -297,7 +370,21 @@ pub(super) unsafe fn notify_body(
     let Some(module) = MODULE.get() else { return ptr::null_mut() };
     // SAFETY: [H2][H3] as the caller promises.
     let [user_text, host_text] = [user, host].map(|text| unsafe { msg::bytes(text) });
-    if count == 1 && expired < 0 && !bodies.is_null() && module.worker.decides_alone(&user_text, &host_text) {
+    let presence = module.presence.as_ref();
+    let kept = presence.and_then(|presence| presence.kept.agg_nbody);
+    let is_ours = module.worker.decides_alone(&user_text, &host_text);
+    if is_ours
+        && let Some((presence, shown)) = presence.and_then(|presence| Some((presence, presence.shown.as_ref()?)))
+        && let Ok(presentity) = String::from_utf8([b"sip:".as_slice(), &user_text, b"@", &host_text].concat())
+    {
+        let asked = Asked { user, host, bodies, count, ended: expired };
+        let has = || if presence.has_states_of(&presentity) { Has::Documents } else { Has::None };
+        // SAFETY: [H2] as the caller promises.
+        if let Some(body) = unsafe { shown.body((&presentity, seconds()), &asked, has, kept) } {
+            return body;
+        }
+    }
+    if count == 1 && expired < 0 && !bodies.is_null() && is_ours {
         // SAFETY: [H2] one state.
         let body = unsafe { bodies.read() };
         // SAFETY: [H2] it may be NULL.
@@ -307,7 +394,6 @@ pub(super) unsafe fn notify_body(
             return unsafe { sys::host_body_copy(body.s, body.len) };
         }
     }
-    let kept = module.presence.as_ref().and_then(|presence| presence.kept.agg_nbody);
     // SAFETY: [H2] what the host asked goes on to the function that it was for.
     kept.map_or(ptr::null_mut(), |kept| unsafe { kept(user, host, bodies, count, expired) })
 }
