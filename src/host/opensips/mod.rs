@@ -60,6 +60,7 @@ use dialog_calls::DialogCalls;
 use presence::DialogEvent;
 use presence::Presence;
 use reply::Variables;
+use shown::Lasts;
 
 /// What mod_init leaves to every process.
 struct Module {
@@ -159,7 +160,8 @@ fn start() -> Result<(), StartError> {
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     let variables = Variables::new().ok_or(StartError::Memory)?;
-    let presence = presence(config.presence_mode)?;
+    let lasts = if state.is_some() { Lasts::Lasting } else { Lasts::UntilRestart };
+    let presence = presence(config.presence_mode, lasts)?;
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     dialog_event::register().map_err(StartError::DialogEvent)?;
     #[cfg(feature = "bench")]
@@ -198,11 +200,11 @@ fn start() -> Result<(), StartError> {
 }
 
 /// The presence server of this host, where there is to be one.
-fn presence(mode: PresenceMode) -> Result<Option<Presence>, StartError> {
+fn presence(mode: PresenceMode, lasts: Lasts) -> Result<Option<Presence>, StartError> {
     if mode == PresenceMode::None {
         return Ok(None);
     }
-    match Presence::bind(mode) {
+    match Presence::bind(mode, lasts) {
         Ok(presence) => Ok(Some(presence)),
         Err(_) if mode == PresenceMode::Local => Err(StartError::NoLocalPresence),
         Err(warning) => {

@@ -19,6 +19,7 @@ use super::msg;
 use super::restored;
 use super::shown::Asked;
 use super::shown::Has;
+use super::shown::Lasts;
 use super::shown::Shown;
 use super::sys;
 use crate::calls::publisher::Publication;
@@ -63,7 +64,7 @@ static WATCHED: Watched = Watched::new();
 
 impl Presence {
     /// Puts our functions in front. `None`: this server does not serve presence with authorization; why, for the log.
-    pub(super) fn bind(mode: PresenceMode) -> Result<Self, &'static str> {
+    pub(super) fn bind(mode: PresenceMode, lasts: Lasts) -> Result<Self, &'static str> {
         // SAFETY: [H3] plain C: optional functions, for which zero is "none".
         let mut api: sys::presence_api_t = unsafe { zeroed() };
         // SAFETY: [H1][H5] in mod_init, into a table of ours.
@@ -92,7 +93,7 @@ impl Presence {
             in_event.get_rules_doc = Some(callbacks::rules_document);
             in_event.agg_nbody = in_event.agg_nbody.and(Some(callbacks::notify_body));
             if kept.agg_nbody.is_some() && api.notify_all_on_publish.is_some() {
-                shown = Shown::new().map_err(|_| "the memory for the presence of XMPP users could not be had")?;
+                shown = Shown::new(lasts).map_err(|_| "the memory for the presence of XMPP users could not be had")?;
             }
             let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
             // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Kept by itself, each change would be two statements of SQL, and every NOTIFY one more. What has no place in our memory is kept by it
-//! nevertheless, and a body is made of both. So are all states where more servers than this one look at its tables.
+//! nevertheless, and a body is made of both. So are all states where other servers are given them (`cluster_id`), and where its
+//! subscriptions survive a restart (`fallback2db`) and our memory does not (`store`).
 
 use std::ffi::CStr;
 use std::ffi::c_int;
@@ -51,6 +52,14 @@ pub(super) struct Asked {
     pub(super) ended: c_int,
 }
 
+/// Whether what we keep survives a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// The store has a copy.
+    Lasting,
+    UntilRestart,
+}
+
 /// Whether the presence server has a document of this presentity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Has {
@@ -59,9 +68,9 @@ pub(super) enum Has {
 }
 
 impl Shown {
-    /// `None`: more servers than this one look at what the presence server keeps.
-    pub(super) fn new() -> io::Result<Option<Self>> {
-        if [c"fallback2db", c"cluster_id"].into_iter().any(is_set) {
+    /// `None`: the presence server keeps all of them itself.
+    pub(super) fn new(lasts: Lasts) -> io::Result<Option<Self>> {
+        if is_set(c"cluster_id") || (is_set(c"fallback2db") && lasts == Lasts::UntilRestart) {
             return Ok(None);
         }
         States::new().map(|states| Some(Self { states }))
