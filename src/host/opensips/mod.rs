@@ -8,6 +8,7 @@
 //! reply       what a script can reply: AVPs, reply headers; the 200 to a SUBSCRIBE
 //! presence    the host's presence server: who may see an XMPP user, and their states, in process
 //! shown       states of theirs that it does not keep
+//! stored      documents that it does
 //! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in the host's presence server
 //! db          the table of mapped users: the host's database API
@@ -33,6 +34,7 @@ mod reply;
 mod restored;
 mod shown;
 mod store;
+mod stored;
 mod sys;
 
 use std::ffi::c_ulong;
@@ -57,10 +59,10 @@ use crate::host::pending::Pending;
 use crate::link;
 use crate::worker::Worker;
 use dialog_calls::DialogCalls;
-use presence::DialogEvent;
 use presence::Presence;
 use reply::Variables;
 use shown::Lasts;
+use stored::DialogEvent;
 
 /// What mod_init leaves to every process.
 struct Module {
