@@ -6,6 +6,7 @@
 mod address_table;
 mod calls;
 mod component;
+mod contact_lamp;
 mod dialog_event;
 mod peers;
 mod presence;
@@ -35,6 +36,8 @@ pub use self::component::DEFAULT_COMPONENT_PORT;
 pub use self::component::MAX_COMPONENTS;
 pub use self::component::Ping;
 pub use self::component::Tls;
+pub use self::contact_lamp::ContactLamp;
+pub use self::contact_lamp::ContactState;
 pub use self::dialog_event::DialogEvent;
 pub use self::peers::RateLimit;
 pub use self::presence::PresenceComposition;
@@ -78,6 +81,7 @@ pub struct Parameters {
     pub single_dialog_order: Option<String>,
     /// Repeatable, as `gwmap`.
     pub dialog_profile: Vec<String>,
+    pub contact_lamp: Option<String>,
     pub presence_composition: Option<String>,
     pub waiting_subs_daysno: Option<i64>,
     pub ask_again_interval: Option<i64>,
@@ -133,6 +137,8 @@ pub struct Config {
     pub presence_mode: PresenceMode,
     /// The event package "dialog" of this SIP server's presence server; `None`: it is none of ours.
     pub dialog_event: Option<DialogEvent>,
+    /// What lights the lamp of a phone that watches an XMPP user; `None`: there is no such lamp.
+    pub contact_lamp: Option<ContactLamp>,
     /// What SIP users are shown of an XMPP user with several resources.
     pub presence_composition: PresenceComposition,
     /// How long an XMPP user is waited for who was asked about a SIP watcher (`waiting_subs_daysno`).
@@ -199,6 +205,7 @@ impl Config {
             presence_server: optional_uri("presence_server", parameters.presence_server.as_deref())?,
             presence_mode: presence::mode(parameters)?,
             dialog_event: dialog_event::dialog_event(parameters)?,
+            contact_lamp: contact_lamp::contact_lamp(parameters)?,
             presence_composition: presence::composition(parameters)?,
             waiting_subs: presence::waiting_subs(parameters)?,
             ask_again: presence::ask_again(parameters)?,

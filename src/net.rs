@@ -3,6 +3,7 @@
 //! Names are resolved in this thread (hickory-resolver): the usual resolver of the C library would need threads, and the signal
 //! handlers of the host may then run on them.
 
+pub(crate) mod http;
 pub(crate) mod transport;
 
 use std::fmt;
@@ -14,9 +15,11 @@ use std::time::Duration;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
+use hickory_resolver::proto::rr::RData;
 use socket2::SockRef;
 use socket2::TcpKeepalive;
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_rustls::rustls;
 
@@ -88,16 +91,7 @@ pub async fn connect(server: &Server, tls: &Tls, name: &str) -> Result<Transport
 }
 
 async fn connect_to(address: SocketAddr, tls: &Tls, name: &str) -> Result<Transport, ConnectError> {
-    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-    let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
-    let stream = connected.map_err(late).flatten().map_err(|error| ConnectError::Connect(address, error))?;
-    // Stanzas are written in batches of our own: the kernel need not wait for more.
-    let _ = stream.set_nodelay(true);
-    let socket = SockRef::from(&stream);
-    let _ = socket.set_tcp_user_timeout(Some(SILENCE));
-    let keepalive =
-        TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
-    let _ = socket.set_tcp_keepalive(&keepalive);
+    let stream = tcp(address).await?;
     match tls {
         Tls::Off => Ok(Transport::plain(stream)),
         Tls::On(roots) => {
@@ -107,14 +101,64 @@ async fn connect_to(address: SocketAddr, tls: &Tls, name: &str) -> Result<Transp
     }
 }
 
+/// A TCP connection that finds by itself that its peer is gone.
+async fn tcp(address: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    let stream = connected.map_err(late).flatten().map_err(|error| ConnectError::Connect(address, error))?;
+    // Stanzas are written in batches of our own: the kernel need not wait for more.
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(&stream);
+    let _ = socket.set_tcp_user_timeout(Some(SILENCE));
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    Ok(stream)
+}
+
+fn late(_: Elapsed) -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+/// Connects to the first address of a host that answers, without TLS: the first bytes decide on that (RFC 6120 §5).
+pub(crate) async fn connect_tcp(server: &Server) -> Result<TcpStream, ConnectError> {
+    let mut last = ConnectError::NoAddress;
+    for address in addresses(&server.host).await?.into_iter().take(MAX_ADDRESSES) {
+        match tcp(SocketAddr::new(address, server.port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Where a service of a domain is to be had (RFC 2782), the preferred first; none if DNS names nothing.
+pub(crate) async fn services(service: &str, domain: &str) -> Vec<Server> {
+    let Ok(resolver) = resolver() else { return Vec::new() };
+    let Ok(found) = resolver.srv_lookup(format!("{service}.{domain}.")).await else { return Vec::new() };
+    let mut records = Vec::new();
+    for record in found.answers() {
+        if let RData::SRV(srv) = &record.data {
+            records.push((srv.priority, u16::MAX.saturating_sub(srv.weight), srv.target.to_ascii(), srv.port));
+        }
+    }
+    records.sort();
+    let named = |(_, _, host, port): (u16, u16, String, u16)| Server { host: host.trim_end_matches('.').to_owned(), port };
+    // The root alone says that there is no such service.
+    records.into_iter().map(named).filter(|server| !server.host.is_empty()).take(MAX_ADDRESSES).collect()
+}
+
+fn resolver() -> Result<TokioResolver, NetError> {
+    let mut builder = TokioResolver::builder_tokio()?;
+    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.build()
+}
+
 /// Those of IPv6 first, as RFC 6724 has it.
 async fn addresses(host: &str) -> Result<Vec<IpAddr>, ConnectError> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    let mut builder = TokioResolver::builder_tokio().map_err(ConnectError::Name)?;
-    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    let resolver = builder.build().map_err(ConnectError::Name)?;
+    let resolver = resolver().map_err(ConnectError::Name)?;
     let mut found: Vec<IpAddr> = resolver.lookup_ip(host).await.map_err(ConnectError::Name)?.iter().collect();
     found.sort_by_key(IpAddr::is_ipv4);
     Ok(found)

@@ -13,6 +13,7 @@
 
 pub mod account;
 pub mod import;
+pub mod kept;
 pub mod presence;
 pub mod session;
 pub mod state;

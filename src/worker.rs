@@ -13,6 +13,7 @@ mod watchers;
 
 use crate::address::Addresses;
 use crate::config::Config;
+use crate::config::ContactLamp;
 use crate::config::PresenceMode;
 use crate::gateway::entity::Entity;
 use crate::link::Sender;
@@ -28,6 +29,7 @@ pub struct Worker {
     addresses: Addresses,
     link: Sender,
     presence_mode: PresenceMode,
+    publishes_contact_lamps: bool,
     /// Stanzas that may wait for one peer domain.
     queue_size: u32,
     /// Who watches the watchers: From of presence.winfo subscriptions.
@@ -46,10 +48,11 @@ impl Worker {
             addresses,
             link,
             presence_mode: config.presence_mode,
+            publishes_contact_lamps: config.publishes_contact_lamps(),
             queue_size,
             winfo_watcher: config.winfo_watcher(),
             contact: config.server_address.clone(),
-            caps: Entity::User.caps().to_xml(),
+            caps: Entity::User.caps(config.contact_lamp.as_ref().and_then(ContactLamp::interest)).to_xml(),
         }
     }
 }

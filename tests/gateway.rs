@@ -17,10 +17,14 @@ mod admission;
 mod components;
 #[path = "gateway/kept.rs"]
 mod kept;
+#[path = "gateway/lamps.rs"]
+mod lamps;
 #[path = "gateway/messages.rs"]
 mod messages;
 #[path = "gateway/notifier.rs"]
 mod notifier;
+#[path = "gateway/outcomes.rs"]
+mod outcomes;
 #[path = "gateway/own_presence.rs"]
 mod own_presence;
 #[path = "gateway/publications.rs"]

@@ -22,6 +22,8 @@ use xmpp_gateway::address::Addresses;
 use xmpp_gateway::address::DomainPair;
 use xmpp_gateway::address::Scheme;
 use xmpp_gateway::address::read_jid;
+use xmpp_gateway::config::Config;
+use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::event;
 use xmpp_gateway::gateway::event::Event;
 use xmpp_gateway::gateway::event::Notify;
@@ -34,6 +36,7 @@ use xmpp_gateway::sip::dialog_state::DialogState;
 use xmpp_gateway::sip::imdn::Notification;
 use xmpp_gateway::sip::pidf;
 use xmpp_gateway::sip::winfo;
+use xmpp_gateway::translate::contact_lamp;
 use xmpp_gateway::translate::disposition;
 use xmpp_gateway::translate::disposition::Times;
 use xmpp_gateway::translate::failure;
@@ -41,9 +44,11 @@ use xmpp_gateway::translate::message;
 use xmpp_gateway::translate::message::StanzaType;
 use xmpp_gateway::translate::message::ToXmpp;
 use xmpp_gateway::translate::presence;
+use xmpp_gateway::translate::presence::Availability;
 use xmpp_gateway::translate::presence::PresenceError;
 use xmpp_gateway::translate::presence::ResourcePresence;
 use xmpp_gateway::translate::watchers;
+use xmpp_gateway::xmpp::activity::Activity;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::stanza_error::Condition;
 use xmpp_gateway::xmpp::stanza_error::StanzaError;
@@ -148,9 +153,18 @@ fn translate(case: &Case<'_>) -> String {
             Some(resource) => presence::to_pidf(&case.jid("user"), [resource], &case.addresses()).unwrap(),
             None => "none".into(),
         },
+        "presences to lamp" => presences_to_lamp(case),
         "presence to publication" => presence_to_publication(case),
         "MESSAGE to message" => message_to_xmpp(case),
         "message to MESSAGE" => message_to_sip(case),
+        "message to Max-Forwards" => each_line(case.input, |stanza| {
+            let (stanza, [from, to]) =
+                (Element::parse(stanza).unwrap(), ["juliet@example.com", "romeo@example.net"].map(read_jid));
+            match message::to_sip(&stanza, &from.unwrap(), &to.unwrap(), &case.addresses(), 0x2a, message::DEFAULT_LIMIT) {
+                Ok(sip) => sip.max_forwards.to_string(),
+                Err(error) => format!("refused: {error:?} {}", answer(failure::message_error(error))),
+            }
+        }),
         "undelivered MESSAGE to notification" => message_to_notification(case),
         "watcherinfo to waiting watchers" => match winfo::Document::parse(case.input.as_bytes()) {
             Ok(document) => watchers::waiting(&document, &case.addresses()).join("\n"),
@@ -390,6 +404,24 @@ fn resources(case: &Case<'_>) -> Vec<ResourcePresence> {
     stanzas.map(resource).collect()
 }
 
+fn presences_to_lamp(case: &Case<'_>) -> String {
+    let parameters = Parameters {
+        xmpp_domain: Some("sip.example.com".into()),
+        xmpp_password: Some("secret".into()),
+        server_address: Some("sip:gateway@sip.example.com".into()),
+        contact_lamp: case.argument("contact_lamp").map(str::to_owned),
+        ..Parameters::default()
+    };
+    let lights = Config::from_parameters(&parameters).unwrap().contact_lamp.unwrap();
+    let there: Vec<_> = resources(case).into_iter().filter(|one| one.availability() == Availability::Available).collect();
+    let ranks: Vec<_> = there.iter().map(ResourcePresence::rank).collect();
+    let signs = ranks.iter().zip(there.iter().map(ResourcePresence::signs));
+    let event = case.argument("event").map(|event| Element::parse(event).unwrap());
+    let activity = event.map_or(Activity::Other, |event| Activity::of_event(&event).unwrap());
+    let lamp = contact_lamp::lamp(&lights, signs, activity == Activity::OnThePhone);
+    contact_lamp::document("sip:romeo@example.net", 0, Some(lamp))
+}
+
 fn presence_to_publication(case: &Case<'_>) -> String {
     let stanza = Element::parse(case.input).unwrap();
     match presence::to_sip(&stanza, &case.jid("from"), &case.addresses(), 3600) {
@@ -477,6 +509,7 @@ fn request(text: &str) -> sip::Request {
             "Call-ID" => request.call_id = value.into(),
             "Content-Type" => request.content_type = Some(value.into()),
             "Content-Language" => request.content_language = Some(value.into()),
+            "Max-Forwards" => request.max_forwards = Some(value.into()),
             "Subject" => request.subject = Some(unescaped(value)),
             other => panic!("no header `{other}` is read"),
         }

@@ -21,6 +21,7 @@ use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::Gateway;
 use xmpp_gateway::gateway::action::Action;
 use xmpp_gateway::sip;
+use xmpp_gateway::sip::dialog_info;
 use xmpp_gateway::sip::pidf;
 use xmpp_gateway::translate::disposition;
 use xmpp_gateway::translate::disposition::Times;
@@ -58,6 +59,7 @@ fn gateway(scheme: u8) -> Gateway {
         server_address: Some("sip:gateway@sip.example.com".into()),
         rate_limit: Some(0),
         rate_limit_domain: Some(0),
+        dialog_event: Some(1),
         ..Parameters::default()
     };
     let parameters = match scheme {
@@ -79,6 +81,17 @@ fn request_lines(action: Action) -> Vec<String> {
         Action::Publish(sip::Publish { presentity, id, body, .. }) => {
             assert!(id.bytes().all(|byte| byte.is_ascii_graphic()) && id.len() < 100, "{id:?}");
             assert!(body.is_none_or(|body| pidf::Document::parse(&body).is_ok_and(|document| document.tuples.len() == 1)));
+            ("PUBLISH", presentity.clone(), presentity, None, sip::Headers::default())
+        }
+        Action::Withdraw(withdrawal) => {
+            ("PUBLISH", withdrawal.presentity.clone(), withdrawal.presentity, None, sip::Headers::default())
+        }
+        Action::TellWatchers(presentity) => ("NOTIFY", presentity.clone(), presentity, None, sip::Headers::default()),
+        Action::Lamp(sip::Publish { presentity, id, body, .. }) => {
+            assert_eq!(id, "lamp");
+            assert!(
+                body.is_none_or(|body| dialog_info::Document::parse(&body).is_ok_and(|document| document.dialogs.len() == 1))
+            );
             ("PUBLISH", presentity.clone(), presentity, None, sip::Headers::default())
         }
         Action::Subscribe(sip::Subscribe { presentity, watcher, .. }) => {

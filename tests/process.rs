@@ -37,6 +37,8 @@ use xmpp_gateway::worker::Judgement;
 use xmpp_gateway::worker::ScriptResult;
 use xmpp_gateway::worker::Worker;
 
+#[path = "process/phones.rs"]
+mod phones;
 #[path = "process/queue.rs"]
 mod queue;
 #[path = "process/store.rs"]
@@ -77,6 +79,14 @@ impl Host for FakeHost {
 
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
         self.calls.send(Call::Publish(publish.presentity.to_string())).unwrap();
+        Ok(())
+    }
+
+    fn withdraw(&mut self, _: &sip::Withdrawal) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
         Ok(())
     }
 

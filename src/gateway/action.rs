@@ -11,12 +11,18 @@ pub enum Action {
     Message(sip::Message),
     /// Publish, refresh or take away the state of one resource.
     Publish(sip::Publish),
+    /// End what the presence server has under an entity tag that the host's pua may have forgotten; it is no error if there is nothing.
+    Withdraw(sip::Withdrawal),
+    /// Publish, refresh or take away the lamp of an XMPP user: a document of the event "dialog", in the presence server of this host.
+    Lamp(sip::Publish),
     /// Subscribe, refresh, fetch or unsubscribe.
     Subscribe(sip::Subscribe),
     /// Send a NOTIFY to a SIP watcher; if the host refuses, [`super::Gateway::notify_refused`] ends the dialog.
     Notify(sip::Notify),
     /// A dialog that a SIP watcher made with us is over: further requests in it are answered with 481.
     EndDialog(sip::Dialog),
+    /// Have the presence server ask again who may see this XMPP user, and tell the watchers.
+    TellWatchers(sip::Uri),
     /// Keep what an XMPP user decided on a SIP watcher, and have the presence server ask again and tell the watcher.
     Authorize {
         /// The SIP user who wants to see, bare JID.
@@ -39,9 +45,12 @@ impl Action {
             Self::Stanza(stanza) => Some(stanza),
             Self::Message(_)
             | Self::Publish(_)
+            | Self::Withdraw(_)
+            | Self::Lamp(_)
             | Self::Subscribe(_)
             | Self::Notify(_)
             | Self::EndDialog(_)
+            | Self::TellWatchers(_)
             | Self::Authorize { .. } => None,
         }
     }
@@ -50,7 +59,14 @@ impl Action {
     pub(super) fn is_sip_traffic(&self) -> bool {
         match self {
             Self::Stanza(_) | Self::EndDialog(_) => false,
-            Self::Message(_) | Self::Publish(_) | Self::Subscribe(_) | Self::Notify(_) | Self::Authorize { .. } => true,
+            Self::Message(_)
+            | Self::Publish(_)
+            | Self::Withdraw(_)
+            | Self::Lamp(_)
+            | Self::Subscribe(_)
+            | Self::Notify(_)
+            | Self::TellWatchers(_)
+            | Self::Authorize { .. } => true,
         }
     }
 }

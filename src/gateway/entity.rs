@@ -85,15 +85,16 @@ impl Entity {
         }
     }
 
-    /// What disco#info says of it.
-    pub(super) fn info(self) -> Info {
-        // Its presence carries its capabilities; XEP-0115 §7 has that said.
-        let features = self.services().iter().map(|service| service.ns()).chain([ns::CAPS]);
+    /// What disco#info says of it. `interest` is what SIP users want events of by PEP (XEP-0163), as a feature.
+    pub(super) fn info(self, interest: Option<&'static str>) -> Info {
+        let interest = interest.filter(|_| self == Self::User);
+        // Its presence carries its capabilities; XEP-0115 §7 has that said. Messages may carry headers (XEP-0131 §4).
+        let features = self.services().iter().map(|service| service.ns()).chain([ns::CAPS, ns::SHIM]).chain(interest);
         Info::new(self.identity(), features)
     }
 
     /// What its presence says of it.
-    pub(crate) fn caps(self) -> Caps {
-        Caps::of(&self.info())
+    pub(crate) fn caps(self, interest: Option<&'static str>) -> Caps {
+        Caps::of(&self.info(interest))
     }
 }

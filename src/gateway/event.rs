@@ -24,6 +24,37 @@ pub enum Event {
     Subscribe(Subscribe),
     /// The final reply to a NOTIFY of ours.
     NotifyReply(NotifyReply),
+    /// A state was published, or not.
+    Published(Published),
+    /// The presence server of this host could not judge the watchers of this presentity anew, a SIP URI.
+    WatchersNotTold(String),
+}
+
+/// What became of a state that was to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Whose it is, bare JID.
+    pub user: String,
+    /// The same as bare SIP URI.
+    pub presentity: String,
+    /// The id of the publication.
+    pub id: String,
+    /// Whether it was.
+    pub outcome: Outcome,
+}
+
+/// Whether a state was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was.
+    Stored {
+        /// Its entity tag from now on (RFC 3903 §4.1).
+        entity_tag: Option<String>,
+        /// The one that it had before, where the host tells.
+        replaced: Option<String>,
+    },
+    /// It was not.
+    Failed,
 }
 
 /// SIP users who want to see an XMPP user: a NOTIFY (presence.winfo) tells of them, or their SUBSCRIBE at the presence server of this host.

@@ -55,8 +55,9 @@ pub(super) struct Circumstances<'a> {
 }
 
 impl Answers {
-    pub(super) fn new() -> Self {
-        Self { gateway: Profile::new(Entity::Gateway), user: Profile::new(Entity::User) }
+    /// `interest` is what SIP users want events of by PEP.
+    pub(super) fn new(interest: Option<&'static str>) -> Self {
+        Self { gateway: Profile::new(Entity::Gateway, None), user: Profile::new(Entity::User, interest) }
     }
 
     /// The answer to an IQ; `None` for one that is none to answer.
@@ -104,8 +105,8 @@ impl Answers {
 }
 
 impl Profile {
-    fn new(entity: Entity) -> Self {
-        let info = entity.info();
+    fn new(entity: Entity, interest: Option<&'static str>) -> Self {
+        let info = entity.info(interest);
         Self { caps: Caps::of(&info), info }
     }
 }

@@ -11,6 +11,7 @@ use crate::sip;
 use crate::translate::disposition;
 use crate::translate::failure;
 use crate::translate::message;
+use crate::xmpp::activity::Activity;
 use crate::xmpp::element::Element;
 use crate::xmpp::head::Head;
 use crate::xmpp::stanza;
@@ -45,6 +46,11 @@ impl Gateway {
             if let Some(failed) = self.undelivered.came_back(now, wall, stanza, from, to) {
                 self.tell(&failed, actions);
             }
+            return Ok(());
+        }
+        if let Some(activity) = Activity::of_event(stanza) {
+            self.lamps.heard(from.to_bare().as_str(), activity);
+            self.light_one(now, from.to_bare().as_str(), actions);
             return Ok(());
         }
         self.unique = self.unique.wrapping_add(1);

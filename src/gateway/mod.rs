@@ -14,9 +14,11 @@ pub mod subscription;
 pub mod watcher;
 
 mod admission;
+mod again;
 pub(crate) mod entity;
 mod hidden;
 mod iq;
+pub mod lamps;
 mod messages;
 mod names;
 mod presence;
@@ -34,17 +36,23 @@ use jid::Jid;
 use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
+use crate::config::ContactLamp;
 use crate::config::PresenceMode;
 use crate::process::host::HostError;
 use crate::sip;
+use crate::translate::contact_lamp;
 use crate::xml::XmlWriter;
 use action::Action;
 use admission::Admission;
+use again::Again;
+use again::Wish;
 use event::Event;
 use event::NotifyReply;
+use event::Outcome;
 use event::SubscribeReply;
 use hidden::Hidden;
 use iq::Answers;
+use lamps::Lamps;
 use names::pair;
 use names::uris;
 use notifier::Notifier;
@@ -72,11 +80,13 @@ pub struct Gateway {
     own_presence: OwnPresence,
     subscriptions: Subscriptions,
     publications: Publications,
+    lamps: Lamps,
     hidden: Hidden,
     watchers: Watchers,
     notifier: Notifier,
     started: Instant,
     undelivered: Undelivered,
+    again: Again,
     /// Goes up with each MESSAGE: keeps the Call-IDs of one thread apart.
     unique: u64,
     /// Stanzas beyond a limit so far.
@@ -94,15 +104,17 @@ impl Gateway {
             presence_mode: config.presence_mode,
             generation: config.addresses.generation(),
             admission: Admission::new(config.rate_limit),
-            answers: Answers::new(),
+            answers: Answers::new(config.contact_lamp.as_ref().and_then(ContactLamp::interest)),
             own_presence: OwnPresence::new(),
             subscriptions: Subscriptions::new(keeps),
             publications: Publications::new(config.presence_composition, keeps),
+            lamps: Lamps::new(config),
             hidden: Hidden::new(),
             watchers: Watchers::new(config, keeps),
             notifier: Notifier::new(config, now, seed, keeps),
             started: now,
             undelivered: Undelivered::new(config.queue.ttl),
+            again: Again::default(),
             unique: seed,
             refused: 0,
         }
@@ -142,11 +154,14 @@ impl Gateway {
         self.subscriptions.tick(now, is_there, actions);
         let admission = &mut self.admission;
         self.publications.tick(now, |jid| admission.take_token(now, jid), actions);
+        self.light(now, actions);
+        self.lamps.tick(now, actions);
         self.look_for_hidden(now, actions);
         self.watchers.tick(now, actions);
         self.notifier.tick(now, actions);
         self.farewell(actions);
         self.undelivered.tick(now);
+        self.again.tick(now, actions);
     }
 
     /// What came together from XMPP has been told.
@@ -183,7 +198,23 @@ impl Gateway {
                 self.notifier.replied(now, reply, actions);
                 self.farewell(actions);
             }
+            Event::Published(published) => {
+                let is_known = self.publications.published(now, &published, actions);
+                if let (false, Outcome::Failed, Some(uri)) = (is_known, published.outcome, sip::Uri::new(published.presentity)) {
+                    self.again.failed(now, Wish::End(uri.to_string(), published.id), uri);
+                }
+            }
+            Event::WatchersNotTold(presentity) => {
+                if let Some(uri) = sip::Uri::new(presentity) {
+                    self.again.failed(now, Wish::Watchers(uri.to_string()), uri);
+                }
+            }
         }
+    }
+
+    /// The host was told that a publication ends.
+    pub fn publication_ends(&mut self, publish: &sip::Publish, actions: &mut Vec<Action>) {
+        self.publications.ended(publish, actions);
     }
 
     /// The host did not take a SUBSCRIBE.
@@ -203,6 +234,21 @@ impl Gateway {
         };
         self.notifier.replied(now, NotifyReply { number: refused.number, status, retry_after }, actions);
         self.farewell(actions);
+    }
+
+    /// The lamps of those whose publications changed are lit, or put out.
+    fn light(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for _ in 0..publication::PER_TICK {
+            let Some(user) = self.publications.touched() else { return };
+            self.light_one(now, &user, actions);
+        }
+    }
+
+    fn light_one(&mut self, now: Instant, user: &str, actions: &mut Vec<Action>) {
+        let Some(lights) = self.lamps.lights() else { return };
+        let lamp = contact_lamp::lamp(lights, self.publications.signs(user), self.lamps.is_on_the_phone(user));
+        let uri = Jid::new(user).ok().and_then(|jid| self.to_sip(&jid).ok());
+        self.lamps.set(now, user, uri, lamp, actions);
     }
 
     /// XMPP users whom a SIP user watches no more are told so, unless they see this SIP user's own presence (RFC 8048 §5.3.3): of that,

@@ -40,7 +40,7 @@ struct Told {
 impl OwnPresence {
     /// Nobody knows of it yet.
     pub(super) fn new() -> Self {
-        Self { caps: Entity::Gateway.caps().to_xml(), told: BTreeSet::new(), shares: Shares::new(MAX_COMPONENTS, MAX_TOLD) }
+        Self { caps: Entity::Gateway.caps(None).to_xml(), told: BTreeSet::new(), shares: Shares::new(MAX_COMPONENTS, MAX_TOLD) }
     }
 
     /// Somebody sent a presence stanza to this domain of ours.

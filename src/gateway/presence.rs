@@ -118,14 +118,14 @@ impl Gateway {
             return Ok(());
         }
         let publication = received(stanza, from, wall).and_then(|resource| {
-            let rank = resource.rank();
+            let (rank, signs) = (resource.rank(), resource.signs());
             let publish = presence::to_publication(resource, from, &self.addresses, publication::EXPIRES);
-            Ok((publish.map_err(PresenceError::From)?, rank))
+            Ok((publish.map_err(PresenceError::From)?, rank, signs))
         });
         match publication {
-            Ok((publish, rank)) => {
+            Ok((publish, rank, signs)) => {
                 self.is_not_hidden(from.to_bare().as_str(), &shown_to, actions);
-                self.publications.available(now, from.as_str(), shown_to, (publish, rank, when), actions);
+                self.publications.available(now, from.as_str(), shown_to, (publish, rank, signs, when), actions);
             }
             Err(error) => match failure::presence_error(error) {
                 Some(error) => return Err(error),

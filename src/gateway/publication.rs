@@ -10,6 +10,7 @@
 mod absent;
 mod composed;
 mod kept;
+mod outcome;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -24,9 +25,12 @@ use crate::gateway::presence_stanza;
 use crate::gateway::share::Shares;
 use crate::gateway::tally::Tally;
 use crate::sip;
+use crate::translate::contact_lamp::Signs;
 use crate::translate::presence::Rank;
 use absent::Absent;
 use composed::Composed;
+use outcome::Answer;
+use outcome::EntityTags;
 
 /// Resources published at the most. One that finds no place is dropped with a log line.
 pub const MAX_PUBLICATIONS: usize = 100_000;
@@ -69,6 +73,11 @@ pub(super) struct Publications {
     /// Domains of SIP users that have a stream.
     up: BTreeSet<String>,
     absent: Absent,
+    entity_tags: EntityTags,
+    /// Whether the host tells what became of states that it was given.
+    tells_outcomes: bool,
+    /// Users of whom something was published, or taken away, bare JIDs.
+    touched: BTreeSet<String>,
     /// What is to be written.
     pub(super) changes: Changes<String>,
 }
@@ -79,7 +88,10 @@ struct Publication {
     publish: sip::Publish,
     /// How available the user is there.
     rank: Rank,
+    /// What of it may light a lamp.
+    signs: Signs,
     said: Said,
+    answer: Answer,
     /// The SIP users who are shown it over streams that stand, bare JIDs: in their names it can be probed. None: it is doubtful.
     shown_to: BTreeSet<String>,
     /// Those who were shown it over streams that broke since, or under another SIP URI of the same user. What they are shown now is not
@@ -129,6 +141,9 @@ impl Publications {
             due: BTreeMap::new(),
             up: BTreeSet::new(),
             absent: Absent::new(),
+            entity_tags: EntityTags::default(),
+            tells_outcomes: false,
+            touched: BTreeSet::new(),
             changes: Changes::new(keeps),
         }
     }
@@ -139,7 +154,7 @@ impl Publications {
         now: Instant,
         jid: &str,
         to: String,
-        (publish, rank, when): (sip::Publish, Rank, When),
+        (publish, rank, signs, when): (sip::Publish, Rank, Signs, When),
         actions: &mut Vec<Action>,
     ) {
         self.changes.note(|| jid.to_owned());
@@ -147,7 +162,8 @@ impl Publications {
         match self.known.get_mut(jid) {
             Some(known) => {
                 known.show_to(to);
-                if known.publish == publish && (known.said == Said::Newest || when == When::WithToken) {
+                let is_same = (&known.publish, known.signs) == (&publish, signs);
+                if is_same && (known.said == Said::Newest || when == When::WithToken) {
                     return;
                 }
                 if known.publish.presentity != publish.presentity && self.composition == PresenceComposition::All {
@@ -156,7 +172,7 @@ impl Publications {
                 } else if known.said == Said::Newest {
                     known.said = Said::Older;
                 }
-                (known.publish, known.rank) = (publish, rank);
+                (known.publish, known.rank, known.signs) = (publish, rank, signs);
             }
             None => {
                 if let Err(full) = self.shares.take(user_of(jid)) {
@@ -165,7 +181,8 @@ impl Publications {
                     }
                     return;
                 }
-                self.known.insert(jid.to_owned(), Publication::new((publish, rank), to, now.checked_add(REFRESH).unwrap_or(now)));
+                let state = (publish, rank, signs);
+                self.known.insert(jid.to_owned(), Publication::new(state, to, now.checked_add(REFRESH).unwrap_or(now)));
             }
         }
         match when {
@@ -202,6 +219,17 @@ impl Publications {
     pub(super) fn is_shown(&self, jid: &str, to: &str) -> bool {
         let of_user = self.known.get(jid).into_iter().chain(self.of_user(jid).map(|(_, known)| known));
         of_user.into_iter().any(|known| known.shown_to.contains(to) || known.cut_off.contains(to))
+    }
+
+    /// One whose publications changed since it was told last, a bare JID.
+    pub(super) fn touched(&mut self) -> Option<String> {
+        self.touched.pop_first()
+    }
+
+    /// What the published resources of a user, a bare JID, say that may light a lamp.
+    pub(super) fn signs(&self, user: &str) -> impl Iterator<Item = (&Rank, Signs)> {
+        let of_user = self.known.get(user).into_iter().chain(self.of_user(user).map(|(_, known)| known));
+        of_user.filter(|known| known.said != Said::Nothing).map(|known| (&known.rank, known.signs))
     }
 
     /// Whether any SIP user is shown a resource of this user, a bare JID, over a stream that stands.
@@ -274,10 +302,12 @@ impl Publications {
         for _ in 0..PER_TICK {
             let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) else { return };
             let ((_, jid), ()) = entry.remove_entry();
-            let Some(known) = self.known.get_mut(&jid) else { continue };
+            let Some(known) = self.known.get(&jid) else { continue };
             if known.shown_to.is_empty() && known.probed {
                 self.remove(&jid, actions);
-            } else if known.said == Said::Newest {
+            } else if self.is_overdue(now, &jid) {
+                // It has another time now.
+            } else if self.known.get(&jid).is_some_and(|known| known.said == Said::Newest) {
                 self.publish(now, &jid, News::No, actions);
             } else if has_token(&jid) {
                 self.publish(now, &jid, News::Yes, actions);
@@ -290,12 +320,15 @@ impl Publications {
     fn publish(&mut self, now: Instant, jid: &str, news: News, actions: &mut Vec<Action>) {
         if let Some(known) = self.known.get_mut(jid) {
             known.said = Said::Newest;
+            let before = actions.len();
+            self.touched.insert(user_of(jid).to_owned());
             match self.composition {
                 PresenceComposition::All => actions.push(Action::Publish(known.publish.clone())),
                 PresenceComposition::MostAvailable => self.compose(user_of(jid), (news == News::No).then_some(jid), actions),
             }
+            let overdue = if actions.len() > before { self.overdue(jid) } else { None };
+            self.look_again(jid, now.checked_add(overdue.unwrap_or(REFRESH)));
         }
-        self.look_again(jid, now.checked_add(REFRESH));
     }
 
     /// Sets when a publication is looked at again, in place of what was set.
@@ -327,6 +360,7 @@ impl Publications {
     fn remove(&mut self, jid: &str, actions: &mut Vec<Action>) {
         let Some(mut known) = self.known.remove(jid) else { return };
         self.changes.note(|| jid.to_owned());
+        self.touched.insert(user_of(jid).to_owned());
         self.shares.give_back(user_of(jid));
         self.due.remove(&(known.due, jid.to_owned()));
         match self.composition {
@@ -349,13 +383,23 @@ impl Publications {
 }
 
 impl Publication {
-    fn new((publish, rank): (sip::Publish, Rank), to: String, due: Instant) -> Self {
-        Self { rank, shown_to: BTreeSet::from([to]), ..Self::of(publish, due) }
+    fn new((publish, rank, signs): (sip::Publish, Rank, Signs), to: String, due: Instant) -> Self {
+        Self { rank, signs, shown_to: BTreeSet::from([to]), ..Self::of(publish, due) }
     }
 
     fn of(publish: sip::Publish, due: Instant) -> Self {
         let (shown_to, cut_off) = (BTreeSet::new(), BTreeSet::new());
-        Self { publish, rank: Rank::default(), said: Said::Nothing, shown_to, cut_off, probed: false, due }
+        Self {
+            publish,
+            rank: Rank::default(),
+            signs: Signs::default(),
+            said: Said::Nothing,
+            answer: Answer::Here,
+            shown_to,
+            cut_off,
+            probed: false,
+            due,
+        }
     }
 
     /// The host is to have nothing of it any more.

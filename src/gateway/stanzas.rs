@@ -32,6 +32,7 @@ impl Gateway {
                 Verdict::Admitted(account) => {
                     let before = actions.len();
                     let done = self.addressed(now, wall, stanza, &addresses, actions);
+                    self.light(now, actions);
                     self.admission.charge(account, actions.get(before..).unwrap_or_default());
                     done
                 }

@@ -34,11 +34,8 @@ pub(super) enum Given<'a> {
     Number(i64),
 }
 
-/// How many there are.
-pub(super) const COUNT: usize = 60;
-
 /// All of them, in the order of module-docs.
-pub(super) static PARAMETERS: [Parameter; COUNT] = [
+pub(super) static PARAMETERS: &[Parameter] = &[
     text(c"backend", |all, value| all.backend = Some(value)),
     text(c"xmpp_domain", |all, value| all.xmpp_domain = Some(value)),
     text(c"xmpp_host", |all, value| all.xmpp_host = Some(value)),
@@ -65,6 +62,7 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     number(c"force_dummy_dialog", |all, value| all.force_dummy_dialog = Some(value)),
     text(c"single_dialog_order", |all, value| all.single_dialog_order = Some(value)),
     text(c"dialog_profile", |all, value| all.dialog_profile.push(value)),
+    text(c"contact_lamp", |all, value| all.contact_lamp = Some(value)),
     text(c"presence_composition", |all, value| all.presence_composition = Some(value)),
     number(c"waiting_subs_daysno", |all, value| all.waiting_subs_daysno = Some(value)),
     number(c"ask_again_interval", |all, value| all.ask_again_interval = Some(value)),
@@ -100,6 +98,28 @@ pub(super) static PARAMETERS: [Parameter; COUNT] = [
     text(c"call_status_hold", |all, value| all.call_status_hold = Some(value)),
     number(c"call_remote_party", |all, value| all.call_remote_party = Some(value)),
 ];
+
+/// Entries of a host's table of parameters, the end of the table among them.
+pub(super) const ENTRIES: usize = 128;
+
+const _: () = assert!(PARAMETERS.len() < ENTRIES);
+
+/// A host's table. A host calls a function for a parameter without saying which it is for, so each has one of its own: `$entry::<INDEX>()`
+/// makes the entry of that parameter and, behind the last one, the end of the table.
+#[cfg_attr(not(any(host = "kamailio", host = "opensips")), allow(unused_macros, reason = "the hosts' tables"))]
+macro_rules! table {
+    ($entry:ident) => {
+        $crate::host::parameters::table!($entry @
+            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43
+            44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79 80 81 82 83 84 85 86
+            87 88 89 90 91 92 93 94 95 96 97 98 99 100 101 102 103 104 105 106 107 108 109 110 111 112 113 114 115 116 117 118 119 120 121 122
+            123 124 125 126 127)
+    };
+    ($entry:ident @ $($index:literal)*) => { [$($entry::<$index>()),*] };
+}
+
+#[cfg_attr(not(any(host = "kamailio", host = "opensips")), allow(unused_imports, reason = "the hosts' tables"))]
+pub(super) use table;
 
 const fn text(name: &'static CStr, set: fn(&mut config::Parameters, String)) -> Parameter {
     Parameter { name, set: Set::Text(set) }

@@ -9,7 +9,9 @@ use crate::gateway::event::Document;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
 use crate::gateway::event::NotifyReply;
+use crate::gateway::event::Outcome;
 use crate::gateway::event::Place;
+use crate::gateway::event::Published;
 use crate::gateway::event::Subscribe;
 use crate::gateway::event::SubscribeReply;
 use crate::gateway::event::Watchers;
@@ -47,6 +49,9 @@ const REFRESH: u8 = 7;
 const NOTIFY_REPLY: u8 = 8;
 const WANTED: u8 = 5;
 const WATCHER: u8 = 9;
+const STORED: u8 = 12;
+const NOT_STORED: u8 = 13;
+const NOT_TOLD: u8 = 14;
 
 /// Writes the event as one datagram into `out`, which is cleared first.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
@@ -125,6 +130,20 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
             push_number(out, u32::from(*status));
             // A time of 0 is one here: the NOTIFY may go again at once.
             push_optional(out, *retry_after);
+        }
+        Event::Published(Published { user, presentity, id, outcome }) => {
+            out.push(if *outcome == Outcome::Failed { NOT_STORED } else { STORED });
+            for text in [user, presentity, id] {
+                push_text(out, text);
+            }
+            if let Outcome::Stored { entity_tag, replaced } = outcome {
+                push_text(out, entity_tag.as_deref().unwrap_or_default());
+                push_text(out, replaced.as_deref().unwrap_or_default());
+            }
+        }
+        Event::WatchersNotTold(presentity) => {
+            out.push(NOT_TOLD);
+            push_text(out, presentity);
         }
         Event::Wanted(Wanted { from, to, id, request }) => {
             out.push(WANTED);
@@ -211,6 +230,16 @@ pub fn decode(datagram: &[u8]) -> Result<Event, DecodeError> {
             status: u16::try_from(fields.number()?).map_err(|_| DecodeError::Tag)?,
             retry_after: fields.optional_number()?,
         }),
+        STORED | NOT_STORED => Event::Published(Published {
+            user: fields.text()?,
+            presentity: fields.text()?,
+            id: fields.text()?,
+            outcome: match *tag {
+                STORED => Outcome::Stored { entity_tag: fields.optional()?, replaced: fields.optional()? },
+                _ => Outcome::Failed,
+            },
+        }),
+        NOT_TOLD => Event::WatchersNotTold(fields.text()?),
         WANTED => Event::Wanted(Wanted {
             from: fields.text()?,
             to: fields.text()?,
@@ -424,6 +453,16 @@ mod tests {
             wanted(None, &[]),
             wanted(Some("im:romeo@x"), &["sip:a@y", "sip:b@y"]),
         ];
+        let published = |outcome| {
+            let (user, presentity) = ("romeo@x".into(), "sip:romeo@x".into());
+            Event::Published(Published { user, presentity, id: "ID-desk".into(), outcome })
+        };
+        examples.extend([
+            published(Outcome::Stored { entity_tag: Some("a.1".into()), replaced: None }),
+            published(Outcome::Stored { entity_tag: None, replaced: Some("a.0".into()) }),
+            published(Outcome::Failed),
+            Event::WatchersNotTold("sip:romeo@x".into()),
+        ]);
         let parts = sip::dialog::Parts {
             call_id: b"1",
             local_tag: b"l",

@@ -13,6 +13,7 @@ pub mod dialogs;
 pub mod fill;
 pub(crate) mod mapping;
 pub mod memory;
+pub mod phone_datagram;
 pub mod shared;
 pub mod states;
 pub mod store;

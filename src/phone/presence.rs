@@ -2,6 +2,7 @@
 
 use crate::phone::state::Shown;
 use crate::xml::XmlWriter;
+use crate::xmpp::element::Element;
 use crate::xmpp::ns;
 
 /// Values of `<show/>` (RFC 6121 §4.7.2.1).
@@ -141,6 +142,14 @@ impl Activity {
         }
     }
 
+    /// What the answer to [`activity_request`] says that the account holds.
+    pub fn held(answer: &Element) -> Self {
+        let items = answer.child("pubsub", ns::PUBSUB).and_then(|pubsub| pubsub.child("items", ns::PUBSUB));
+        let activity = items.and_then(|items| items.child("item", ns::PUBSUB)?.child("activity", ns::ACTIVITY));
+        let talking = activity.and_then(|activity| activity.child("talking", ns::ACTIVITY)?.child("on_the_phone", ns::ACTIVITY));
+        if talking.is_some() { Self::OnThePhone } else { Self::None }
+    }
+
     /// The IQ that publishes it for the account (XEP-0163 §3). There is one item: the newer takes the place of the older, and an empty one
     /// takes it back (XEP-0108 §2.2).
     pub fn publication(self, id: &str) -> String {
@@ -153,6 +162,14 @@ impl Activity {
         }
         xml.finish()
     }
+}
+
+/// The IQ that asks the account for the activity that it holds (XEP-0060 §6.5).
+pub fn activity_request(id: &str) -> String {
+    let mut xml = XmlWriter::new();
+    xml.open("iq").attribute("type", "get").attribute("id", id).open("pubsub").attribute("xmlns", ns::PUBSUB);
+    xml.open("items").attribute("node", ns::ACTIVITY).attribute("max_items", "1");
+    xml.finish()
 }
 
 #[cfg(test)]

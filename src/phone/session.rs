@@ -97,8 +97,10 @@ enum Personal {
     Unknown,
     /// It has none.
     None,
-    /// It has, and holds this; nothing is known of what it held before this session.
-    Holds(Option<Activity>),
+    /// It has, and was asked what it holds.
+    Asked,
+    /// It has, and holds this of ours.
+    Holds(Activity),
 }
 
 /// Whether messages to this resource go to the phone.
@@ -223,15 +225,18 @@ impl Session {
         }
     }
 
-    /// An activity outlives the session: what an earlier one left behind is taken back.
     fn say_activity(&mut self) {
-        let Personal::Holds(held) = self.activity else { return };
-        if held == Some(self.wanted.activity) {
-            return;
+        match self.activity {
+            Personal::Unwanted | Personal::Unknown | Personal::None => {}
+            // What another client of the user says is left alone, until there is something to say.
+            Personal::Asked if self.wanted.activity == Activity::None => {}
+            Personal::Holds(held) if held == self.wanted.activity => {}
+            Personal::Asked | Personal::Holds(_) => {
+                self.activity = Personal::Holds(self.wanted.activity);
+                self.next_id = self.next_id.wrapping_add(1);
+                self.steps.push_back(Step::Send(self.wanted.activity.publication(&format!("activity-{}", self.next_id))));
+            }
         }
-        self.activity = Personal::Holds(Some(self.wanted.activity));
-        self.next_id = self.next_id.wrapping_add(1);
-        self.steps.push_back(Step::Send(self.wanted.activity.publication(&format!("activity-{}", self.next_id))));
     }
 
     fn iq(&mut self, iq: &Element) {
@@ -248,19 +253,27 @@ impl Session {
         }
     }
 
-    /// The answer to what we asked: has the server personal eventing?
+    /// The answer to what we asked the account: has its server personal eventing, and what does it hold?
     fn answered(&mut self, iq: &Element, kind: IqType) {
-        let is_from_account = iq.attribute("from").is_none_or(|from| from.eq_ignore_ascii_case(self.bare()));
-        if self.activity != Personal::Unknown || iq.attribute("id") != Some(FEATURES_ID) || !is_from_account {
+        if !iq.attribute("from").is_none_or(|from| from.eq_ignore_ascii_case(self.bare())) {
             return;
         }
-        let is_pep = |child: &Element| {
-            child.is("identity", ns::DISCO_INFO)
-                && (child.attribute("category"), child.attribute("type")) == (Some("pubsub"), Some("pep"))
-        };
-        let has_pep = iq.child("query", ns::DISCO_INFO).is_some_and(|query| query.children().any(is_pep));
-        self.activity = if kind == IqType::Result && has_pep { Personal::Holds(None) } else { Personal::None };
-        self.say_activity();
+        match (iq.attribute("id"), self.activity) {
+            (Some(FEATURES_ID), Personal::Unknown) if kind == IqType::Result && has_personal_eventing(iq) => {
+                self.activity = Personal::Asked;
+                self.say_activity();
+                if self.activity == Personal::Asked {
+                    self.steps.push_back(Step::Send(presence::activity_request(HELD_ID)));
+                }
+            }
+            (Some(FEATURES_ID), Personal::Unknown) => self.activity = Personal::None,
+            // An activity outlives the session that published it: one that was left behind is taken back.
+            (Some(HELD_ID), Personal::Asked) => {
+                self.activity = Personal::Holds(Activity::held(iq));
+                self.say_activity();
+            }
+            _ => {}
+        }
     }
 
     fn message(&mut self, message: &Element) {
@@ -291,6 +304,14 @@ impl Session {
     fn bare(&self) -> &str {
         self.jid().map(stanza::bare).unwrap_or_default()
     }
+}
+
+fn has_personal_eventing(iq: &Element) -> bool {
+    let is_pep = |child: &Element| {
+        child.is("identity", ns::DISCO_INFO)
+            && (child.attribute("category"), child.attribute("type")) == (Some("pubsub"), Some("pep"))
+    };
+    iq.child("query", ns::DISCO_INFO).is_some_and(|query| query.children().any(is_pep))
 }
 
 /// The payload of the answer to a request; `None`: there is no such service.
@@ -340,6 +361,7 @@ fn own_reply(iq: &Element, reply: &str) -> Option<XmlWriter> {
 }
 
 const FEATURES_ID: &str = "account";
+const HELD_ID: &str = "held";
 
 #[cfg(test)]
 mod tests {
@@ -430,7 +452,7 @@ mod tests {
     fn the_activity_is_published_and_taken_back_where_the_server_has_personal_eventing() {
         let mut scene = Scene::up(0);
         let call = scene.show(Shown::OnThePhone);
-        assert!(call[0].contains("<talking><on_the_phone/></talking>") && call[0].contains("id='activity-2'"), "{call:?}");
+        assert!(call[0].contains("<talking><on_the_phone/></talking>") && call[0].contains("id='activity-1'"), "{call:?}");
         assert_eq!(call[1], CALL);
         let over = scene.show(Shown::Online);
         assert!(over[0].contains("<activity xmlns='http://jabber.org/protocol/activity'/>"));
@@ -443,13 +465,26 @@ mod tests {
     }
 
     #[test]
-    fn an_activity_that_was_left_behind_is_taken_back() {
-        let mut scene = Scene(Session::resume(&account(0), JID, view(Shown::Online)));
-        scene.steps();
-        let found = "<iq type='result' id='account' from='juliet@example.com'><query xmlns='http://jabber.org/protocol/disco#info'>\
-            <identity category='pubsub' type='pep'/></query></iq>";
-        assert!(scene.take(&found.replace("juliet@", "eve@")).is_empty(), "somebody else's answer");
-        assert!(scene.take(found)[0].contains("<activity xmlns='http://jabber.org/protocol/activity'/>"));
+    fn only_an_activity_that_was_left_behind_is_taken_back() {
+        let after = |activity: &str| {
+            let mut scene = Scene(Session::resume(&account(0), JID, view(Shown::Online)));
+            scene.steps();
+            let found = "<iq type='result' id='account' from='juliet@example.com'><query xmlns='http://jabber.org/protocol/disco#info'>\
+                <identity category='pubsub' type='pep'/></query></iq>";
+            assert!(scene.take(&found.replace("juliet@", "eve@")).is_empty(), "somebody else's answer");
+            let asked = "<iq type='get' id='held'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+                <items node='http://jabber.org/protocol/activity' max_items='1'/></pubsub></iq>";
+            assert_eq!(scene.take(found), [asked]);
+            scene.take(&format!(
+                "<iq type='result' id='held'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='http://jabber.org/protocol/activity'>\
+                <item id='x'><activity xmlns='http://jabber.org/protocol/activity'>{activity}</activity></item></items></pubsub></iq>"
+            ))
+        };
+        assert!(
+            after("<talking><on_the_phone/></talking>")[0].contains("<activity xmlns='http://jabber.org/protocol/activity'/>")
+        );
+        assert!(after("<relaxing><partying/></relaxing>").is_empty(), "another client's");
+        assert!(after("<talking/>").is_empty());
     }
 
     #[test]

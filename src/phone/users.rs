@@ -136,6 +136,19 @@ impl Users {
         self.users.get(user).into_iter().flat_map(|user| user.contacts.keys().map(|phone| &**phone))
     }
 
+    /// What the account of a user is to show, with the other side of the call.
+    pub fn present(&self, user: String) -> Change {
+        match self.users.get(&user) {
+            Some(known) => known.change(user),
+            None => Change { user, state: State::Offline, other: None },
+        }
+    }
+
+    /// The user has no account any more.
+    pub fn forget(&mut self, user: &str) {
+        self.users.remove(user);
+    }
+
     /// What the account of a user is to show.
     pub fn state(&self, user: &str) -> State {
         self.users.get(user).map_or(State::Offline, |user| user.state)

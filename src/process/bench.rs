@@ -28,6 +28,7 @@ pub(super) fn answer(host: &mut impl Host, stanza: &Element) -> Option<String> {
         from: sip::Uri::new(FROM.to_owned())?,
         call_id: None,
         unique: 0,
+        max_forwards: 70,
         headers,
         body: BODY.into(),
         origin: None,

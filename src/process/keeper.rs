@@ -16,13 +16,14 @@ use crate::gateway::kept::Clock;
 use crate::gateway::kept::Key;
 use crate::link::shared::Shared;
 use crate::link::store::End;
+use crate::process::backoff::dice;
 use crate::store::Id;
 use crate::store::Row;
 use crate::store::entry::Entry;
 use crate::store::entry::Standing;
 use crate::store::message::Answer;
 use crate::store::message::Datagram;
-use crate::store::message::TO_LOAD;
+use crate::store::message::load;
 
 /// How long changes gather before they are written.
 const GATHER: Duration = Duration::from_millis(100);
@@ -36,6 +37,8 @@ const LAST: usize = 64;
 /// The XMPP process's end of the line; without a store it does nothing.
 pub(super) struct Keeper<'a> {
     end: Option<&'a End>,
+    /// The number of what was asked for.
+    load: u64,
     /// A batch that is not answered yet: nothing else is sent.
     is_under_way: bool,
     sent: Option<Instant>,
@@ -58,7 +61,7 @@ pub(super) enum Loaded {
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(end: Option<&'a End>) -> Self {
-        Self { end, is_under_way: false, sent: None, left: Vec::new(), over: Vec::new() }
+        Self { end, load: 0, is_under_way: false, sent: None, left: Vec::new(), over: Vec::new() }
     }
 
     /// What becomes readable when the store process answers.
@@ -66,10 +69,11 @@ impl<'a> Keeper<'a> {
         self.end.map(AsFd::as_fd)
     }
 
-    /// Asks for everything there is.
+    /// Asks for everything there is, under a number of its own: rows for a life that ended by a bug may still be on their way.
     pub(super) fn load(&mut self) {
+        self.load = dice();
         if let Some(end) = self.end
-            && let Err(error) = end.send(TO_LOAD)
+            && let Err(error) = end.send(&load(self.load))
         {
             log::error!("the store process cannot be asked: {error:?}");
         }
@@ -86,9 +90,10 @@ impl<'a> Keeper<'a> {
         while let Some(datagram) = end.receive()? {
             match Answer::decode(&datagram) {
                 Some(Answer::Written) => self.is_under_way = false,
-                Some(Answer::Rows(rows)) => return Ok(Some(Loaded::Rows(rows))),
-                Some(Answer::End) => return Ok(Some(Loaded::All)),
-                Some(Answer::Failed) => return Ok(Some(Loaded::Failed)),
+                Some(Answer::Rows(number, _) | Answer::End(number) | Answer::Failed(number)) if number != self.load => {}
+                Some(Answer::Rows(_, rows)) => return Ok(Some(Loaded::Rows(rows))),
+                Some(Answer::End(_)) => return Ok(Some(Loaded::All)),
+                Some(Answer::Failed(_)) => return Ok(Some(Loaded::Failed)),
                 None => log::error!("an answer of {} bytes from the store process says nothing", datagram.len()),
             }
         }
@@ -168,5 +173,32 @@ pub(crate) fn show(entry: &Entry, shared: &Shared) {
             shared.begin_dialog(&kept.dialog);
         }
         Entry::Subscription(_) | Entry::Publication(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::store::pair;
+
+    /// A life that ended by a bug in the middle of loading is followed by another one, which asks again.
+    #[test]
+    fn answers_to_an_earlier_life_are_passed_over() {
+        let (gateway, store) = pair().unwrap();
+        let number = |store: &End| {
+            let asked = store.receive().unwrap().unwrap();
+            u64::from_le_bytes(asked[1..].try_into().unwrap())
+        };
+        Keeper::new(Some(&gateway)).load();
+        let earlier = number(&store);
+        let mut keeper = Keeper::new(Some(&gateway));
+        keeper.load();
+        let own = number(&store);
+        for answer in [Answer::Rows(earlier, Vec::new()), Answer::End(earlier), Answer::Failed(earlier)] {
+            store.send(&answer.encode()).unwrap();
+        }
+        assert_eq!(keeper.heard().unwrap(), None);
+        store.send(&Answer::End(own).encode()).unwrap();
+        assert_eq!(keeper.heard().unwrap(), Some(Loaded::All));
     }
 }

@@ -4,6 +4,7 @@
 //! over, and what XMPP servers and the host's pua know brings the state back.
 
 pub mod host;
+pub mod phones;
 pub mod storekeeper;
 
 pub(crate) mod backoff;

@@ -112,7 +112,7 @@ impl<S: Store> Process<'_, S> {
                     self.write(&changes, wake).await?;
                     self.answer(&Answer::Written.encode());
                 }
-                Some(Request::Load) => self.load(wake).await?,
+                Some(Request::Load(number)) => self.load(number, wake).await?,
                 None => log::error!("a request of {} bytes to the store process says nothing", datagram.len()),
             }
         }
@@ -135,18 +135,18 @@ impl<S: Store> Process<'_, S> {
         Ok(())
     }
 
-    async fn load(&mut self, wake: &AsyncFd<std::os::fd::OwnedFd>) -> io::Result<()> {
+    async fn load(&mut self, number: u64, wake: &AsyncFd<std::os::fd::OwnedFd>) -> io::Result<()> {
         let mut pause = Pause::new();
         loop {
             let end = self.end;
-            let read = self.store.read(&mut |rows| send(end, rows));
+            let read = self.store.read(&mut |rows| send(end, number, rows));
             if read.is_ok() {
                 pause.over();
-                self.answer(&Answer::End.encode());
+                self.answer(&Answer::End(number).encode());
                 return Ok(());
             }
             if self.wait(&mut pause, wake).await? == Flow::Stop {
-                self.answer(&Answer::Failed.encode());
+                self.answer(&Answer::Failed(number).encode());
                 return Ok(());
             }
         }
@@ -172,10 +172,10 @@ impl<S: Store> Process<'_, S> {
 }
 
 /// Rows on their way to the XMPP process, in as many datagrams as it takes.
-fn send(end: &End, rows: Vec<Row>) -> Flow {
+fn send(end: &End, number: u64, rows: Vec<Row>) -> Flow {
     let mut rows = rows.iter();
     loop {
-        let mut datagram = Datagram::rows();
+        let mut datagram = Datagram::rows(number);
         while !datagram.is_full()
             && let Some(row) = rows.next()
         {

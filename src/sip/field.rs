@@ -60,6 +60,8 @@ pub enum HeaderName {
     Contact,
     /// `Expires`
     Expires,
+    /// `SIP-If-Match`
+    SipIfMatch,
 }
 
 impl HeaderName {
@@ -72,6 +74,7 @@ impl HeaderName {
             Self::SubscriptionState => "Subscription-State",
             Self::Contact => "Contact",
             Self::Expires => "Expires",
+            Self::SipIfMatch => "SIP-If-Match",
         }
     }
 }

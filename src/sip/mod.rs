@@ -58,6 +58,8 @@ pub struct Request {
     pub accept: Option<Vec<u8>>,
     /// Where it came in, as the host writes its sockets: of a SUBSCRIBE only.
     pub socket: Vec<u8>,
+    /// Max-Forwards, whole header value, where it is a MESSAGE.
+    pub max_forwards: Option<Vec<u8>>,
     /// Event, whole header value.
     pub event: Option<Vec<u8>>,
     /// Subscription-State, whole header value.
@@ -84,6 +86,8 @@ pub struct Message {
     /// A number that no other MESSAGE has, of this gateway or another: its From-tag, so that no peer takes the MESSAGE for an earlier
     /// one that came round again (RFC 3261 §8.2.2.2, §19.3).
     pub unique: u64,
+    /// Max-Forwards.
+    pub max_forwards: u8,
     /// Further headers: Content-Type, Content-Language, Subject.
     pub headers: Headers,
     /// The body.
@@ -115,6 +119,36 @@ pub struct Publish {
     /// Lifetime in seconds.
     pub expires: u32,
 }
+
+/// The end of a publication that the host's pua does not know, by its entity tag (RFC 3903 §4.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Whose state it was: bare SIP URI.
+    pub presentity: Uri,
+    /// What the presence server calls it: a token.
+    pub entity_tag: String,
+}
+
+impl Withdrawal {
+    /// The header block of its PUBLISH.
+    pub fn headers(&self) -> Headers {
+        let mut headers = Headers::default();
+        headers.push(HeaderName::Event, "presence");
+        headers.push(HeaderName::Expires, "0");
+        headers.push(HeaderName::SipIfMatch, &self.entity_tag);
+        headers
+    }
+}
+
+/// An entity tag as a presence server gave it. `None`: it is none (RFC 3903 §11.3.1), or longer than what anybody makes.
+pub fn entity_tag(value: &[u8]) -> Option<String> {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
+    let tag = value.trim_ascii();
+    let is_tag = !tag.is_empty() && tag.len() <= LONGEST_ENTITY_TAG && tag.iter().all(is_token);
+    std::str::from_utf8(tag).ok().filter(|_| is_tag).map(str::to_owned)
+}
+
+const LONGEST_ENTITY_TAG: usize = 256;
 
 /// A subscription (RFC 6665) of an XMPP user to a SIP user, or a fetch, kept and refreshed by the host's pua.
 #[derive(Debug, Clone, PartialEq, Eq)]

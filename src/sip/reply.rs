@@ -5,6 +5,8 @@
 
 use memchr::memmem;
 
+use super::entity_tag;
+
 /// A final reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -22,6 +24,8 @@ pub struct Reply {
     pub dialog: Option<String>,
     /// Min-Expires of a 423 (RFC 3261 §20.23), in seconds.
     pub min_expires: Option<u32>,
+    /// SIP-ETag of a 2xx to a PUBLISH (RFC 3903 §11.3.1).
+    pub entity_tag: Option<String>,
     /// Who made it.
     pub source: ReplySource,
 }
@@ -45,15 +49,18 @@ impl Reply {
     /// One that came; `raw` is the whole reply as it was received.
     pub fn received(status: u16, reason: &[u8], raw: &[u8]) -> Self {
         let number = |name: &[u8]| header(raw, &[name]).and_then(|value| seconds(&value));
-        let is_subscribed = status < 300 && header(raw, &[b"cseq"]).is_some_and(|cseq| cseq.ends_with(b"SUBSCRIBE"));
+        let method = header(raw, &[b"cseq"]).filter(|_| status < 300);
+        let is_subscribed = method.as_ref().is_some_and(|cseq| cseq.ends_with(b"SUBSCRIBE"));
         let (expires, dialog) = if is_subscribed { (number(b"expires"), dialog(raw)) } else { (None, None) };
+        let is_published = status < 300 && method.is_some_and(|cseq| cseq.ends_with(b"PUBLISH"));
+        let entity_tag = header(raw, &[b"sip-etag"]).filter(|_| is_published).and_then(|tag| entity_tag(&tag));
         let min_expires = if status == 423 { number(b"min-expires") } else { None };
         // Most replies are a success, of which nobody wants to know more.
         let (reason, raw) = if status < 300 { Default::default() } else { (reason, raw) };
         let reason = String::from_utf8_lossy(reason).chars().take(LONGEST_REASON).collect();
         let contact = header(raw, &[b"contact", b"m"]).and_then(|value| address(&value));
         let retry_after = header(raw, &[b"retry-after"]).and_then(|value| seconds(&value));
-        Self { status, reason, contact, retry_after, expires, dialog, min_expires, source: ReplySource::Network }
+        Self { status, reason, contact, retry_after, expires, dialog, min_expires, entity_tag, source: ReplySource::Network }
     }
 
     /// One that our own side made up; without a status, because nothing came in time.
@@ -68,6 +75,7 @@ impl Reply {
             expires: None,
             dialog: None,
             min_expires: None,
+            entity_tag: None,
             source,
         }
     }

@@ -99,6 +99,8 @@ pub struct Publication {
     pub id: String,
     /// The newest state.
     pub body: Vec<u8>,
+    /// What the presence server calls it.
+    pub entity_tag: Option<String>,
     /// SIP users who are shown it, bare JIDs; not all, if there are many.
     pub shown_to: Vec<String>,
 }
@@ -159,6 +161,7 @@ impl Entry {
                 presentity: Uri::new(content.one("uri")?)?,
                 id: content.one("id")?,
                 body: content.one("body")?.into_bytes(),
+                entity_tag: content.one("entity_tag").and_then(|tag| sip::entity_tag(tag.as_bytes())),
                 shown_to: content.all("shown_to").collect(),
             }),
             Kind::Dialog => Self::Dialog(Dialog {
@@ -220,6 +223,9 @@ impl Publication {
         let mut content = Content::default();
         content.line("uri", &self.presentity);
         content.line("id", &self.id);
+        if let Some(tag) = &self.entity_tag {
+            content.line("entity_tag", tag);
+        }
         content.push_if_short("body", [&*String::from_utf8_lossy(&self.body)]);
         for to in &self.shown_to {
             content.push_if_short("shown_to", [&**to]);
@@ -363,6 +369,7 @@ mod tests {
                 presentity: uri("sip:romeo@example.net"),
                 id: "ID-orchard".into(),
                 body: b"<?xml version='1.0'?>\n<presence/>".to_vec(),
+                entity_tag: Some("a.1763756329.1".into()),
                 shown_to: vec!["juliet@sip.example.com".into()],
             }),
             Entry::Dialog(dialog()),

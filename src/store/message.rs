@@ -4,8 +4,8 @@
 //! XMPP process                          store process
 //!   Write: rows to keep, ids to forget -->   one transaction
 //!                                       <-- Written            then the next one may come
-//!   Load                                -->
-//!                                       <-- Rows, Rows ... End, or Failed
+//!   Load n                              -->
+//!                                       <-- Rows n, Rows n ... End n, or Failed n
 //! ```
 
 use super::Id;
@@ -31,8 +31,8 @@ pub enum Change {
 pub enum Request {
     /// All of these, or none.
     Write(Vec<Change>),
-    /// Everything there is.
-    Load,
+    /// Everything there is. The number is that of the answers.
+    Load(u64),
 }
 
 /// What comes back.
@@ -40,17 +40,21 @@ pub enum Request {
 pub enum Answer {
     /// The last [`Request::Write`] is in the database.
     Written,
-    /// Some of what there is.
-    Rows(Vec<Row>),
+    /// Some of what there is, for the [`Request::Load`] with this number: who has asked may have begun anew since.
+    Rows(u64, Vec<Row>),
     /// That was all.
-    End,
+    End(u64),
     /// The database cannot be read.
-    Failed,
+    Failed(u64),
 }
 
 /// A datagram of changes or rows, as it grows.
 #[derive(Debug)]
-pub struct Datagram(Vec<u8>);
+pub struct Datagram {
+    bytes: Vec<u8>,
+    /// How long it is with nothing in it.
+    empty: usize,
+}
 
 const WRITE: u8 = b'W';
 const LOAD: u8 = b'L';
@@ -59,18 +63,25 @@ const ROWS: u8 = b'R';
 const END: u8 = b'E';
 const FAILED: u8 = b'F';
 
-/// The one datagram of [`Request::Load`].
-pub const TO_LOAD: &[u8] = &[LOAD];
+/// A [`Request::Load`], as a datagram.
+pub fn load(number: u64) -> Vec<u8> {
+    tagged(LOAD, number)
+}
+
+fn tagged(tag: u8, number: u64) -> Vec<u8> {
+    [&[tag][..], &number.to_le_bytes()].concat()
+}
 
 impl Datagram {
     /// A [`Request::Write`].
     pub fn write() -> Self {
-        Self(vec![WRITE])
+        Self { bytes: vec![WRITE], empty: 1 }
     }
 
     /// [`Answer::Rows`].
-    pub fn rows() -> Self {
-        Self(vec![ROWS])
+    pub fn rows(number: u64) -> Self {
+        let bytes = tagged(ROWS, number);
+        Self { empty: bytes.len(), bytes }
     }
 
     /// A row: to be kept, or found.
@@ -90,23 +101,23 @@ impl Datagram {
 
     /// Whether nothing stands in it.
     pub fn is_empty(&self) -> bool {
-        self.0.len() <= 1
+        self.bytes.len() <= self.empty
     }
 
     /// Whether it is to be sent.
     pub fn is_full(&self) -> bool {
-        self.0.len() >= FULL
+        self.bytes.len() >= FULL
     }
 
     /// Its octets.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// No text has a NUL in it.
     fn field(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
-        self.0.push(0);
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.push(0);
     }
 }
 
@@ -115,7 +126,7 @@ impl Request {
     pub fn decode(datagram: &[u8]) -> Option<Self> {
         match datagram.split_first()? {
             (&WRITE, changes) => changes_of(changes).map(Self::Write),
-            (&LOAD, []) => Some(Self::Load),
+            (&LOAD, number) => Some(Self::Load(u64::from_le_bytes(number.try_into().ok()?))),
             _ => None,
         }
     }
@@ -126,13 +137,20 @@ impl Answer {
     pub fn decode(datagram: &[u8]) -> Option<Self> {
         match datagram.split_first()? {
             (&WRITTEN, []) => Some(Self::Written),
-            (&END, []) => Some(Self::End),
-            (&FAILED, []) => Some(Self::Failed),
-            (&ROWS, rows) => {
-                let row = |change| if let Change::Keep(row) = change { Some(row) } else { None };
-                changes_of(rows)?.into_iter().map(row).collect::<Option<Vec<Row>>>().map(Self::Rows)
+            (tag, numbered) => {
+                let (number, rows) = numbered.split_first_chunk()?;
+                let number = u64::from_le_bytes(*number);
+                match (*tag, rows) {
+                    (END, []) => Some(Self::End(number)),
+                    (FAILED, []) => Some(Self::Failed(number)),
+                    (ROWS, rows) => {
+                        let row = |change| if let Change::Keep(row) = change { Some(row) } else { None };
+                        let rows = changes_of(rows)?.into_iter().map(row).collect::<Option<Vec<Row>>>()?;
+                        Some(Self::Rows(number, rows))
+                    }
+                    _ => None,
+                }
             }
-            _ => None,
         }
     }
 
@@ -140,12 +158,12 @@ impl Answer {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Written => vec![WRITTEN],
-            Self::End => vec![END],
-            Self::Failed => vec![FAILED],
-            Self::Rows(rows) => {
-                let mut datagram = Datagram::rows();
+            Self::End(number) => tagged(END, *number),
+            Self::Failed(number) => tagged(FAILED, *number),
+            Self::Rows(number, rows) => {
+                let mut datagram = Datagram::rows(*number);
                 rows.iter().for_each(|row| datagram.keep(row));
-                datagram.0
+                datagram.bytes
             }
         }
     }
@@ -194,14 +212,18 @@ mod tests {
         datagram.keep(&row("k@s"));
         let changes = vec![Change::Keep(row("j'@s")), Change::Forget(forgotten), Change::Keep(row("k@s"))];
         assert_eq!(Request::decode(datagram.as_bytes()), Some(Request::Write(changes)));
-        assert_eq!(Request::decode(TO_LOAD), Some(Request::Load));
+        assert_eq!(Request::decode(&load(u64::MAX)), Some(Request::Load(u64::MAX)));
     }
 
     #[test]
     fn answers_arrive_as_they_were_sent() {
-        for answer in
-            [Answer::Written, Answer::Rows(vec![row("j@s"), row("k@s")]), Answer::Rows(vec![]), Answer::End, Answer::Failed]
-        {
+        for answer in [
+            Answer::Written,
+            Answer::Rows(1, vec![row("j@s"), row("k@s")]),
+            Answer::Rows(2, vec![]),
+            Answer::End(3),
+            Answer::Failed(4),
+        ] {
             assert_eq!(Answer::decode(&answer.encode()), Some(answer));
         }
     }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use jid::Jid;
 
+use super::hops;
 use super::message::ToSipError;
 use super::message::size;
 use super::uri;
@@ -92,5 +93,14 @@ fn message(from: &Uri, to: &Uri, notification: &Notification, route: &[String], 
     };
     let mut headers = Headers::default();
     headers.push(HeaderName::ContentType, cpim::MEDIA_TYPE);
-    Message { to: to.clone(), from: from.clone(), call_id: None, unique, headers, body: wrapped.to_bytes(), origin: None }
+    Message {
+        to: to.clone(),
+        from: from.clone(),
+        call_id: None,
+        unique,
+        max_forwards: hops::FRESH,
+        headers,
+        body: wrapped.to_bytes(),
+        origin: None,
+    }
 }

@@ -306,6 +306,8 @@ pub fn message_error(error: ToSipError) -> Option<StanzaError> {
         ToSipError::TooLong => {
             Some(StanzaError::new(Condition::PolicyViolation).with_text("the message is too long for a SIP MESSAGE"))
         }
+        // As 483 is.
+        ToSipError::TooManyHops => Some(StanzaError::new(Condition::NotAcceptable).with_text("Too Many Hops")),
     }
 }
 

@@ -5,6 +5,7 @@ use jid::Jid;
 use super::call_id;
 use super::disposition::Wanted;
 use super::failure;
+use super::hops;
 use super::uri;
 use crate::address::AddressError;
 use crate::address::Addresses;
@@ -78,6 +79,7 @@ pub fn to_xmpp(request: &Request, addresses: &Addresses, stanza_type: StanzaType
     if let Some(thread) = call_id::to_thread(&request.call_id) {
         xml.open("thread").text(&thread).close();
     }
+    hops::write(&mut xml, request.max_forwards.as_deref());
     let request = wrapped.as_ref().and_then(imdn::Request::of);
     let wanted = request.zip(id.filter(|id| id.len() <= LONGEST_REPORTED_ID)).map(|(request, id)| {
         let [from, to, id] = [from.as_str(), to.as_str(), id].map(str::to_owned);
@@ -121,6 +123,7 @@ pub fn to_sip(
         from: uri(addresses.jid_to_gruu(from)).map_err(ToSipError::From)?,
         call_id: message.child("thread", ns::CLIENT).and_then(|thread| call_id::from_thread(&thread.text(), unique)),
         unique,
+        max_forwards: hops::of_stanza(message).ok_or(ToSipError::TooManyHops)?,
         headers,
         body: text.into_owned().into_bytes(),
         origin: Some(Origin {
@@ -196,6 +199,8 @@ pub enum ToSipError {
     Headline,
     /// Longer than the limit (RFC 7572 §6).
     TooLong,
+    /// It has been through gateways again and again.
+    TooManyHops,
 }
 
 impl std::fmt::Display for ToSipError {
@@ -208,6 +213,7 @@ impl std::fmt::Display for ToSipError {
             Self::Groupchat => f.write_str("the message is for a room"),
             Self::Headline => f.write_str("the message is a headline"),
             Self::TooLong => f.write_str("the message is too long for a SIP MESSAGE"),
+            Self::TooManyHops => f.write_str("the message has been under way for too long"),
         }
     }
 }

@@ -4,8 +4,10 @@
 
 pub mod call;
 mod call_id;
+pub mod contact_lamp;
 pub mod disposition;
 pub mod failure;
+pub mod hops;
 pub mod message;
 pub mod new_address;
 pub mod presence;

@@ -10,6 +10,8 @@ use crate::address::AddressError;
 use crate::gateway::event::Document;
 use crate::gateway::event::Event;
 use crate::gateway::event::Notify;
+use crate::gateway::event::Outcome;
+use crate::gateway::event::Published;
 use crate::gateway::event::SubscribeReply;
 use crate::gateway::event::Watchers;
 use crate::process::host::HostError;
@@ -71,6 +73,35 @@ impl Worker {
     /// The host did not publish a state of the XMPP process.
     pub fn publish_refused(&self, publish: &sip::Publish, error: HostError) {
         log::error!("the presence of {} cannot be published: {error}", publish.presentity);
+        self.published(publish.presentity.as_bytes(), publish.id.as_bytes(), Outcome::Failed);
+    }
+
+    /// The presence server has answered a PUBLISH of an XMPP user's presence, or nobody has. `replaced` is the entity tag that it went out with, where
+    /// the host tells.
+    pub fn publish_reply(&self, presentity: &[u8], id: &[u8], reply: &sip::Reply, replaced: &[u8]) {
+        match reply.status {
+            // pua publishes it anew by itself, or it has ended.
+            412 => {}
+            200..300 => {
+                let (entity_tag, replaced) = (reply.entity_tag.clone(), sip::entity_tag(replaced));
+                self.published(presentity, id, Outcome::Stored { entity_tag, replaced });
+            }
+            _ => self.published(presentity, id, Outcome::Failed),
+        }
+    }
+
+    fn published(&self, presentity: &[u8], id: &[u8], outcome: Outcome) {
+        let user = self.addresses.sip_to_jid_loosely(presentity).map(|jid| jid.into_bare().into_inner());
+        let texts = [presentity, id].map(|text| std::str::from_utf8(text).map(str::to_owned));
+        if let (Ok(user), [Ok(presentity), Ok(id)]) = (user, texts) {
+            self.send_event(&Event::Published(Published { user, presentity, id, outcome }));
+        }
+    }
+
+    /// The presence server of this host could not tell the watchers of an XMPP user of a decision.
+    pub fn watchers_not_told(&self, presentity: &sip::Uri, error: HostError) {
+        log::warn!("the watchers of {presentity} cannot be told of a decision now: {error}");
+        self.send_event(&Event::WatchersNotTold(presentity.to_string()));
     }
 
     /// The final reply to a SUBSCRIBE (presence) that the XMPP process sent, or what stands for one where none came.

@@ -1,5 +1,6 @@
 //! SIP users who watch XMPP users at a presence server: `pua_xmpp_req_winfo()`, and what that server asks and tells (`presence_mode`).
 
+use jid::BareJid;
 use jid::Jid;
 
 use super::ScriptResult;
@@ -70,6 +71,18 @@ impl Worker {
         if self.presence_mode == PresenceMode::Pua && !self.link.shared().answers_for(presentity.as_str()) {
             return Judgement::NotOurs;
         }
+        self.decided(watcher, &presentity)
+    }
+
+    /// The same for a subscription to dialogs: an XMPP user has none but the lamp (`contact_lamp`), and who may see it may see the other.
+    pub fn judge_lamp(&self, watcher: &[u8], presentity: &[u8]) -> Judgement {
+        match self.addresses.xmpp_user_to_jid(presentity).map(Jid::into_bare) {
+            Ok(presentity) if self.publishes_contact_lamps => self.decided(watcher, &presentity),
+            Ok(_) | Err(_) => Judgement::NotOurs,
+        }
+    }
+
+    fn decided(&self, watcher: &[u8], presentity: &BareJid) -> Judgement {
         match self.addresses.sip_user_to_jid(watcher).map(Jid::into_bare) {
             Ok(watcher) => match self.link.shared().decision(watcher.as_str(), presentity.as_str()) {
                 Some(decision) => Judgement::Decided(decision),
@@ -86,8 +99,8 @@ impl Worker {
         self.presence_mode == PresenceMode::Local && self.addresses.xmpp_user_to_jid(&uri).is_ok()
     }
 
-    /// A SIP user subscribes to the presence of somebody at the presence server of this host (`presence_mode` local): an XMPP user who
-    /// has not decided yet is asked.
+    /// A SIP user subscribes to the presence of somebody at the presence server of this host (`presence_mode` local), or to the lamp: an XMPP
+    /// user who has not decided yet is asked.
     pub fn watched(&self, watcher: &[u8], presentity: &[u8]) {
         let Ok(presentity) = self.addresses.xmpp_user_to_jid(presentity).map(Jid::into_bare) else { return };
         let watcher = match self.addresses.sip_user_to_jid(watcher) {
@@ -135,6 +148,31 @@ mod tests {
             ("sip:admin@other.example.com", Authorization::Pending),
         ] {
             assert_eq!(worker.judge(watcher.as_bytes(), b"sip:juliet@example.net"), Judgement::Decided(answer), "{watcher}");
+        }
+    }
+
+    #[test]
+    fn who_may_see_presence_may_see_the_lamp_and_all_may_see_lamps_of_sip_users() {
+        for (contact_lamp, mode, is_judged) in
+            [(None, "pua", true), (None, "local", true), (None, "none", false), (Some("off"), "local", false)]
+        {
+            let parameters = Parameters {
+                xmpp_domain: Some("sip.example.com".into()),
+                xmpp_password: Some("secret".into()),
+                server_address: Some("sip:gateway@sip.example.com".into()),
+                presence_mode: Some(mode.into()),
+                dialog_event: Some(1),
+                contact_lamp: contact_lamp.map(str::to_owned),
+                ..Parameters::default()
+            };
+            let (sender, receiver) = link::pair().unwrap();
+            let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
+            let judged = |presentity: &str| worker.judge_lamp(b"sip:alice@sip.example.com", presentity.as_bytes());
+            let wanted = |judgement| if is_judged { judgement } else { Judgement::NotOurs };
+            assert_eq!(judged("sip:juliet@example.net"), wanted(Judgement::Undecided), "{mode}");
+            receiver.shared().authorize("alice@sip.example.com", "juliet@example.net", Authorization::Refused);
+            assert_eq!(judged("sip:juliet@example.net"), wanted(Judgement::Decided(Authorization::Refused)), "{mode}");
+            assert_eq!(judged("sip:bob@sip.example.com"), Judgement::NotOurs, "{mode}");
         }
     }
 

@@ -46,8 +46,8 @@ pub struct Bosh {
     events: VecDeque<Event>,
     /// When a response was last missing and none has come since: from then on the connection manager may forget the session.
     troubled: Option<Trouble>,
-    /// When the last request of a polling session was made.
-    polled: Option<Instant>,
+    /// When a request that says nothing may be made: in a session that has to poll, and where the connection manager does not hold them.
+    idle_until: Option<Instant>,
 }
 
 /// What the driver posts.
@@ -105,7 +105,15 @@ enum Wanted {
 #[derive(Debug)]
 struct Exchange {
     request: Request,
+    says: Says,
     progress: Progress,
+}
+
+/// Whether a request is there only to be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Nothing,
+    Something,
 }
 
 #[derive(Debug)]
@@ -124,6 +132,15 @@ struct Trouble {
     tries: u32,
 }
 
+impl Exchange {
+    /// Whether nothing was answered at once to a request that says nothing: held, it would have waited. To ask again at once, and again,
+    /// would keep both sides busy with nothing.
+    fn is_unheld(&self, now: Instant, answer: &Body) -> bool {
+        let at_once = matches!(self.progress, Progress::Posted(at) if now.saturating_duration_since(at) < AT_ONCE);
+        at_once && self.says == Says::Nothing && answer.payload().next().is_none()
+    }
+}
+
 impl Bosh {
     /// A session to be made. `dice` is any number; it hides the first request number from those who would guess (XEP-0124 §14.1).
     pub fn new(ask: Ask, dice: u64) -> Self {
@@ -133,7 +150,7 @@ impl Bosh {
 
     /// A session that another process began.
     pub fn resume(ask: Ask, saved: Saved, now: Instant) -> Self {
-        let due = |request| Exchange { request, progress: Progress::Due(now) };
+        let due = |request| Exchange { request, says: Says::Something, progress: Progress::Due(now) };
         let exchanges = saved.unanswered.into_iter().take(MOST_REQUESTS).map(due).collect();
         Self::with(ask, Phase::Open(saved.terms), saved.rid, exchanges)
     }
@@ -148,7 +165,7 @@ impl Bosh {
             wanted: Wanted::Nothing,
             events: VecDeque::new(),
             troubled: None,
-            polled: None,
+            idle_until: None,
         }
     }
 
@@ -194,10 +211,12 @@ impl Bosh {
             exchange.progress = Progress::Posted(now);
             return Some(exchange.request.clone());
         }
+        let is_plain = matches!(self.phase, Phase::Open(_)) && self.wanted == Wanted::Nothing && self.payload.is_empty();
+        let says = if is_plain { Says::Nothing } else { Says::Something };
         let body = self.next_body(now)?;
         let request = Request { rid: self.rid, body: body.into() };
         self.rid = self.rid.saturating_add(1);
-        self.exchanges.push_back(Exchange { request: request.clone(), progress: Progress::Posted(now) });
+        self.exchanges.push_back(Exchange { request: request.clone(), says, progress: Progress::Posted(now) });
         Some(request)
     }
 
@@ -230,15 +249,11 @@ impl Bosh {
                     Wanted::Pause(seconds) => return Some(body::pause(rid, sid, seconds)),
                     Wanted::Nothing | Wanted::End => {}
                 }
-                let is_due = if terms.is_polling() {
-                    in_flight == 0 && self.polled.is_none_or(|polled| now >= polled.checked_add(terms.polling).unwrap_or(polled))
-                } else {
-                    in_flight == 0
-                };
+                let is_due = in_flight == 0 && self.idle_until.is_none_or(|until| now >= until);
                 if self.payload.is_empty() && !is_due {
                     return None;
                 }
-                self.polled = Some(now);
+                self.idle_until = if terms.is_polling() { now.checked_add(terms.polling) } else { None };
                 Some(body::payload(rid, sid, &std::mem::take(&mut self.payload)))
             }
         }
@@ -257,6 +272,11 @@ impl Bosh {
             Kind::Usual => {
                 self.troubled = None;
                 if let Some(exchange) = self.exchanges.get_mut(at) {
+                    if exchange.is_unheld(now, &body)
+                        && let Phase::Open(terms) = &self.phase
+                    {
+                        self.idle_until = now.checked_add(terms.polling);
+                    }
                     exchange.progress = Progress::Answered(body);
                 }
                 self.deliver();
@@ -291,6 +311,11 @@ impl Bosh {
         self.events.pop_front()
     }
 
+    /// Whether something came of it that was not taken yet.
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// When [`Self::timeout`] is to be called, or [`Self::request`] asked again.
     pub fn deadline(&self) -> Option<Instant> {
         let patience = self.patience();
@@ -300,9 +325,7 @@ impl Bosh {
             Progress::Answered(_) => None,
         });
         let poll = match &self.phase {
-            Phase::Open(terms) if terms.is_polling() && self.exchanges.is_empty() => {
-                self.polled.and_then(|polled| polled.checked_add(terms.polling))
-            }
+            Phase::Open(_) if self.exchanges.is_empty() => self.idle_until,
             Phase::New | Phase::Creating | Phase::Open(_) | Phase::Ending(_) | Phase::Over => None,
         };
         exchanges.chain(poll).min()
@@ -342,9 +365,11 @@ impl Bosh {
 
     /// How long a response may take.
     fn patience(&self) -> Duration {
-        match self.terms() {
-            Some(terms) => terms.wait.saturating_add(GRACE),
-            None => ANSWER,
+        match &self.phase {
+            Phase::Open(terms) => terms.wait.saturating_add(GRACE),
+            // Nothing is held any more.
+            Phase::Ending(_) => GRACE,
+            Phase::New | Phase::Creating | Phase::Over => ANSWER,
         }
     }
 
@@ -441,6 +466,9 @@ const LAST_RID: u64 = (1 << 53) - 1;
 
 /// First numbers are below that: what follows lasts longer than any session.
 const FIRST_RIDS: u64 = 1 << 52;
+
+/// What is answered sooner was not held.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// How much later than agreed a response may come.
 const GRACE: Duration = Duration::from_secs(15);

@@ -8,6 +8,7 @@
 //!
 //! Everything above the framer knows one content namespace, `jabber:client`.
 
+pub mod activity;
 pub mod bosh;
 pub mod caps;
 pub mod client;

@@ -50,6 +50,8 @@ pub const IDLE: &str = "urn:xmpp:idle:1";
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// Message processing hints (XEP-0334).
 pub const HINTS: &str = "urn:xmpp:hints";
+/// Stanza headers (XEP-0131).
+pub const SHIM: &str = "http://jabber.org/protocol/shim";
 /// XHTML-IM (XEP-0071).
 pub const XHTML_IM: &str = "http://jabber.org/protocol/xhtml-im";
 /// XHTML, the body of XHTML-IM.
@@ -86,7 +88,9 @@ pub(super) fn known(uri: &str) -> Option<&'static str> {
     }
 }
 
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 29] = [
+    ACTIVITY,
+    SHIM,
     CHAT_STATES,
     RECEIPTS,
     CHAT_MARKERS,

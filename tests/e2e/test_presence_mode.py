@@ -19,11 +19,15 @@ QUIET = 1.5
 PAIRS = [pair for pair in pairs() if pair.name.endswith("+prosody")]
 
 
+def with_stored_states(text):
+    """With a presence server that writes states to its database at once."""
+    opensips = 'modparam("presence", "contact_user"'
+    return text.replace('"publ_cache", 2', '"publ_cache", 1').replace(opensips, f'modparam("presence", "fallback2db", 1)\n{opensips}')
+
+
 def stored(text):
     """Local mode, and a presence server that writes states and subscriptions to its database at once."""
-    text = text.replace('"publ_cache", 2', '"publ_cache", 1').replace('"subs_db_mode", 2', '"subs_db_mode", 1')
-    opensips = 'modparam("presence", "contact_user"'
-    return local(text.replace(opensips, f'modparam("presence", "fallback2db", 1)\n{opensips}'))
+    return local(with_stored_states(text).replace('"subs_db_mode", 2', '"subs_db_mode", 1'))
 
 
 @pytest.fixture(scope="module")

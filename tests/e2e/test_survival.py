@@ -137,9 +137,8 @@ def test_a_sip_user_goes_on_seeing_an_xmpp_user_by_the_presence_server(started, 
     juliet.presence(show="dnd")
     subscription.wait_notify("dnd", lambda n: elements(n, SHOW) == ["dnd"])
     juliet.presence(type="unavailable")
-    if mode is stored or ends == "stop":
-        # Else pua has forgotten entity tags that the presence server may remember.
-        subscription.wait_notify("no open tuple", lambda n: n is subscription.notifies()[-1] and "open" not in basics(n))
+    # pua may have forgotten the entity tag that the presence server has.
+    subscription.wait_notify("no open tuple", lambda n: n is subscription.notifies()[-1] and "open" not in basics(n))
     assert all(is_active(n) for n in subscription.notifies()[before:])
     assert len(juliet.stanzas("presence", lambda p: p.get("type") == "subscribe" and p.get("from") == jid(alice))) == 1
     wait_until("no publication to be kept", lambda: not store.rows(tmp_path, "publication"))
@@ -236,6 +235,28 @@ def test_who_comes_while_the_server_is_away_is_seen_after_its_restart(started, m
     if subscription.refresh().status not in (200, 202):
         subscription = alice.subscribe(gateway.uri_of(juliet.bare))
     subscription.wait_notify("dnd", lambda n: elements(n, SHOW) == ["dnd"])
+
+
+@ENDS
+@pytest.mark.parametrize("mode", [in_pua_mode, stored], ids=["pua", "local"])
+def test_who_leaves_while_the_server_is_away_is_gone_after_its_restart(started, mode, ends, tmp_path):
+    gateway = started(mode)
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    juliet.presence(show="away")
+    subscription.wait_notify("away", lambda n: elements(n, SHOW) == ["away"])
+    juliet.presence(show="dnd")
+    subscription.wait_notify("dnd", lambda n: elements(n, SHOW) == ["dnd"])
+    store.wait_row(tmp_path, "publication", juliet.bare, "dnd", *(["entity_tag"] if mode is in_pua_mode else []))
+    store.wait_row(tmp_path, "authorization", alice.user, "standing allowed")
+    getattr(gateway.host, ends)()
+    juliet.close()
+    gateway.host.start()
+    gateway.wait_connected()
+    wait_until("no publication to be kept", lambda: not store.rows(tmp_path, "publication"), timeout=70.0)
+    if subscription.refresh().status not in (200, 202):
+        subscription = alice.subscribe(gateway.uri_of(juliet.bare))
+    subscription.wait_notify("no open tuple", lambda n: n is subscription.notifies()[-1] and is_active(n) and "open" not in basics(n))
 
 
 def test_without_its_table_the_server_does_not_start(pair, tmp_path):

@@ -311,11 +311,12 @@ fn what_the_host_had_of_a_resource_is_known_unless_another_may_have_stood_for_it
         presentity: Uri::new(format!("sip:{ROMEO}")).unwrap(),
         id: "ID-desk".into(),
         body: b"<presence/>".to_vec(),
+        entity_tag: None,
         shown_to: vec![JULIET.into()],
     };
     let had = |composition: &str| {
         let scene = Scene::with(Parameters { presence_composition: Some(composition.into()), ..Parameters::default() });
-        scene.gateway.published(&kept).map(|publish| (publish.presentity, publish.id, publish.body))
+        scene.gateway.host_had(&kept).map(|publish| (publish.presentity, publish.id, publish.body))
     };
     assert_eq!(had("all"), Some((kept.presentity.clone(), kept.id.clone(), Some(kept.body.clone()))));
     assert_eq!(had("most-available"), None);

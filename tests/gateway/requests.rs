@@ -8,6 +8,7 @@ use sha1::Sha1;
 
 use xmpp_gateway::sip::SubscriptionState;
 use xmpp_gateway::translate::presence::Availability;
+use xmpp_gateway::xmpp::activity;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::ns;
 use xmpp_gateway::xmpp::stanza_error::Condition;
@@ -81,9 +82,10 @@ fn what_disco_promises_is_answered_and_nothing_else_is() {
                 assert_eq!(condition(&answer), Some(Condition::ServiceUnavailable), "{to}: {feature}");
             }
         }
-        // All others are said in presence, not asked for.
+        // All others are said in presence or in messages, not asked for.
         let others: Vec<_> = features.iter().filter(|known| SERVICES.iter().all(|(feature, _)| feature != *known)).collect();
-        assert_eq!(others, [&ns::CAPS], "{to}");
+        let wanted = if to == GATEWAY { vec![&ns::CAPS, &ns::SHIM] } else { vec![&activity::NOTIFY, &ns::CAPS, &ns::SHIM] };
+        assert_eq!(others, wanted, "{to}");
     }
 }
 

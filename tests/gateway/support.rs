@@ -239,6 +239,11 @@ pub fn lines(actions: Vec<Action>) -> Vec<String> {
                 format!("PUBLISH {presentity} for {expires}")
             }
             Action::Publish(sip::Publish { presentity, body: None, .. }) => format!("PUBLISH {presentity} ends"),
+            Action::Withdraw(sip::Withdrawal { presentity, entity_tag }) => format!("PUBLISH {presentity} ends for {entity_tag}"),
+            Action::TellWatchers(presentity) => format!("the watchers of {presentity} are told"),
+            Action::Lamp(sip::Publish { presentity, body, .. }) => {
+                format!("lamp of {presentity} {}", if body.is_some() { "on" } else { "off" })
+            }
             Action::Subscribe(sip::Subscribe { event: sip::Event::Presence, watcher, presentity, expires }) => {
                 format!("SUBSCRIBE {watcher} -> {presentity} for {expires}")
             }

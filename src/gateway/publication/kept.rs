@@ -12,6 +12,7 @@ use super::user_of;
 use crate::config::PresenceComposition;
 use crate::sip;
 use crate::store::entry;
+use crate::translate::contact_lamp::Signs;
 
 /// Of those who are shown a resource so many are kept: one of each domain is enough to probe in their names.
 const MAX_SHOWN_TO: usize = 16;
@@ -26,12 +27,13 @@ impl Publications {
             presentity: known.publish.presentity.clone(),
             id: known.publish.id.clone(),
             body: known.publish.body.clone().unwrap_or_default(),
+            entity_tag: self.entity_tag(&known.publish),
             shown_to: shown_to.cloned().collect(),
         })
     }
 
     /// What the host was given of it.
-    pub(in crate::gateway) fn published(&self, kept: &entry::Publication) -> Option<sip::Publish> {
+    pub(in crate::gateway) fn host_had(&self, kept: &entry::Publication) -> Option<sip::Publish> {
         let entry::Publication { presentity, id, body, .. } = kept.clone();
         let body = (!body.is_empty()).then_some(body);
         (self.composition == PresenceComposition::All).then_some(sip::Publish { presentity, id, body, expires: EXPIRES })
@@ -39,18 +41,23 @@ impl Publications {
 
     /// Takes one back. False: there is no place for it.
     pub(in crate::gateway) fn restore(&mut self, now: Instant, kept: entry::Publication) -> bool {
-        let entry::Publication { jid, presentity, id, body, shown_to } = kept;
+        let entry::Publication { jid, presentity, id, body, entity_tag, shown_to } = kept;
         if self.known.contains_key(&jid) || shown_to.is_empty() || self.shares.take(user_of(&jid)).is_err() {
             return false;
         }
         let publish = sip::Publish { presentity, id, body: (!body.is_empty()).then_some(body), expires: EXPIRES };
         let due = now.checked_add(REFRESH).unwrap_or(now);
         // The host may have lost it: what it is told next is no refresh.
+        let signs = publish.body.as_deref().map(Signs::of_pidf).unwrap_or_default();
         let publication =
-            Publication { said: Said::Older, cut_off: shown_to.into_iter().collect(), ..Publication::of(publish, due) };
+            Publication { signs, said: Said::Older, cut_off: shown_to.into_iter().collect(), ..Publication::of(publish, due) };
+        if let Some(entity_tag) = entity_tag {
+            self.inherit(&publication.publish, entity_tag);
+        }
         if self.composition == PresenceComposition::MostAvailable {
             self.restore_composed(user_of(&jid), &publication.publish);
         }
+        self.touched.insert(user_of(&jid).to_owned());
         self.known.insert(jid.clone(), publication);
         self.due.insert((due, jid), ());
         true

@@ -10,6 +10,7 @@ use std::ptr;
 use super::GATEWAY;
 use super::Gateway;
 use super::calls;
+use super::contact_lamps;
 use super::dialog_calls;
 use super::dialog_event;
 use super::exports;
@@ -289,14 +290,22 @@ pub(super) extern "C" fn subscribe_completed(presentity: *mut sys::ua_pres, repl
     })
 }
 
-/// pua: a PUBLISH of a call was answered. Runs where [`message_completed`] does.
-pub(super) extern "C" fn call_published(record: *mut sys::ua_pres, _reply: *mut sys::sip_msg) -> c_int {
+/// pua: a PUBLISH of a call, or of an XMPP user's presence, was answered, or not in time. Runs where [`message_completed`] does.
+pub(super) extern "C" fn publish_completed(record: *mut sys::ua_pres, reply: *mut sys::sip_msg) -> c_int {
     guard::answer(OK, || {
         // SAFETY: [H2] pua passes the record of this call.
         let Some(record) = (unsafe { record.as_ref() }) else { return OK };
-        if let Some(gateway) = GATEWAY.get().filter(|_| record.event == sys::DIALOG_EVENT) {
-            // SAFETY: [H2] a text of the record.
-            gateway.worker.call_published(unsafe { msg::text(record.id) });
+        let Some(gateway) = GATEWAY.get() else { return OK };
+        // SAFETY: [H2] a text of the record.
+        let id = unsafe { msg::text(record.id) };
+        if record.event == sys::DIALOG_EVENT {
+            gateway.worker.call_published(id);
+        } else if record.event == sys::PRESENCE_EVENT {
+            // SAFETY: [H2] as above.
+            let presentity = unsafe { msg::text_at(record.pres_uri) };
+            // SAFETY: [H2] as above.
+            let replaced = unsafe { msg::text(record.etag) };
+            gateway.worker.publish_reply(presentity, id, &outcome(reply, 0), replaced);
         }
         OK
     })
@@ -356,9 +365,25 @@ pub(super) extern "C" fn dialog_subscribed(msg: *mut sys::sip_msg) -> c_int {
         if let Some(event) = host::dialog_event::get() {
             // SAFETY: [H2] the message is that of this call.
             unsafe { dialog_event::subscribed(event, msg) };
+            // SAFETY: [H2] as above.
+            unsafe { contact_lamps::subscribed(msg) };
         }
         OK
     })
+}
+
+/// presence: may this watcher see these dialogs? Runs where [`authorize`] does.
+pub(super) extern "C" fn dialog_authorize(subscription: *mut sys::subscription) -> c_int {
+    guard::answer(ERROR, || match GATEWAY.get() {
+        // SAFETY: [H2] the subscription is that of this call.
+        Some(gateway) => unsafe { contact_lamps::authorize(&gateway.worker, subscription) },
+        None => ERROR,
+    })
+}
+
+/// presence: the rules of a presentity's dialogs. There are none.
+pub(super) extern "C" fn dialog_rules(_: *mut sys::str_, _: *mut sys::str_, _: *mut *mut sys::str_) -> c_int {
+    OK
 }
 
 /// presence: the body of a NOTIFY. Runs in any worker, and in the processes that send.

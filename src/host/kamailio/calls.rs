@@ -8,6 +8,7 @@ use std::ptr;
 
 use super::Gateway;
 use super::callbacks;
+use super::contact_lamps;
 use super::msg::Received;
 use super::msg::host_text;
 use super::presence;
@@ -29,6 +30,7 @@ use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
+use crate::sip::Withdrawal;
 
 /// pua's answer to taking away a publication that it does not know (any more): nothing is left to do.
 const NO_SUCH_PUBLICATION: c_int = -10;
@@ -63,12 +65,20 @@ impl Requests for Gateway {
         self::publish(self, publish)
     }
 
+    fn withdraw(&self, withdrawal: &Withdrawal) -> Result<(), HostError> {
+        self::withdraw(self, withdrawal)
+    }
+
     fn subscribe(&self, subscribe: &Subscribe) -> Result<(), HostError> {
         self::subscribe(self, subscribe)
     }
 
     fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
         presence::publish(publish, operation)
+    }
+
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        contact_lamps::publish(publish, operation)
     }
 
     fn call(&self, publication: &Publication) -> Result<(), HostError> {
@@ -79,7 +89,8 @@ impl Requests for Gateway {
     }
 
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
-        presence::watchers_changed(presentity)
+        let lamps = contact_lamps::watchers_changed(presentity);
+        presence::watchers_changed(presentity).and(lamps)
     }
 }
 
@@ -90,7 +101,9 @@ impl Requests for Gateway {
 fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
     let unique = format!("{:016x}", message.unique);
     let mut method = host_text(METHOD);
-    let mut headers = host_text(message.headers.as_bytes());
+    // tm adds a Max-Forwards of its own where it finds none.
+    let headers = format!("Max-Forwards: {}\r\n{}", message.max_forwards, &*message.headers);
+    let mut headers = host_text(headers.as_bytes());
     let mut body = host_text(&message.body);
 
     // SAFETY: the structure holds pointers, texts and numbers, for which all zeros is a value.
@@ -248,6 +261,35 @@ fn send_publish(gateway: &Gateway, publish: &Publish, (event, source): (c_int, c
         sent if sent < 0 => Err(HostError::Refused(sent)),
         _ => Ok(()),
     }
+}
+
+/// Ends a publication that pua may not know. It is sent as a MESSAGE is, and its reply says nothing that we do not know.
+fn withdraw(gateway: &Gateway, withdrawal: &Withdrawal) -> Result<(), HostError> {
+    let headers = withdrawal.headers();
+    let mut method = host_text(b"PUBLISH");
+    let mut headers = host_text(headers.as_bytes());
+
+    // SAFETY: the structure holds pointers, texts and numbers, for which all zeros is a value.
+    let mut dialog: sys::dlg_t = unsafe { mem::zeroed() };
+    dialog.state = sys::DLG_CONFIRMED;
+    // Unique as it is: nobody else has a publication by this tag, and it ends but once.
+    dialog.id.call_id = host_text(withdrawal.entity_tag.as_bytes());
+    dialog.id.loc_tag = host_text(withdrawal.entity_tag.as_bytes());
+    dialog.loc_seq.is_set = 1;
+    dialog.loc_uri = host_text(withdrawal.presentity.as_bytes());
+    dialog.rem_uri = host_text(withdrawal.presentity.as_bytes());
+    if let Some(next_hop) = presence_next_hop(gateway) {
+        dialog.dst_uri = next_hop;
+    }
+
+    // SAFETY: the structure holds pointers, numbers and an optional function, for which all zeros is a value.
+    let mut request: sys::uac_req = unsafe { mem::zeroed() };
+    request.method = &raw mut method;
+    request.headers = &raw mut headers;
+    request.dialog = &raw mut dialog;
+    // SAFETY: [H1][H2] tm copies all texts into the request it builds, and keeps nothing of the dialog.
+    let sent = unsafe { (gateway.binds.t_request_within)(&raw mut request) };
+    if sent > 0 { Ok(()) } else { Err(HostError::Refused(sent)) }
 }
 
 /// Subscribes, refreshes or unsubscribes.

@@ -7,10 +7,12 @@ use std::ptr;
 use std::slice;
 
 use super::callbacks;
+use super::contact_lamps;
 use super::msg;
 use super::msg::Received;
 use super::msg::host_text;
 use super::sys;
+use crate::config::Config;
 use crate::dialog_event::DialogEvent;
 use crate::dialog_event::Watcher;
 use crate::dialog_event::subscription::Subscribe;
@@ -21,7 +23,7 @@ const NAME: &[u8] = b"dialog";
 const CONTENT_TYPE: &[u8] = b"application/dialog-info+xml";
 
 /// After all modules' mod_init, before the first fork: takes the event, unless somebody has it.
-pub(super) fn register() -> Result<(), &'static str> {
+pub(super) fn register(config: &Config) -> Result<(), &'static str> {
     let Some(event) = dialog_event::get() else { return Ok(()) };
     // SAFETY: presence registers `bind_presence` under that name with that type (modules/presence/bind_presence.h).
     let bind: sys::bind_presence_t = unsafe { mem::transmute(super::export(c"bind_presence", 1)) };
@@ -49,11 +51,14 @@ pub(super) fn register() -> Result<(), &'static str> {
     ours.aux_body_processing = Some(callbacks::dialog_notification);
     ours.aux_free_body = Some(callbacks::dialog_free);
     ours.evs_subs_handl = Some(callbacks::dialog_subscribed);
+    contact_lamps::prepare(config, &mut ours);
     // SAFETY: [H1][H2] what the event holds lives through the call, and is copied.
-    match unsafe { add_event(&raw mut ours) } {
-        code if code < 0 => Err("module presence refused the event dialog"),
-        _ => Ok(()),
+    if unsafe { add_event(&raw mut ours) } < 0 {
+        return Err("module presence refused the event dialog");
     }
+    // SAFETY: [H1][H2] as above.
+    let registered = unsafe { contains_event(&raw mut name, ptr::null_mut()) };
+    contact_lamps::serve(config, &api, registered)
 }
 
 /// All documents of a presentity as one.

@@ -138,77 +138,21 @@ const fn no_text() -> sys::str_ {
 }
 
 /// Each parameter twice, for both types that a script can write: the wrong one is refused with a sentence of ours.
-static PARAMETERS: Table<[[sys::param_export; 2]; parameters::COUNT + 1]> = Table::new([
-    parameter::<0>(),
-    parameter::<1>(),
-    parameter::<2>(),
-    parameter::<3>(),
-    parameter::<4>(),
-    parameter::<5>(),
-    parameter::<6>(),
-    parameter::<7>(),
-    parameter::<8>(),
-    parameter::<9>(),
-    parameter::<10>(),
-    parameter::<11>(),
-    parameter::<12>(),
-    parameter::<13>(),
-    parameter::<14>(),
-    parameter::<15>(),
-    parameter::<16>(),
-    parameter::<17>(),
-    parameter::<18>(),
-    parameter::<19>(),
-    parameter::<20>(),
-    parameter::<21>(),
-    parameter::<22>(),
-    parameter::<23>(),
-    parameter::<24>(),
-    parameter::<25>(),
-    parameter::<26>(),
-    parameter::<27>(),
-    parameter::<28>(),
-    parameter::<29>(),
-    parameter::<30>(),
-    parameter::<31>(),
-    parameter::<32>(),
-    parameter::<33>(),
-    parameter::<34>(),
-    parameter::<35>(),
-    parameter::<36>(),
-    parameter::<37>(),
-    parameter::<38>(),
-    parameter::<39>(),
-    parameter::<40>(),
-    parameter::<41>(),
-    parameter::<42>(),
-    parameter::<43>(),
-    parameter::<44>(),
-    parameter::<45>(),
-    parameter::<46>(),
-    parameter::<47>(),
-    parameter::<48>(),
-    parameter::<49>(),
-    parameter::<50>(),
-    parameter::<51>(),
-    parameter::<52>(),
-    parameter::<53>(),
-    parameter::<54>(),
-    parameter::<55>(),
-    parameter::<56>(),
-    parameter::<57>(),
-    parameter::<58>(),
-    parameter::<59>(),
-    [sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() }; 2],
-]);
+static PARAMETERS: Table<[[sys::param_export; 2]; parameters::ENTRIES]> = Table::new(parameters::table!(parameter));
+
+const fn parameter<const INDEX: usize>() -> [sys::param_export; 2] {
+    let [text, number] = [sys::PARAM_STRING as c_uint, sys::PARAM_INT as c_uint];
+    [
+        typed::<INDEX>(text, callbacks::parameter_text::<INDEX> as *mut c_void),
+        typed::<INDEX>(number, callbacks::parameter_number::<INDEX> as *mut c_void),
+    ]
+}
 
 #[allow(clippy::indexing_slicing, reason = "checked by the compiler: the table is made at compile time")]
-const fn parameter<const INDEX: usize>() -> [sys::param_export; 2] {
+const fn typed<const INDEX: usize>(kind: c_uint, callback: *mut c_void) -> sys::param_export {
+    if INDEX >= parameters::PARAMETERS.len() {
+        return sys::param_export { name: ptr::null_mut(), type_: 0, param_pointer: ptr::null_mut() };
+    }
     let name = parameters::PARAMETERS[INDEX].name.as_ptr().cast_mut();
-    let [text, number] = [sys::PARAM_STRING as c_uint, sys::PARAM_INT as c_uint];
-    let call = sys::XMPP_GATEWAY_PARAM_USE_FUNC;
-    [
-        sys::param_export { name, type_: text | call, param_pointer: callbacks::parameter_text::<INDEX> as *mut c_void },
-        sys::param_export { name, type_: number | call, param_pointer: callbacks::parameter_number::<INDEX> as *mut c_void },
-    ]
+    sys::param_export { name, type_: kind | sys::XMPP_GATEWAY_PARAM_USE_FUNC, param_pointer: callback }
 }

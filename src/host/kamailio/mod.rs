@@ -9,6 +9,7 @@
 //! presence   Kamailio's presence server: who may see an XMPP user, and their states, in process
 //! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in Kamailio's presence server
+//! contact_lamps  XMPP users as lamps in that event
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
 //! senders    the extra processes that call tm, pua and presence
@@ -20,6 +21,7 @@
 
 mod callbacks;
 mod calls;
+mod contact_lamps;
 mod db;
 mod dialog_calls;
 mod dialog_event;

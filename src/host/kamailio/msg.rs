@@ -140,6 +140,7 @@ impl<'a> Received<'a> {
             content_type: body(msg.content_type).map(<[u8]>::to_vec),
             content_language: self.header(b"Content-Language").map(<[u8]>::to_vec),
             subject: body(msg.subject).map(<[u8]>::to_vec),
+            max_forwards: body(msg.maxforwards).map(<[u8]>::to_vec),
             body: self.body().to_vec(),
             ..Request::default()
         })

@@ -11,6 +11,8 @@ use std::mem;
 use std::ptr;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use super::callbacks;
 use super::calls::Setting;
@@ -88,17 +90,27 @@ pub(super) fn bind(mode: PresenceMode) -> Result<(), &'static str> {
         in_event.evs_subs_handl = Some(callbacks::subscribed);
         in_event.get_rules_doc = Some(callbacks::rules_document);
         in_event.agg_nbody = in_event.agg_nbody.and(Some(callbacks::notify_body));
-        let script_ended: Option<unsafe extern "C" fn(*mut sys::sip_msg, c_uint, *mut c_void) -> c_int> =
-            Some(callbacks::script_ended);
-        // SAFETY: [H1][H4] before the first fork, a function of this module without a parameter.
-        if unsafe { sys::register_script_cb(script_ended, sys::XMPP_GATEWAY_AFTER_REQUESTS, ptr::null_mut()) } < 0 {
-            return Err("Kamailio refused the callback after the script");
-        }
+        hear_ends_of_scripts()?;
     }
     let event = NonNull::from(in_event);
     let checks_spheres = Setting::find(c"presence", c"enable_sphere_check");
     // It fails when it was set before: the core makes PROC_INIT once.
     let _ = PRESENCE.set(Presence { update_watchers_status, event, kept, update_presentity, checks_spheres });
+    Ok(())
+}
+
+/// Has us called when a script has ended; before the first fork, once.
+pub(super) fn hear_ends_of_scripts() -> Result<(), &'static str> {
+    static HEARD: AtomicBool = AtomicBool::new(false);
+    if HEARD.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let script_ended: Option<unsafe extern "C" fn(*mut sys::sip_msg, c_uint, *mut c_void) -> c_int> =
+        Some(callbacks::script_ended);
+    // SAFETY: [H1][H4] before the first fork, a function of this module without a parameter.
+    if unsafe { sys::register_script_cb(script_ended, sys::XMPP_GATEWAY_AFTER_REQUESTS, ptr::null_mut()) } < 0 {
+        return Err("Kamailio refused the callback after the script");
+    }
     Ok(())
 }
 
@@ -116,27 +128,30 @@ pub(super) fn watchers_changed(presentity: &str) -> Result<(), HostError> {
 /// Stores, changes or takes away the state of one resource, and has the watchers told.
 pub(super) fn publish(publish: &Publish, operation: Operation) -> Result<(), HostError> {
     let presence = PRESENCE.get().ok_or(HostError::Missing("presence"))?;
-    let body = publish.body.as_deref().unwrap_or_default();
-    // An entity tag that it does not know is no error to it, and not told.
-    match operation {
-        Operation::Initial => presence.store(publish, Some(body), EntityTag::New),
-        // Where it keeps its states in a database it takes no second one of this tag, and says so.
-        Operation::Adopt => {
-            presence.store(publish, Some(body), EntityTag::New).or_else(|_| presence.store(publish, Some(body), EntityTag::Known))
-        }
-        Operation::Modify => presence.store(publish, Some(body), EntityTag::Known),
-        Operation::Refresh => {
-            presence.store(publish, presence.checks_spheres.is_some_and(Setting::is_on).then_some(body), EntityTag::Known)
-        }
-        Operation::Remove => presence.store(publish, Some(&[]), EntityTag::Known),
-        // It does that by itself.
-        Operation::Expire => Ok(()),
-    }
+    let refreshed_with = publish.body.as_deref().filter(|_| presence.checks_spheres.is_some_and(Setting::is_on));
+    store_state((presence.update_presentity, presence.event), b"presence", publish, operation, refreshed_with)
 }
 
-impl Presence {
-    fn store(&self, publish: &Publish, body: Option<&[u8]>, entity_tag: EntityTag) -> Result<(), HostError> {
-        store((self.update_presentity, self.event), b"presence", publish, body, entity_tag)
+/// The same in any event; `refreshed_with` is the document that a refresh needs.
+pub(super) fn store_state(
+    event: (super::Function<sys::pres_update_presentity_t>, NonNull<sys::pres_ev>),
+    name: &[u8],
+    publish: &Publish,
+    operation: Operation,
+    refreshed_with: Option<&[u8]>,
+) -> Result<(), HostError> {
+    let body = publish.body.as_deref().unwrap_or_default();
+    let put = |body, tag| store(event, name, publish, body, tag);
+    // An entity tag that it does not know is no error to it, and not told.
+    match operation {
+        Operation::Initial => put(Some(body), EntityTag::New),
+        // Where it keeps its states in a database it takes no second one of this tag, and says so.
+        Operation::Adopt => put(Some(body), EntityTag::New).or_else(|_| put(Some(body), EntityTag::Known)),
+        Operation::Modify => put(Some(body), EntityTag::Known),
+        Operation::Refresh => put(refreshed_with, EntityTag::Known),
+        Operation::Remove => put(Some(&[]), EntityTag::Known),
+        // It does that by itself.
+        Operation::Expire => Ok(()),
     }
 }
 
@@ -230,15 +245,24 @@ enum EntityTag {
 /// # Safety
 /// `msg` is the SUBSCRIBE of the running callback [H2].
 pub(super) unsafe fn subscribed(msg: *mut sys::sip_msg) -> c_int {
+    // SAFETY: [H2] by the contract of this function.
+    unsafe { note_watcher(msg) };
+    let kept = PRESENCE.get().and_then(|presence| presence.kept.evs_subs_handl);
+    // SAFETY: [H2] the message goes on as it came.
+    kept.map_or(0, |kept| unsafe { kept(msg) })
+}
+
+/// Who subscribes is told to the gateway when the script has ended.
+///
+/// # Safety
+/// `msg` is the SUBSCRIBE of the running callback [H2].
+pub(super) unsafe fn note_watcher(msg: *mut sys::sip_msg) {
     // SAFETY: [H2] by the contract of this function; `received` ends before the message goes on.
     if let Ok(received) = unsafe { Received::parse(msg) }
         && let Some((watcher, presentity)) = received.subscription()
     {
         WATCHED.note(watcher.to_vec(), presentity.to_vec());
     }
-    let kept = PRESENCE.get().and_then(|presence| presence.kept.evs_subs_handl);
-    // SAFETY: [H2] the message goes on as it came.
-    kept.map_or(0, |kept| unsafe { kept(msg) })
 }
 
 /// Whose rules the presence server looks for: an XMPP user has none, and each look would cost a query for each state.
@@ -304,20 +328,34 @@ pub(super) unsafe fn authorize(worker: &Worker, subscription: *mut sys::subscrip
     // SAFETY: [H2] by the contract of this function.
     let Some(asked) = (unsafe { subscription.as_mut() }) else { return -1 };
     // SAFETY: [H2] texts of the subscription.
+    let judgement = unsafe { who(asked, |watcher, presentity| worker.judge(watcher, presentity)) };
+    settle(asked, judgement).unwrap_or_else(|| {
+        // SAFETY: [H1][H2] not ours: the subscription goes on as it came.
+        PRESENCE.get().map_or(-1, |presence| unsafe { (presence.kept.get_auth_status)(subscription) })
+    })
+}
+
+/// Calls with watcher and presentity of a subscription, SIP URIs.
+///
+/// # Safety
+/// A subscription of the presence server.
+pub(super) unsafe fn who<T>(asked: &sys::subscription, call: impl FnOnce(&[u8], &[u8]) -> T) -> T {
+    // SAFETY: [H2] texts of the subscription.
     let [presentity, user, domain] =
         [asked.pres_uri, asked.watcher_user, asked.watcher_domain].map(|text| unsafe { msg::text(text) });
     let watcher: Vec<u8> = match user {
         [] => [b"sip:".as_slice(), domain].concat(),
         user => [b"sip:".as_slice(), user, b"@", domain].concat(),
     };
-    let decision = match worker.judge(&watcher, presentity) {
-        Judgement::NotOurs => {
-            let Some(presence) = PRESENCE.get() else { return -1 };
-            // SAFETY: [H1][H2] the subscription goes on as it came.
-            return unsafe { (presence.kept.get_auth_status)(subscription) };
-        }
+    call(&watcher, presentity)
+}
+
+/// Writes a judgement into the subscription, and gives the answer to the presence server; `None`: it is not ours to judge.
+pub(super) fn settle(asked: &mut sys::subscription, judgement: Judgement) -> Option<c_int> {
+    let decision = match judgement {
+        Judgement::NotOurs => return None,
         Judgement::Undecided if i64::from(asked.status) == i64::from(sys::TERMINATED_STATUS) => Authorization::Refused,
-        Judgement::Undecided => return 0,
+        Judgement::Undecided => return Some(0),
         Judgement::Decided(decision) => decision,
     };
     let (status, reason) = match decision {
@@ -329,5 +367,5 @@ pub(super) unsafe fn authorize(worker: &Worker, subscription: *mut sys::subscrip
     asked.status = status as _;
     // The server never frees a reason: its own are constants too.
     asked.reason = reason.map_or(sys::str_ { s: ptr::null_mut(), len: 0 }, host_text);
-    0
+    Some(0)
 }

@@ -21,6 +21,7 @@ use super::Gateway;
 use super::callbacks;
 #[cfg(feature = "bench")]
 use super::calls;
+use super::contact_lamps;
 use super::dialog_event;
 use super::presence;
 use super::senders;
@@ -70,17 +71,15 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
         log::error!("pua refused the callback for replies to SUBSCRIBE");
         return -1;
     }
-    if gateway.config.calls.mode == DialogMode::Pua {
-        // pua would begin a second publication where one has not been answered. It has callbacks for old flags only.
-        // SAFETY: [H1][H4] as above.
-        let registered =
-            unsafe { (gateway.binds.register_puacb)(sys::XMPP_PUBLISH, Some(callbacks::call_published), ptr::null_mut()) };
-        if registered < 0 {
-            log::error!("pua refused the callback for replies to PUBLISH");
-            return -1;
-        }
+    // Calls: pua would begin a second publication where one has not been answered. It has callbacks for old flags only.
+    // SAFETY: [H1][H4] as above.
+    let registered =
+        unsafe { (gateway.binds.register_puacb)(sys::XMPP_PUBLISH, Some(callbacks::publish_completed), ptr::null_mut()) };
+    if registered < 0 {
+        log::error!("pua refused the callback for replies to PUBLISH");
+        return -1;
     }
-    if let Err(sentence) = dialog_event::register() {
+    if let Err(sentence) = dialog_event::register(&gateway.config) {
         log::error!("{sentence}");
         return -1;
     }
@@ -184,6 +183,14 @@ impl Host for KamailioHost<'_> {
             PresenceMode::Local => self.feed.push_state(publish, self.gateway),
             PresenceMode::None => Ok(()),
         }
+    }
+
+    fn withdraw(&mut self, withdrawal: &sip::Withdrawal) -> Result<(), HostError> {
+        self.feed.push(Task::Withdraw(withdrawal), self.gateway)
+    }
+
+    fn lamp(&mut self, publish: &sip::Publish) -> Result<(), HostError> {
+        if contact_lamps::are_served() { self.feed.push_lamp(publish, self.gateway) } else { Ok(()) }
     }
 
     fn publish_call(&mut self, publication: &Publication) -> Result<Taken, HostError> {

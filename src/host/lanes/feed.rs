@@ -72,6 +72,12 @@ impl<'a> Feed<'a> {
         self.publications.hand_over(publish, |operation| self.backlog.push(Task::State(publish, operation), host))
     }
 
+    /// Adds the lamp of an XMPP user, likewise.
+    pub(in crate::host) fn push_lamp(&mut self, publish: &Publish, host: &impl Jobs) -> Result<(), HostError> {
+        self.publications.failed(self.backlog.lanes.failures());
+        self.publications.hand_over(publish, |operation| self.backlog.push(Task::Lamp(publish, operation), host))
+    }
+
     /// A round of work is over, or the time to look again has come.
     pub(in crate::host) fn tick(&mut self, host: &impl Jobs) {
         self.backlog.refill();

@@ -16,23 +16,27 @@ use crate::sip::Origin;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
+use crate::sip::Withdrawal;
 
 const MESSAGE: u64 = 1;
 const NOTIFY: u64 = 2;
 const PUBLISH: u64 = 3;
 const SUBSCRIBE: u64 = 4;
 const JUDGE: u64 = 5;
+const WITHDRAW: u64 = 7;
 const CALL: u64 = 6;
 /// And above it, the operation.
 const STATE: u64 = 16;
+/// Likewise.
+const LAMP: u64 = 32;
 
 /// Writes a task into `out`, which is cleared first: what it is, then its numbers, and each text and the body with its length. `None`:
 /// a text is longer than can be said.
 pub(super) fn of(task: Task<'_>, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     match task {
-        Task::Message(Message { to, from, call_id, unique, headers, body, origin }) => {
-            numbers(out, &[MESSAGE, *unique]);
+        Task::Message(Message { to, from, call_id, unique, max_forwards, headers, body, origin }) => {
+            numbers(out, &[MESSAGE, *unique, u64::from(*max_forwards)]);
             let origin_text = |text: fn(&Origin) -> &str| origin.as_ref().map(|origin| text(origin).as_bytes());
             let fields = [
                 Some(to.as_bytes()),
@@ -57,6 +61,7 @@ pub(super) fn of(task: Task<'_>, out: &mut Vec<u8>) -> Option<()> {
             publication_texts(out, publish)
         }
         Task::State(publish, operation) => publication(out, STATE.wrapping_add(number_of(operation)), publish),
+        Task::Lamp(publish, operation) => publication(out, LAMP.wrapping_add(number_of(operation)), publish),
         Task::Subscribe(Subscribe { event, presentity, watcher, expires }) => {
             let event = match event {
                 Event::Presence => 0,
@@ -64,6 +69,10 @@ pub(super) fn of(task: Task<'_>, out: &mut Vec<u8>) -> Option<()> {
             };
             numbers(out, &[SUBSCRIBE, event, u64::from(*expires)]);
             texts(out, &[Some(presentity.as_bytes()), Some(watcher.as_bytes())])
+        }
+        Task::Withdraw(Withdrawal { presentity, entity_tag }) => {
+            numbers(out, &[WITHDRAW]);
+            texts(out, &[Some(presentity.as_bytes()), Some(entity_tag.as_bytes())])
         }
         Task::Judge(presentity) => {
             numbers(out, &[JUDGE]);
@@ -149,6 +158,11 @@ pub(super) fn with(record: &[u8], act: impl FnOnce(Task<'_>)) -> Option<()> {
         SUBSCRIBE => act(Task::Subscribe(&fields.subscribe()?)),
         CALL => act(Task::Call(&fields.call()?)),
         JUDGE => act(Task::Judge(&fields.uri()?)),
+        WITHDRAW => act(Task::Withdraw(&Withdrawal { presentity: fields.uri()?, entity_tag: fields.optional_text()?? })),
+        lamp @ LAMP.. => {
+            let operation = operation(lamp.checked_sub(LAMP)?)?;
+            act(Task::Lamp(&fields.publish()?, operation));
+        }
         state => {
             let operation = operation(state.checked_sub(STATE)?)?;
             act(Task::State(&fields.publish()?, operation));
@@ -163,13 +177,13 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn message(&mut self) -> Option<Message> {
-        let unique = self.number()?;
+        let (unique, max_forwards) = (self.number()?, u8::try_from(self.number()?).ok()?);
         let (to, from) = (self.uri()?, self.uri()?);
         let call_id = self.optional_text()?.and_then(CallId::new);
         let (headers, body) = (self.headers()?, self.bytes()??.to_vec());
         let (origin_from, origin_to, id) = (self.optional_text()?, self.optional_text()?, self.optional_text()?);
         let origin = origin_from.zip(origin_to).map(|(from, to)| Origin { from, to, id });
-        Some(Message { to, from, call_id, unique, headers, body, origin })
+        Some(Message { to, from, call_id, unique, max_forwards, headers, body, origin })
     }
 
     fn notify(&mut self) -> Option<Notify> {

@@ -9,6 +9,7 @@ use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
+use crate::sip::Withdrawal;
 use crate::worker::Worker;
 
 /// One thing to do.
@@ -20,10 +21,14 @@ pub(in crate::host) enum Task<'a> {
     Notify(&'a Notify),
     /// Publish through pua.
     Publish(&'a Publish),
+    /// End a publication that pua may not know, through tm.
+    Withdraw(&'a Withdrawal),
     /// Subscribe through pua.
     Subscribe(&'a Subscribe),
     /// Store a state in this host's own presence server, which tells the watchers.
     State(&'a Publish, Operation),
+    /// The same with the lamp of an XMPP user.
+    Lamp(&'a Publish, Operation),
     /// Publish the dialog of a call: through pua, or in this host's own presence server.
     Call(&'a Publication),
     /// Have this host's own presence server judge the watchers of this presentity anew.
@@ -53,9 +58,10 @@ impl<'a> Task<'a> {
             Self::Message(message) => Order::Conversation(&message.from, &message.to),
             Self::Notify(_) => Order::None,
             Self::Publish(publish) => Order::Presentity(&publish.presentity),
+            Self::Withdraw(withdrawal) => Order::Presentity(&withdrawal.presentity),
             Self::Subscribe(subscribe) => Order::Subscription(&subscribe.watcher, &subscribe.presentity),
             Self::Call(_) => Order::Calls,
-            Self::State(..) | Self::Judge(_) => Order::PresenceServer,
+            Self::State(..) | Self::Lamp(..) | Self::Judge(_) => Order::PresenceServer,
         }
     }
 }
@@ -68,10 +74,14 @@ pub(in crate::host) trait Requests {
     fn notify(&self, notify: &Notify) -> Result<(), HostError>;
     /// Publishes.
     fn publish(&self, publish: &Publish) -> Result<(), HostError>;
+    /// Ends a publication by its entity tag.
+    fn withdraw(&self, withdrawal: &Withdrawal) -> Result<(), HostError>;
     /// Subscribes.
     fn subscribe(&self, subscribe: &Subscribe) -> Result<(), HostError>;
     /// Stores a state.
     fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
+    /// Stores a lamp.
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError>;
     /// Publishes the dialog of a call.
     fn call(&self, publication: &Publication) -> Result<(), HostError>;
     /// Has watchers judged anew.
@@ -96,6 +106,11 @@ pub(in crate::host) fn perform(task: Task<'_>, host: &impl Requests, worker: &Wo
                 worker.publish_refused(publish, error);
             }
         }
+        Task::Withdraw(withdrawal) => {
+            if let Err(error) = host.withdraw(withdrawal) {
+                log::warn!("what was published of {} before a restart cannot be taken away: {error}", withdrawal.presentity);
+            }
+        }
         Task::Subscribe(subscribe) => {
             if let Err(error) = host.subscribe(subscribe) {
                 worker.subscribe_refused(subscribe, error);
@@ -107,6 +122,12 @@ pub(in crate::host) fn perform(task: Task<'_>, host: &impl Requests, worker: &Wo
                 lanes.count_failure();
             }
         }
+        Task::Lamp(publish, operation) => {
+            if let Err(error) = host.lamp(publish, operation) {
+                log::error!("the lamp of {} cannot be published: {error}", publish.presentity);
+                lanes.count_failure();
+            }
+        }
         Task::Call(publication) => {
             if let Err(error) = host.call(publication) {
                 worker.call_refused(publication, error);
@@ -115,7 +136,7 @@ pub(in crate::host) fn perform(task: Task<'_>, host: &impl Requests, worker: &Wo
         Task::Judge(presentity) => match host.judge(presentity) {
             // Where there is no presence server, the watchers are the gateway's own.
             Ok(()) | Err(HostError::Missing(_)) => {}
-            Err(error) => log::error!("the watchers of {presentity} cannot be told of a decision: {error}"),
+            Err(error) => worker.watchers_not_told(presentity, error),
         },
     }
 }

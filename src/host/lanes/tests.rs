@@ -24,6 +24,7 @@ use crate::sip::Origin;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
+use crate::sip::Withdrawal;
 
 /// The lane gets a MESSAGE.
 fn push(lanes: &Lanes, message: &Message) -> Result<(), Full> {
@@ -79,6 +80,7 @@ fn message(conversation: u64, number: u64) -> Message {
         from: Uri::new("sip:romeo@x".to_owned()).unwrap(),
         call_id: number.is_multiple_of(2).then(|| CallId::new(format!("call-{number}")).unwrap()),
         unique: number,
+        max_forwards: u8::try_from(number % 71).unwrap(),
         headers,
         body: vec![b'b'; usize::try_from(number % 1300).unwrap()],
         origin: (!number.is_multiple_of(5)).then(|| Origin {
@@ -361,7 +363,9 @@ fn every_task_comes_out_as_it_went_in() {
         [(Step::Initial, Side::Caller), (Step::Adopt, Side::Callee), (Step::Modify, Side::Caller), (Step::Refresh, Side::Callee)];
     let calls =
         calls.map(|(step, side)| Publication { name: Name { call: u64::MAX, branch: 7, side }, publish: state.clone(), step });
+    let withdrawal = Withdrawal { presentity: state.presentity.clone(), entity_tag: "a.1763756329.1".into() };
     let mut tasks = vec![
+        Task::Withdraw(&withdrawal),
         Task::Notify(&first),
         Task::Notify(&second),
         Task::Publish(&state),
@@ -374,6 +378,7 @@ fn every_task_comes_out_as_it_went_in() {
     let operations =
         [Operation::Initial, Operation::Adopt, Operation::Modify, Operation::Refresh, Operation::Remove, Operation::Expire];
     tasks.extend(operations.map(|operation| Task::State(&state, operation)));
+    tasks.extend(operations.map(|operation| Task::Lamp(&state, operation)));
     let mut record = vec![1, 2, 3];
     for task in tasks {
         record::of(task, &mut record).unwrap();

@@ -9,6 +9,7 @@ use std::ptr;
 use super::MODULE;
 use super::Module;
 use super::calls;
+use super::contact_lamps;
 use super::dialog_calls;
 use super::dialog_event;
 use super::log;
@@ -301,6 +302,18 @@ pub(super) unsafe extern "C" fn subscribe_completed(subscription: *mut sys::ua_p
     })
 }
 
+/// pua has the reply to a PUBLISH of ours: in any worker, under a lock of pua.
+pub(super) unsafe extern "C" fn publish_completed(record: *mut sys::ua_pres_t, reply: *mut sys::sip_msg) -> c_int {
+    guard::answer(0, || {
+        let Some(module) = MODULE.get() else { return 0 };
+        // SAFETY: [H2] pua's parameters, alive through this call.
+        if let Some((presentity, id, reply)) = unsafe { calls::publish_reply(record, reply) } {
+            module.worker.publish_reply(&presentity, &id, &reply, b"");
+        }
+        0
+    })
+}
+
 /// The presence server asks for the state of a subscription: in any worker, and in the XMPP process.
 pub(super) unsafe extern "C" fn authorize(subscription: *mut sys::subs_t) -> c_int {
     // SAFETY: [H2] the presence server's parameter, alive through this call.
@@ -363,9 +376,22 @@ pub(super) unsafe extern "C" fn dialog_subscribed(
         if let Some(event) = host::dialog_event::get() {
             // SAFETY: [H2] the presence server's parameters, alive through this call.
             unsafe { dialog_event::subscribed(event, msg, subscription) };
+            // SAFETY: [H2] as above.
+            unsafe { contact_lamps::subscribed(subscription) };
         }
         0
     })
+}
+
+/// The presence server asks for the state of a subscription to dialogs: in the same processes as [`authorize`].
+pub(super) unsafe extern "C" fn dialog_authorize(subscription: *mut sys::subs_t) -> c_int {
+    // SAFETY: [H2] the presence server's parameter, alive through this call.
+    guard::answer(-1, || unsafe { contact_lamps::authorize(subscription) })
+}
+
+/// The presence server looks for the rules of a presentity's dialogs. There are none.
+pub(super) unsafe extern "C" fn dialog_rules(_: *mut sys::str_, _: *mut sys::str_, _: *mut *mut sys::str_) -> c_int {
+    0
 }
 
 /// The presence server makes the body of a NOTIFY (presence): in any worker, and in the XMPP process.

@@ -32,6 +32,7 @@ use crate::sip::Reply;
 use crate::sip::Request;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
+use crate::sip::Withdrawal;
 
 /// tm's functions; `None` if it is not loaded.
 pub(super) fn bind_tm() -> Option<sys::tm_binds> {
@@ -55,6 +56,13 @@ pub(super) fn hear_subscribe_replies(pua: &sys::pua_api_t) -> Option<()> {
     let types = sys::XMPP_INITIAL_SUBS | sys::XMPP_SUBSCRIBE;
     // SAFETY: [H1] in mod_init; no parameter, as pua would free it.
     (unsafe { register(types, Some(callbacks::subscribe_completed), ptr::null_mut()) } >= 0).then_some(())
+}
+
+/// Asks pua to tell the replies to our PUBLISHes of presence: those that took the state, as it forgets the others before it tells.
+pub(super) fn hear_publish_replies(pua: &sys::pua_api_t) -> Option<()> {
+    let register = pua.register_puacb?;
+    // SAFETY: [H1] in mod_init; no parameter, as pua would free it.
+    (unsafe { register(sys::XMPP_PUBLISH, Some(callbacks::publish_completed), ptr::null_mut()) } >= 0).then_some(())
 }
 
 /// The workers do it: OpenSIPS has a pipe that all of them take jobs from.
@@ -88,12 +96,20 @@ impl Requests for Module {
         self::publish(self, publish)
     }
 
+    fn withdraw(&self, withdrawal: &Withdrawal) -> Result<(), HostError> {
+        self::withdraw(self, withdrawal)
+    }
+
     fn subscribe(&self, subscribe: &Subscribe) -> Result<(), HostError> {
         self::subscribe(self, subscribe)
     }
 
     fn state(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
         self.presence.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
+    }
+
+    fn lamp(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        self.contact_lamps.as_ref().ok_or(HostError::Missing("presence"))?.publish(publish, operation)
     }
 
     fn call(&self, publication: &Publication) -> Result<(), HostError> {
@@ -104,7 +120,8 @@ impl Requests for Module {
     }
 
     fn judge(&self, presentity: &Uri) -> Result<(), HostError> {
-        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity)
+        let lamps = self.contact_lamps.as_ref().map_or(Ok(()), |lamps| lamps.watchers_changed(presentity));
+        self.presence.as_ref().ok_or(HostError::Missing("presence_xml"))?.watchers_changed(presentity).and(lamps)
     }
 }
 
@@ -140,6 +157,8 @@ fn message(module: &Module, message: &Message) -> Result<(), HostError> {
     dialog.id.call_id = string(message.call_id.as_deref().unwrap_or(&unique));
     dialog.id.loc_tag = string(&unique);
     dialog.loc_seq.is_set = 1;
+    dialog.mf_enforced = 1;
+    dialog.mf_value = message.max_forwards.into();
     dialog.loc_uri = string(&message.from);
     dialog.rem_uri = string(&message.to);
     dialog.obp = optional(module.config.outbound_proxy.as_deref());
@@ -269,6 +288,26 @@ pub(super) fn bare_request(module: &Module, message: &Message) -> Result<(), Hos
 /// Publishes, refreshes or withdraws.
 fn publish(module: &Module, publish: &Publish) -> Result<(), HostError> {
     send_publish(module, publish, sys::PRESENCE_EVENT, sys::XMPP_PUBLISH, c"")
+}
+
+/// Ends a publication that pua may not know. It is sent as a MESSAGE is, and its reply says nothing that we do not know.
+fn withdraw(module: &Module, withdrawal: &Withdrawal) -> Result<(), HostError> {
+    let request = module.tm.t_request_within.ok_or(HostError::Missing("tm"))?;
+    let headers = withdrawal.headers();
+    let (mut method, mut headers, mut body) = (string("PUBLISH"), string(&headers), bytes(&[]));
+    // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
+    let mut dialog: sys::dlg_t = unsafe { zeroed() };
+    dialog.state = sys::DLG_CONFIRMED;
+    // Unique as it is: nobody else has a publication by this tag, and it ends but once.
+    dialog.id.call_id = string(&withdrawal.entity_tag);
+    dialog.id.loc_tag = string(&withdrawal.entity_tag);
+    dialog.loc_seq.is_set = 1;
+    dialog.loc_uri = string(&withdrawal.presentity);
+    dialog.rem_uri = string(&withdrawal.presentity);
+    dialog.obp = presence_hop(module);
+    // SAFETY: [H1][H5] the strings and the dialog live through the call, tm copies what it keeps and frees nothing.
+    let code = unsafe { request(&raw mut method, &raw mut headers, &raw mut body, &raw mut dialog, None, ptr::null_mut(), None) };
+    accepted(code)
 }
 
 /// Tells pua of the event that calls are published under; another module may have done so.
@@ -459,6 +498,25 @@ pub(super) unsafe fn subscribe_reply(subscription: *const sys::ua_pres_t, reply:
         presentity: unsafe { msg::bytes(subscription.pres_uri) },
         reply: reply.unwrap_or_else(|| Reply::local(None)),
     })
+}
+
+/// What pua's callback says of a PUBLISH: presentity, id, and the reply. `None` where it is not for us.
+///
+/// # Safety
+/// What pua gives to a callback for PUBLISH.
+pub(super) unsafe fn publish_reply(
+    record: *const sys::ua_pres_t,
+    reply: *const sys::sip_msg,
+) -> Option<(Vec<u8>, Vec<u8>, Reply)> {
+    // SAFETY: [H2] as the caller promises.
+    let record = unsafe { record.as_ref() }.filter(|record| record.event & sys::PRESENCE_EVENT != 0)?;
+    // SAFETY: [H2] a reply, NULL, or the pointer that means none.
+    let reply = unsafe { received(reply) }.unwrap_or_else(|| Reply::local(None));
+    // SAFETY: [H2][H3] a string of the record.
+    let presentity = unsafe { msg::bytes(record.pres_uri) };
+    // SAFETY: [H2][H3] as above.
+    let id = unsafe { msg::bytes(&raw const record.id) };
+    Some((presentity, id, reply))
 }
 
 /// What a reply says; `None` where none came.

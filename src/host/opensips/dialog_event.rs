@@ -10,8 +10,11 @@ use std::slice;
 
 use super::callbacks;
 use super::calls;
+use super::contact_lamps;
+use super::contact_lamps::ContactLamps;
 use super::msg;
 use super::sys;
+use crate::config::Config;
 use crate::dialog_event::DialogEvent;
 use crate::dialog_event::Watcher;
 use crate::dialog_event::subscription::Subscribe;
@@ -24,9 +27,9 @@ const OF_ONE_PUBLISH: c_int = -2;
 
 const CONTENT_TYPE: &[u8] = b"application/dialog-info+xml";
 
-/// In mod_init: takes the event, unless somebody has it.
-pub(super) fn register() -> Result<(), &'static str> {
-    let Some(event) = dialog_event::get() else { return Ok(()) };
+/// In mod_init: takes the event, unless somebody has it. The lamps in it, where they are wanted.
+pub(super) fn register(config: &Config) -> Result<Option<ContactLamps>, &'static str> {
+    let Some(event) = dialog_event::get() else { return Ok(None) };
     // SAFETY: [H3] plain C: optional functions, for which zero is "none".
     let mut api: sys::presence_api_t = unsafe { zeroed() };
     // SAFETY: [H1][H5] in mod_init, into a table of ours.
@@ -38,7 +41,7 @@ pub(super) fn register() -> Result<(), &'static str> {
     // SAFETY: [H4] NULL or an event in shared memory. One that waits for its owner, since subscriptions to it were restored, is empty.
     if unsafe { known.as_ref() }.is_some_and(|known| !known.content_type.s.is_null()) {
         ::log::warn!("{}", dialog_event::TAKEN);
-        return Ok(());
+        return Ok(None);
     }
     // SAFETY: [H3] plain C: integers, strings, pointers and optional functions, for which zero is "none".
     let mut ours: sys::pres_ev = unsafe { zeroed() };
@@ -52,11 +55,14 @@ pub(super) fn register() -> Result<(), &'static str> {
     ours.aux_body_processing = Some(callbacks::dialog_notification);
     ours.aux_free_body = Some(callbacks::dialog_free);
     ours.evs_subs_handl = Some(callbacks::dialog_subscribed);
+    contact_lamps::prepare(config, &mut ours);
     // SAFETY: [H1][H5] what the event holds lives through the call, and is copied.
     if unsafe { add_event(&raw mut ours) } < 0 {
         return Err("module presence refused the event dialog");
     }
-    Ok(())
+    // SAFETY: [H1][H5] as above.
+    let registered = unsafe { contains_event(&raw mut name, ptr::null_mut()) };
+    ContactLamps::serve(config, api, registered)
 }
 
 /// All documents of a presentity as one.

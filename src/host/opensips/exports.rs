@@ -11,7 +11,6 @@ use std::ptr;
 use super::callbacks;
 use super::sys;
 use crate::host::parameters;
-use crate::host::parameters::PARAMETERS;
 
 /// A table that is handed to the host.
 #[repr(transparent)]
@@ -113,69 +112,7 @@ static MI: Table<[sys::mi_export_t; 2]> = Table([
 ]);
 
 /// Each parameter as string and as integer (see [`parameters`]), and the end.
-static PARAMS: Table<[[sys::param_export_t; 2]; parameters::COUNT + 1]> = Table([
-    parameter::<0>(),
-    parameter::<1>(),
-    parameter::<2>(),
-    parameter::<3>(),
-    parameter::<4>(),
-    parameter::<5>(),
-    parameter::<6>(),
-    parameter::<7>(),
-    parameter::<8>(),
-    parameter::<9>(),
-    parameter::<10>(),
-    parameter::<11>(),
-    parameter::<12>(),
-    parameter::<13>(),
-    parameter::<14>(),
-    parameter::<15>(),
-    parameter::<16>(),
-    parameter::<17>(),
-    parameter::<18>(),
-    parameter::<19>(),
-    parameter::<20>(),
-    parameter::<21>(),
-    parameter::<22>(),
-    parameter::<23>(),
-    parameter::<24>(),
-    parameter::<25>(),
-    parameter::<26>(),
-    parameter::<27>(),
-    parameter::<28>(),
-    parameter::<29>(),
-    parameter::<30>(),
-    parameter::<31>(),
-    parameter::<32>(),
-    parameter::<33>(),
-    parameter::<34>(),
-    parameter::<35>(),
-    parameter::<36>(),
-    parameter::<37>(),
-    parameter::<38>(),
-    parameter::<39>(),
-    parameter::<40>(),
-    parameter::<41>(),
-    parameter::<42>(),
-    parameter::<43>(),
-    parameter::<44>(),
-    parameter::<45>(),
-    parameter::<46>(),
-    parameter::<47>(),
-    parameter::<48>(),
-    parameter::<49>(),
-    parameter::<50>(),
-    parameter::<51>(),
-    parameter::<52>(),
-    parameter::<53>(),
-    parameter::<54>(),
-    parameter::<55>(),
-    parameter::<56>(),
-    parameter::<57>(),
-    parameter::<58>(),
-    parameter::<59>(),
-    [EMPTY_PARAMETER; 2],
-]);
+static PARAMS: Table<[[sys::param_export_t; 2]; parameters::ENTRIES]> = Table(parameters::table!(parameter));
 
 const EMPTY_PARAMETER: sys::param_export_t = sys::param_export_t { name: ptr::null(), type_: 0, param_pointer: ptr::null_mut() };
 
@@ -185,8 +122,11 @@ const fn parameter<const INDEX: usize>() -> [sys::param_export_t; 2] {
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: an index out of bounds does not build")]
 const fn typed<const INDEX: usize>(kind: i32) -> sys::param_export_t {
+    if INDEX >= parameters::PARAMETERS.len() {
+        return EMPTY_PARAMETER;
+    }
     sys::param_export_t {
-        name: PARAMETERS[INDEX].name.as_ptr(),
+        name: parameters::PARAMETERS[INDEX].name.as_ptr(),
         type_: kind.unsigned_abs() | sys::HOST_USE_FUNC_PARAM,
         param_pointer: callbacks::parameter::<INDEX> as *mut c_void,
     }

@@ -11,6 +11,7 @@
 //! stored      documents that it does
 //! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in the host's presence server
+//! contact_lamps  XMPP users as lamps in that event
 //! db          the table of mapped users: the host's database API
 //! mi          what commands answer
 //! process     the extra process: IPC, Host
@@ -21,6 +22,7 @@
 
 mod callbacks;
 mod calls;
+mod contact_lamps;
 mod db;
 mod dialog_calls;
 mod dialog_event;
@@ -58,6 +60,7 @@ use crate::host::parameters;
 use crate::host::pending::Pending;
 use crate::link;
 use crate::worker::Worker;
+use contact_lamps::ContactLamps;
 use dialog_calls::DialogCalls;
 use presence::Presence;
 use reply::Variables;
@@ -84,6 +87,8 @@ struct Module {
     variables: Variables,
     /// Where this server serves presence itself.
     presence: Option<Presence>,
+    /// Where XMPP users are shown as lamps.
+    contact_lamps: Option<ContactLamps>,
     /// Where calls are shown.
     dialog_calls: Option<DialogCalls>,
     /// Where they are shown by this server's own presence server.
@@ -136,7 +141,7 @@ impl fmt::Display for StartError {
             Self::Calls(error) => f.write_str(error),
             Self::DialogEvent(sentence) => f.write_str(sentence),
             Self::Memory => f.write_str("no shared memory is left; give the server more (option -m)"),
-            Self::Callback => f.write_str("module pua refused the callback for replies to SUBSCRIBE"),
+            Self::Callback => f.write_str("module pua refused a callback for replies to SUBSCRIBE or PUBLISH"),
             Self::Twice => f.write_str("the module was started twice"),
         }
     }
@@ -158,6 +163,7 @@ fn start() -> Result<(), StartError> {
     let pua = calls::bind_pua().ok_or(StartError::Bind("pua"))?;
     let signaling = reply::bind_signaling();
     calls::hear_subscribe_replies(&pua).ok_or(StartError::Callback)?;
+    calls::hear_publish_replies(&pua).ok_or(StartError::Callback)?;
     let pending = pending().ok_or(StartError::Memory)?;
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
@@ -165,7 +171,7 @@ fn start() -> Result<(), StartError> {
     let lasts = if state.is_some() { Lasts::Lasting } else { Lasts::UntilRestart };
     let presence = presence(config.presence_mode, lasts)?;
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
-    dialog_event::register().map_err(StartError::DialogEvent)?;
+    let contact_lamps = dialog_event::register(&config).map_err(StartError::DialogEvent)?;
     #[cfg(feature = "bench")]
     dialog_event::bench();
     let dialog_calls = DialogCalls::bind(&mut config.calls).map_err(StartError::Calls)?;
@@ -186,6 +192,7 @@ fn start() -> Result<(), StartError> {
         origins,
         variables,
         presence,
+        contact_lamps,
         dialog_calls,
         dialog_event,
         address_table,

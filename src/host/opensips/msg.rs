@@ -106,6 +106,7 @@ pub(super) unsafe fn copy(msg: *mut sys::sip_msg, wanted: Wanted) -> Result<Requ
     match wanted {
         Wanted::Message => {
             request.subject = parsed.value(|msg| msg.subject);
+            request.max_forwards = parsed.value(|msg| msg.maxforwards);
             request.contact = parsed.contact();
         }
         Wanted::Notify => {

@@ -11,6 +11,8 @@ use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ptr;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::MODULE;
@@ -22,9 +24,9 @@ use super::shown::Asked;
 use super::shown::Has;
 use super::shown::Lasts;
 use super::shown::Shown;
-use super::stored::EntityTag;
-use super::stored::Found;
-use super::stored::store;
+use super::stored::replace_state;
+use super::stored::store_new_state;
+use super::stored::take_state_away;
 use super::sys;
 use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
@@ -95,11 +97,7 @@ impl Presence {
             if kept.agg_nbody.is_some() && api.notify_all_on_publish.is_some() {
                 shown = Shown::new(lasts).map_err(|_| "the memory for the presence of XMPP users could not be had")?;
             }
-            let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
-            // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
-            if unsafe { sys::__register_script_cb(Some(callbacks::script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
-                return Err("the core refused the callback after the script");
-            }
+            hear_ends_of_scripts()?;
         }
         Ok(Self { api, event, kept, shown })
     }
@@ -172,27 +170,15 @@ impl Presence {
     fn publish_there(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
         let body = publish.body.as_deref().unwrap_or_default();
         match operation {
-            Operation::Initial => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
+            Operation::Initial => store_new_state(&self.api, self.event, publish, body),
             // It logs as an error that there is none: it is only asked where there is a state.
-            Operation::Adopt if !self.has_states(publish) => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
-            Operation::Adopt | Operation::Modify => self.replace(publish, Some(body), body),
-            Operation::Refresh => self.replace(publish, None, body),
+            Operation::Adopt if !self.has_states(publish) => store_new_state(&self.api, self.event, publish, body),
+            Operation::Adopt | Operation::Modify => replace_state(&self.api, self.event, publish, Some(body), body),
+            Operation::Refresh => replace_state(&self.api, self.event, publish, None, body),
             // One that has run out is none of its publications.
             Operation::Expire => Ok(()),
-            Operation::Remove => self.store(&ended(publish), None, EntityTag::Known).map(|_| ()),
+            Operation::Remove => take_state_away(&self.api, self.event, &ended(publish)),
         }
-    }
-
-    /// Stores a change, or none but the time; where there is nothing to change, the whole state.
-    fn replace(&self, publish: &Publish, change: Option<&[u8]>, body: &[u8]) -> Result<(), HostError> {
-        match self.store(publish, change, EntityTag::Known)? {
-            Found::Yes => Ok(()),
-            Found::No => self.store(publish, Some(body), EntityTag::New).map(|_| ()),
-        }
-    }
-
-    fn store(&self, publish: &Publish, body: Option<&[u8]>, entity_tag: EntityTag) -> Result<Found, HostError> {
-        store(&self.api, self.event, publish, body, entity_tag)
     }
 
     /// Whether anybody published a state of this presentity.
@@ -205,6 +191,20 @@ impl Presence {
         // SAFETY: [H1][H5] the URI lives through the call.
         self.api.contains_presence.is_none_or(|contains| unsafe { contains(&raw mut presentity) } > 0)
     }
+}
+
+/// Has us called when a script has ended; in mod_init, once.
+pub(super) fn hear_ends_of_scripts() -> Result<(), &'static str> {
+    static HEARD: AtomicBool = AtomicBool::new(false);
+    if HEARD.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let after_requests = sys::POST_SCRIPT_CB | sys::REQ_TYPE_CB;
+    // SAFETY: [H1][H4] in mod_init, a function of this module without a parameter.
+    if unsafe { sys::__register_script_cb(Some(callbacks::script_ended), after_requests, ptr::null_mut(), 0) } < 0 {
+        return Err("the core refused the callback after the script");
+    }
+    Ok(())
 }
 
 /// Since 1970.
@@ -228,6 +228,18 @@ pub(super) unsafe fn subscribed(
     reply_text: *mut sys::str_,
 ) -> c_int {
     // SAFETY: [H2] as the caller promises.
+    unsafe { note_watcher(subscription) };
+    let kept = MODULE.get().and_then(|module| module.presence.as_ref()?.kept.evs_subs_handl);
+    // SAFETY: [H2] what the host handed to us goes on to the function that it was for.
+    kept.map_or(0, |kept| unsafe { kept(msg, subscription, reply_code, reply_text) })
+}
+
+/// Who subscribes is told to the gateway when the script has ended.
+///
+/// # Safety
+/// A subscription of the presence server.
+pub(super) unsafe fn note_watcher(subscription: *const sys::subs_t) {
+    // SAFETY: [H2] as the caller promises.
     if let Some(asked) = unsafe { subscription.as_ref() }
         // Within a dialog that is an end. Outside of one it asks for the state just once: whoever does that wants to be let in, too.
         && (asked.expires != 0 || asked.to_tag.len == 0)
@@ -236,9 +248,6 @@ pub(super) unsafe fn subscribed(
     {
         WATCHED.note(watcher, presentity);
     }
-    let kept = MODULE.get().and_then(|module| module.presence.as_ref()?.kept.evs_subs_handl);
-    // SAFETY: [H2] what the host handed to us goes on to the function that it was for.
-    kept.map_or(0, |kept| unsafe { kept(msg, subscription, reply_code, reply_text) })
 }
 
 /// Whose rules the presence server looks for: an XMPP user has none, and each look would cost a query for each state.
@@ -315,15 +324,20 @@ pub(super) unsafe fn authorize(subscription: *mut sys::subs_t) -> c_int {
     let Some((watcher, presentity)) = (unsafe { who(subscription) }) else { return -1 };
     // SAFETY: [H2] as above; the host waits for us and reads it afterwards.
     let Some(asked) = (unsafe { subscription.as_mut() }) else { return -1 };
-    let (status, reason) = match module.worker.judge(&watcher, &presentity) {
-        Judgement::NotOurs => {
-            let kept = module.presence.as_ref().and_then(|presence| presence.kept.get_auth_status);
-            // SAFETY: [H2] not ours: what the host handed to us goes on to the function that it was for.
-            return kept.map_or(-1, |kept| unsafe { kept(subscription) });
-        }
+    settle(asked, module.worker.judge(&watcher, &presentity)).unwrap_or_else(|| {
+        let kept = module.presence.as_ref().and_then(|presence| presence.kept.get_auth_status);
+        // SAFETY: [H2] not ours: what the host handed to us goes on to the function that it was for.
+        kept.map_or(-1, |kept| unsafe { kept(subscription) })
+    })
+}
+
+/// Writes a judgement into the subscription, and gives the answer to the presence server; `None`: it is not ours to judge.
+pub(super) fn settle(asked: &mut sys::subs_t, judgement: Judgement) -> Option<c_int> {
+    let (status, reason) = match judgement {
+        Judgement::NotOurs => return None,
         Judgement::Undecided if asked.status == sys::TERMINATED_STATUS.unsigned_abs() => state(Authorization::Refused),
         Judgement::Undecided if asked.status == sys::PENDING_STATUS.unsigned_abs() => state(Authorization::Pending),
-        Judgement::Undecided => return 0,
+        Judgement::Undecided => return Some(0),
         Judgement::Decided(decision) => state(decision),
     };
     asked.status = status.unsigned_abs();
@@ -332,8 +346,9 @@ pub(super) unsafe fn authorize(subscription: *mut sys::subs_t) -> c_int {
         asked.reason.s = ptr::null_mut();
     }
     // "No error"; whether anything changed the host finds out by itself.
-    0
+    Some(0)
 }
+
 /// Watcher and presentity as SIP URIs.
 ///
 /// # Safety

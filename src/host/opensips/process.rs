@@ -28,6 +28,7 @@ use crate::sip::Notify;
 use crate::sip::Publish;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
+use crate::sip::Withdrawal;
 
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
@@ -77,6 +78,17 @@ impl Host for OpenSips<'_> {
             PresenceMode::Pua => self.feed.push(Task::Publish(publish), self.module),
             PresenceMode::Local => self.feed.push_state(publish, self.module),
             PresenceMode::None => Ok(()),
+        }
+    }
+
+    fn withdraw(&mut self, withdrawal: &Withdrawal) -> Result<(), HostError> {
+        self.feed.push(Task::Withdraw(withdrawal), self.module)
+    }
+
+    fn lamp(&mut self, publish: &Publish) -> Result<(), HostError> {
+        match self.module.contact_lamps {
+            Some(_) => self.feed.push_lamp(publish, self.module),
+            None => Ok(()),
         }
     }
 

@@ -14,8 +14,41 @@ use crate::host::publications::KeepsTags;
 use crate::process::host::HostError;
 use crate::sip::Publish;
 
+/// Stores a state that was not there.
+pub(super) fn store_new_state(
+    api: &sys::presence_api_t,
+    event: NonNull<sys::pres_ev>,
+    publish: &Publish,
+    body: &[u8],
+) -> Result<(), HostError> {
+    store(api, event, publish, Some(body), EntityTag::New).map(|_| ())
+}
+
+/// Stores a change, or none but the time; where there is nothing to change, the whole state.
+pub(super) fn replace_state(
+    api: &sys::presence_api_t,
+    event: NonNull<sys::pres_ev>,
+    publish: &Publish,
+    change: Option<&[u8]>,
+    body: &[u8],
+) -> Result<(), HostError> {
+    match store(api, event, publish, change, EntityTag::Known)? {
+        Found::Yes => Ok(()),
+        Found::No => store_new_state(api, event, publish, body),
+    }
+}
+
+/// Takes a state away.
+pub(super) fn take_state_away(
+    api: &sys::presence_api_t,
+    event: NonNull<sys::pres_ev>,
+    publish: &Publish,
+) -> Result<(), HostError> {
+    store(api, event, publish, None, EntityTag::Known).map(|_| ())
+}
+
 /// Stores, changes or takes away a document, and has the watchers told.
-pub(super) fn store(
+fn store(
     api: &sys::presence_api_t,
     event: NonNull<sys::pres_ev>,
     publish: &Publish,
@@ -96,14 +129,14 @@ impl DialogEvent {
 
 /// Whether a publication is stored under its entity tag already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EntityTag {
+enum EntityTag {
     New,
     Known,
 }
 
 /// Whether the presence server had the publication that it was to change or take away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+enum Found {
     Yes,
     /// It did nothing.
     No,

@@ -6,6 +6,7 @@ use super::Turn;
 use crate::gateway::action::Action;
 use crate::process::decisions::Kept;
 use crate::process::host::Host;
+use crate::sip::Uri;
 
 impl<H: Host> Turn<'_, H> {
     /// Carries out what the gateway decided.
@@ -33,8 +34,16 @@ impl<H: Host> Turn<'_, H> {
                 }
             }
             Action::Publish(publish) => {
+                if publish.body.is_none() {
+                    self.gateway.publication_ends(&publish, &mut self.actions);
+                }
                 if let Err(error) = self.host.publish(&publish) {
                     log::error!("the presence of {} cannot be published: {error}", publish.presentity);
+                }
+            }
+            Action::Lamp(publish) => {
+                if let Err(error) = self.host.lamp(&publish) {
+                    log::error!("the lamp of {} cannot be published: {error}", publish.presentity);
                 }
             }
             Action::Subscribe(subscribe) => {
@@ -49,14 +58,24 @@ impl<H: Host> Turn<'_, H> {
                     self.gateway.notify_refused(Instant::now(), &notify, error, &mut self.actions);
                 }
             }
-            Action::EndDialog(dialog) => self.receiver.shared().end_dialog(&dialog),
-            Action::Authorize { watcher, presentity, presentity_uri, decision, occasion } => {
-                if self.decisions.keep(&watcher, &presentity, decision, occasion) == Kept::Changed
-                    && let Err(error) = self.host.watchers_changed(&presentity_uri)
-                {
-                    log::error!("the watchers of {presentity_uri} cannot be told of a decision: {error}");
+            Action::Withdraw(withdrawal) => {
+                if let Err(error) = self.host.withdraw(&withdrawal) {
+                    log::warn!("what was published of {} before a restart cannot be taken away: {error}", withdrawal.presentity);
                 }
             }
+            Action::TellWatchers(presentity) => self.tell_watchers(&presentity),
+            Action::EndDialog(dialog) => self.receiver.shared().end_dialog(&dialog),
+            Action::Authorize { watcher, presentity, presentity_uri, decision, occasion } => {
+                if self.decisions.keep(&watcher, &presentity, decision, occasion) == Kept::Changed {
+                    self.tell_watchers(&presentity_uri);
+                }
+            }
+        }
+    }
+
+    fn tell_watchers(&mut self, presentity: &Uri) {
+        if let Err(error) = self.host.watchers_changed(presentity) {
+            log::error!("the watchers of {presentity} cannot be told of a decision: {error}");
         }
     }
 }

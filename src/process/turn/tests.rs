@@ -51,6 +51,14 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn withdraw(&mut self, _: &sip::Withdrawal) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn lamp(&mut self, _: &sip::Publish) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn publish_call(&mut self, _: &crate::calls::publisher::Publication) -> Result<crate::process::host::Taken, HostError> {
         Ok(crate::process::host::Taken::Done)
     }

@@ -18,7 +18,9 @@ use crate::sip::pidf::Show;
 use crate::sip::pidf::Tuple;
 use crate::sip::pidf::UserInput;
 use crate::sip::pidf::date_time;
+use crate::translate::contact_lamp::Signs;
 use crate::translate::tuple_id;
+use crate::xmpp::activity::Activity;
 use crate::xmpp::element::Element;
 use crate::xmpp::ns;
 use crate::xmpp::stanza::PresenceType;
@@ -33,6 +35,8 @@ pub struct ResourcePresence {
     /// `None` if it has none, or one that is out of range: as 0 in all but that it is not written.
     pub(super) priority: Option<i8>,
     notes: Box<[Note]>,
+    /// Somebody is on the phone (XEP-0108).
+    on_the_phone: bool,
     /// Since when nobody uses it (XEP-0319).
     idle_since: Option<Timestamp>,
     /// When it said so: what the stanza tells (XEP-0203), else for who received it to fill in.
@@ -52,6 +56,7 @@ impl ResourcePresence {
             show: while_there(child("show")).and_then(|show| Show::from_name(&show)),
             priority: child("priority").and_then(|priority| priority.trim().parse().ok()),
             notes: notes(presence),
+            on_the_phone: availability == Availability::Available && Activity::of(presence) == Some(Activity::OnThePhone),
             idle_since: while_there(time("idle", ns::IDLE, "since")).and_then(|since| date_time(&since)),
             changed: time("delay", ns::DELAY, "stamp").and_then(|stamp| date_time(&stamp)),
         })
@@ -61,7 +66,7 @@ impl ResourcePresence {
     pub fn gone(resource: &str) -> Self {
         let (show, priority, idle_since, changed) = (None, None, None, None);
         let (resource, availability, notes) = (resource.into(), Availability::Unavailable, Box::default());
-        Self { resource, availability, show, priority, notes, idle_since, changed }
+        Self { resource, availability, show, priority, notes, on_the_phone: false, idle_since, changed }
     }
 
     /// Which resource it is of; empty for a user without resources, and for a user as a whole.
@@ -72,6 +77,11 @@ impl ResourcePresence {
     /// Whether the resource is there.
     pub fn availability(&self) -> Availability {
         self.availability
+    }
+
+    /// What of it may light a lamp.
+    pub fn signs(&self) -> Signs {
+        Signs { show: self.show, on_the_phone: self.on_the_phone }
     }
 
     /// Whether both say the same, whenever they said it.

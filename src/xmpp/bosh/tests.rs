@@ -304,6 +304,7 @@ fn a_page_of_a_proxy_is_no_answer() {
     pair.answer(43, "<body xmlns='http://jabber.org/protocol/httpbind'><presence");
     pair.pass(1);
     assert_eq!(pair.post(), held);
+    pair.pass(1);
     pair.answer(43, &response(""));
     assert_eq!(pair.bodies(), [empty(44)]);
 }
@@ -352,6 +353,20 @@ fn a_session_that_has_to_poll_asks_as_often_as_it_may() {
 }
 
 #[test]
+fn a_connection_manager_that_holds_nothing_is_not_asked_without_end() {
+    let mut pair = Pair::open(TERMS);
+    pair.post();
+    pair.answer(43, &response(""));
+    assert_eq!(pair.post(), []);
+    assert_eq!(pair.bosh.deadline(), Some(pair.now + Duration::from_secs(5)));
+    assert!(pair.bosh.send("<presence/>"));
+    assert_eq!(pair.post().len(), 1);
+    pair.pass(1);
+    pair.answer(44, &response(""));
+    assert_eq!(pair.bodies(), [empty(45)], "one that was held");
+}
+
+#[test]
 fn the_last_request_says_what_was_to_be_said() {
     let mut pair = Pair::open(TERMS);
     pair.post();
@@ -368,6 +383,15 @@ fn the_last_request_says_what_was_to_be_said() {
     assert_eq!(pair.post(), [], "nothing is held any more");
     pair.answer(45, &terminate("/>"));
     assert_eq!(pair.ended(), Reason::Ours);
+}
+
+#[test]
+fn an_end_that_nobody_answers_is_one() {
+    let mut pair = Pair::open(TERMS);
+    pair.bosh.terminate();
+    pair.post();
+    pair.pass(15);
+    assert_eq!(pair.ended(), Reason::Lost);
 }
 
 #[test]

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import time
 
 from . import example
 from .process import Process
@@ -77,6 +78,22 @@ class Baresip:
                           Sip(part.group(4).replace("\r\n", "\n").replace("\n", "\r\n").encode())))
             end = part.end()
         return found, end
+
+    def published_once(self, helper):
+        """Waits until it has published. A PUBLISH whose answer takes longer than a timer of 10 ms it sends anew, as if it were the first, and
+        forgets what it published before: `helper`, another agent, takes that back."""
+        answered = lambda: [m for sent, m in self.trace()[0] if not sent and m.is_response and m.method == "PUBLISH"]  # noqa: E731
+        wait_until("baresip to publish", answered)
+        time.sleep(0.02)
+        # Each turn of its loop ends with what its timers have to do.
+        for _ in range(2):
+            self.command("contacts")
+        sent = lambda: [m for sent, m in self.trace()[0] if sent and m.method == "PUBLISH" and not m.is_response]  # noqa: E731
+        wait_until("an answer to each PUBLISH of baresip", lambda: len(answered()) == len(sent()))
+        for answer in answered()[:-1]:
+            headers = {"Event": "presence", "Expires": "0", "SIP-If-Match": answer.header("SIP-ETag")}
+            assert helper.request("PUBLISH", self.uri, headers=headers).status == 200
+        return self
 
     def stop(self):
         if self.process:

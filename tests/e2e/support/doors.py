@@ -20,9 +20,9 @@ def local(text):
 DOORS = {"pua": lambda text: text, "local": local, "notifier": example.as_notifier}
 
 
-def by_each_door(pairs, edit=lambda text: text):
+def by_each_door(pairs, edit=lambda text: text, doors=DOORS):
     """These pairs by each door; `edit` changes the example further. A pair has its `door`."""
-    return [through(pair, door, edit) for pair in pairs for door in DOORS]
+    return [through(pair, door, edit) for pair in pairs for door in doors]
 
 
 def through(pair, door, edit):

@@ -42,14 +42,15 @@ def hosts():
     return found
 
 
+def every_pair():
+    """Every SIP host with Prosody and with ejabberd."""
+    return [Pair(f"{name}+{server}", host, make, missing or server_missing) for name, host, missing in hosts()
+            for server, make, server_missing in (("prosody", Prosody, prosody.missing()), ("ejabberd", Ejabberd, ejabberd_missing()))]
+
+
 def pairs():
     """Kamailio with Prosody and with ejabberd, and every OpenSIPS with Prosody."""
-    found = []
-    for name, host, missing in hosts():
-        found.append(Pair(f"{name}+prosody", host, Prosody, missing or prosody.missing()))
-        if name == "kamailio":
-            found.append(Pair(f"{name}+ejabberd", host, Ejabberd, missing or ejabberd_missing()))
-    return found
+    return [pair for pair in every_pair() if pair.name.endswith("+prosody") or pair.name.startswith("kamailio")]
 
 
 def lua_pair():

@@ -1,0 +1,145 @@
+//! The phone process: one more process of the SIP server, where phones are shown in their users' accounts. It holds the sessions of all
+//! accounts.
+//!
+//! A process of its own, and no part of the XMPP process: a login costs the hashes of a password and keys of TLS, milliseconds in which no
+//! message would pass, and after a restart there are as many of them as there are phones. It may wait for the database as well.
+
+pub(crate) mod desk;
+
+mod found;
+mod line;
+mod over_bosh;
+mod over_tcp;
+mod pacer;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
+use tokio_rustls::rustls::RootCertStore;
+
+use crate::link::phone_datagram;
+use crate::link::phone_datagram::Told;
+use crate::link::store::End;
+use crate::link::watch;
+use crate::phone::account::Row;
+use crate::phone::presence::Looks;
+use crate::phone::users::Fact;
+use crate::phone::users::Options;
+use crate::process::host::Flow;
+use crate::process::storekeeper::Unavailable;
+use crate::xmpp::element::Element;
+use crate::xmpp::sasl::ShowPassword;
+use desk::Desk;
+
+/// What the operator has decided on phones.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What accounts show that say nothing else.
+    pub looks: Looks,
+    /// Which states there are besides those of the connector.
+    pub options: Options,
+    /// Logins a second.
+    pub login_rate: u32,
+    /// Whether a password may be shown where nothing is encrypted.
+    pub clear: ShowPassword,
+    /// Whose certificates are to be trusted.
+    pub roots: Arc<RootCertStore>,
+}
+
+/// The SIP server and its database, seen from the phone process. Both may take their time.
+pub trait Registrar {
+    /// Reads the table of accounts: each row, with the session that was kept of it.
+    fn accounts(&mut self, row: &mut dyn FnMut(&Row<'_>, &str)) -> Result<(), Unavailable>;
+    /// Writes what is to be kept of accounts: all, or none.
+    fn keep(&mut self, notes: &[Note]) -> Result<(), Unavailable>;
+    /// What is registered of a user now.
+    fn registered(&mut self, user: &str) -> Vec<Fact>;
+    /// Sends the SIP user what the XMPP user `from` of the stanza says.
+    fn message(&mut self, user: &str, message: &Element);
+    /// A descriptor that becomes readable when the host wants this process: its IPC, its stop signal.
+    fn wake_descriptor(&self) -> BorrowedFd<'_>;
+    /// Handles what made the descriptor readable, without blocking.
+    fn wake(&mut self) -> Flow;
+}
+
+/// What is written to the row of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Whose row: its SIP URI.
+    pub user: String,
+    /// The session to go on with; empty: none.
+    pub session: Option<String>,
+    /// Why there is no session; empty: there is one, or none is wanted.
+    pub trouble: Option<String>,
+}
+
+/// Runs the phone process until the host stops.
+pub fn run(registrar: &mut impl Registrar, settings: &Settings, facts: &End) {
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| live(registrar, settings, facts))) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => log::error!("the phone process cannot run: {error}; trying again in 1 s"),
+            // The panic hook has logged what and where.
+            Err(_) => {}
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        if registrar.wake() == Flow::Stop {
+            return;
+        }
+    }
+}
+
+fn live(registrar: &mut impl Registrar, settings: &Settings, facts: &End) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let wake = watch::readable(registrar.wake_descriptor())?;
+        let told = watch::readable(facts.as_fd())?;
+        let (mut desk, mut reports) = Desk::new(settings)?;
+        desk.load(registrar);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                ready = wake.readable() => {
+                    ready?.clear_ready();
+                    if registrar.wake() == Flow::Stop {
+                        break;
+                    }
+                }
+                ready = told.readable() => {
+                    ready?.clear_ready();
+                    hear(&mut desk, registrar, facts)?;
+                }
+                Some(report) = reports.recv() => desk.report(registrar, report),
+                _ = tick.tick() => desk.tick(Instant::now(), registrar),
+            }
+        }
+        desk.stop(registrar, &mut reports).await;
+        Ok(())
+    })
+}
+
+/// Takes some of what was told; what is left makes the line readable again.
+fn hear(desk: &mut Desk, registrar: &mut impl Registrar, facts: &End) -> io::Result<()> {
+    while let Some(datagram) = facts.receive()? {
+        match phone_datagram::decode(&datagram) {
+            Ok(Told::Fact(fact)) => desk.fact(Instant::now(), fact),
+            Ok(Told::Reload) => desk.load(registrar),
+            Err(error) => log::error!("what the phone process was told cannot be read: {error:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// How often lifetimes are looked at, and what is to be kept is written.
+const TICK: Duration = Duration::from_secs(1);

@@ -1,0 +1,329 @@
+//! All accounts and their lines: who has one, what it is to show, and what is written down of it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::Note;
+use super::Registrar;
+use super::Settings;
+use super::line::Exchange;
+use super::line::Line;
+use super::line::Report;
+use super::line::Said;
+use super::pacer::Pacer;
+use crate::net::transport::client_config;
+use crate::phone::account::Account;
+use crate::phone::account::Row;
+use crate::phone::kept::Kept;
+use crate::phone::presence::Looks;
+use crate::phone::session::View;
+use crate::phone::state::Shown;
+use crate::phone::users::Change;
+use crate::phone::users::Fact;
+use crate::phone::users::Users;
+
+/// All accounts.
+pub(crate) struct Desk {
+    looks: Looks,
+    /// By SIP URI.
+    accounts: HashMap<String, Arc<Account>>,
+    users: Users,
+    /// The lines of each user, by resource.
+    lines: HashMap<String, BTreeMap<String, Handle>>,
+    /// Sessions from before a restart, until their lines go on with them or it is too late.
+    kept: HashMap<String, Kept>,
+    /// What is to be written.
+    notes: BTreeMap<String, Note>,
+    /// What was last said to be wrong with an account.
+    troubles: HashMap<String, String>,
+    exchange: Rc<Exchange>,
+    stop: watch::Sender<bool>,
+    load: Load,
+}
+
+/// How it stands with the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// It was read.
+    Done,
+    /// It could not be; it is tried again then.
+    Again(Instant),
+}
+
+struct Handle {
+    views: watch::Sender<View>,
+    task: JoinHandle<()>,
+    account: Arc<Account>,
+}
+
+impl Desk {
+    /// Without an account yet, and where its lines report.
+    pub(super) fn new(settings: &Settings) -> io::Result<(Self, mpsc::Receiver<Report>)> {
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let (stop, stopped) = watch::channel(false);
+        let exchange = Exchange {
+            tls: client_config(&settings.roots)?,
+            clear: settings.clear,
+            pacer: RefCell::new(Pacer::new(settings.login_rate)),
+            reports: sender,
+            stop: stopped,
+        };
+        let desk = Self {
+            looks: settings.looks.clone(),
+            accounts: HashMap::new(),
+            users: Users::new(settings.options),
+            lines: HashMap::new(),
+            kept: HashMap::new(),
+            notes: BTreeMap::new(),
+            troubles: HashMap::new(),
+            exchange: Rc::new(exchange),
+            stop,
+            load: Load::Done,
+        };
+        Ok((desk, reports))
+    }
+
+    /// Reads the table. Who is new there is asked for at the registrar; who is not there any more goes offline.
+    pub(super) fn load(&mut self, registrar: &mut impl Registrar) {
+        let (mut accounts, mut kept) = (HashMap::new(), HashMap::new());
+        let mut wrong = 0_usize;
+        let looks = self.looks.clone();
+        let is_first = self.accounts.is_empty();
+        let read = registrar.accounts(&mut |row, session| match Account::of(row, &looks) {
+            Ok(account) if account.wishes.is_disabled => {}
+            Ok(account) => {
+                if let Some(session) = Kept::read(session).filter(|_| is_first) {
+                    kept.insert(account.user.clone(), session);
+                }
+                accounts.insert(account.user.clone(), Arc::new(account));
+            }
+            Err(error) => {
+                wrong = wrong.saturating_add(1);
+                if wrong <= WRONG_ROWS {
+                    log::warn!("account of {}: {error}; the row is left out", printable(row));
+                }
+            }
+        });
+        if read.is_err() {
+            log::error!("the table of accounts cannot be read; it is tried again in {} s", AGAIN.as_secs());
+            self.load = Load::Again(Instant::now().checked_add(AGAIN).unwrap_or_else(Instant::now));
+            return;
+        }
+        self.load = Load::Done;
+        log::info!("{} accounts whose phones are shown, {wrong} rows left out", accounts.len());
+        self.kept.extend(kept);
+        let before = std::mem::replace(&mut self.accounts, accounts);
+        let now = Instant::now();
+        let known: Vec<String> = self.accounts.keys().cloned().collect();
+        for user in known {
+            match before.get(&user) {
+                None => registrar.registered(&user).into_iter().for_each(|fact| self.fact(now, fact)),
+                Some(old) if self.accounts.get(&user) != Some(old) => self.restart(&user),
+                Some(_) => {}
+            }
+        }
+        let gone: Vec<_> = before.into_values().filter(|account| !self.accounts.contains_key(&account.user)).collect();
+        for account in gone {
+            self.hang_up(&account);
+        }
+    }
+
+    /// Something happened to a SIP user.
+    pub(super) fn fact(&mut self, now: Instant, fact: Fact) {
+        if self.accounts.contains_key(&fact.user)
+            && let Some(change) = self.users.fact(now, fact)
+        {
+            self.show(&change);
+        }
+    }
+
+    /// A line has something to say.
+    pub(super) fn report(&mut self, registrar: &mut impl Registrar, Report { user, resource, said }: Report) {
+        match said {
+            Said::Up => {
+                if self.troubles.remove(&user).is_some() {
+                    log::info!("the phone of {user} is shown in its account again");
+                }
+                self.note(&user).trouble = Some(String::new());
+            }
+            Said::Trouble(why) => {
+                let is_new = self.troubles.get(&user) != Some(&why);
+                if is_new {
+                    log::warn!("the phone of {user} is not shown in its account ({resource}): {why}");
+                    self.note(&user).trouble = Some(why.clone());
+                    self.troubles.insert(user, why);
+                }
+            }
+            // The row has room for one session.
+            Said::Kept(kept) if self.accounts.get(&user).is_some_and(|account| !account.resource.is_per_phone()) => {
+                self.note(&user).session = Some(kept.map(|kept| kept.write()).unwrap_or_default());
+            }
+            Said::Kept(_) => {}
+            Said::Message(message) => registrar.message(&user, &message),
+        }
+    }
+
+    /// Once a second.
+    pub(super) fn tick(&mut self, now: Instant, registrar: &mut impl Registrar) {
+        self.users.expire(now).iter().for_each(|change| self.show(change));
+        self.reap();
+        self.write(registrar);
+        if matches!(self.load, Load::Again(at) if at <= now) {
+            self.load(registrar);
+        }
+    }
+
+    /// The host stops: sessions are to wait for us, and what goes on with them is written.
+    pub(super) async fn stop(&mut self, registrar: &mut impl Registrar, reports: &mut mpsc::Receiver<Report>) {
+        let _ = self.stop.send(true);
+        let running = |desk: &Self| desk.lines.values().flat_map(BTreeMap::values).any(|handle| !handle.task.is_finished());
+        let _ = timeout(FAREWELL, async {
+            while running(self) {
+                match timeout(Duration::from_millis(50), reports.recv()).await {
+                    Ok(Some(report)) => self.report(registrar, report),
+                    Ok(None) => break,
+                    Err(_) => {}
+                }
+            }
+        })
+        .await;
+        while let Ok(report) = reports.try_recv() {
+            self.report(registrar, report);
+        }
+        self.write(registrar);
+    }
+
+    /// Has the lines of a user show what is to be seen now.
+    fn show(&mut self, change: &Change) {
+        let Some(account) = self.accounts.get(&change.user).cloned() else { return };
+        let view = View::of(&account, change.state.shown(), change.other.as_deref());
+        let resources = match change.state.shown() {
+            Shown::Offline => Vec::new(),
+            Shown::Online | Shown::Ringing | Shown::OnThePhone | Shown::OnHold => self.resources(&account),
+        };
+        let offline = View::of(&account, Shown::Offline, None);
+        let lines = self.lines.entry(change.user.clone()).or_default();
+        for (_, handle) in lines.iter().filter(|(resource, _)| !resources.contains(resource)) {
+            handle.views.send_replace(offline.clone());
+        }
+        for resource in resources {
+            match lines.get(&resource).filter(|handle| !handle.task.is_finished()) {
+                // The old account hangs up first; its line is followed by one for the new.
+                Some(handle) if handle.account != account => {
+                    handle.views.send_replace(offline.clone());
+                }
+                Some(handle) => {
+                    handle.views.send_replace(view.clone());
+                }
+                None => {
+                    let kept = self.kept.remove(&account.user).filter(|kept| kept.resource == resource);
+                    let (views, seen) = watch::channel(view.clone());
+                    let line = Line::new(Arc::clone(&account), resource.clone(), seen, Rc::clone(&self.exchange));
+                    let task = tokio::task::spawn_local(line.run(kept));
+                    lines.insert(resource, Handle { views, task, account: Arc::clone(&account) });
+                }
+            }
+        }
+    }
+
+    /// The resources under which an account is shown now.
+    fn resources(&self, account: &Account) -> Vec<String> {
+        let mut resources: Vec<String> = match account.resource.is_per_phone() {
+            true => self.users.phones(&account.user).map(|phone| account.resource.for_phone(phone)).collect(),
+            false => Vec::new(),
+        };
+        if resources.is_empty() {
+            // A call, or a PUBLISH, of a phone that is not registered.
+            resources.push(account.resource.for_phone(""));
+        }
+        resources.sort_unstable();
+        resources.dedup();
+        resources
+    }
+
+    /// An account has changed: its lines hang up, and others follow.
+    fn restart(&mut self, user: &str) {
+        self.troubles.remove(user);
+        self.again(user.to_owned());
+    }
+
+    fn again(&mut self, user: String) {
+        let change = self.users.present(user);
+        self.show(&change);
+    }
+
+    /// An account is not in the table any more.
+    fn hang_up(&mut self, account: &Account) {
+        self.users.forget(&account.user);
+        self.troubles.remove(&account.user);
+        for handle in self.lines.get(&account.user).into_iter().flat_map(BTreeMap::values) {
+            handle.views.send_replace(View::of(account, Shown::Offline, None));
+        }
+    }
+
+    /// Lines that are done are gone; who is to be seen again has another one.
+    fn reap(&mut self) {
+        let mut again = Vec::new();
+        self.lines.retain(|user, lines| {
+            let before = lines.len();
+            lines.retain(|_, handle| !handle.task.is_finished());
+            if lines.len() != before {
+                again.push(user.clone());
+            }
+            !lines.is_empty()
+        });
+        for user in again {
+            if self.users.state(&user).shown() != Shown::Offline {
+                self.again(user);
+            }
+        }
+    }
+
+    fn note(&mut self, user: &str) -> &mut Note {
+        self.notes.entry(user.to_owned()).or_insert_with(|| Note { user: user.to_owned(), session: None, trouble: None })
+    }
+
+    /// Writes what has changed; what cannot be written is tried again with what comes next.
+    fn write(&mut self, registrar: &mut impl Registrar) {
+        while !self.notes.is_empty() {
+            let batch: Vec<Note> = self.notes.values().take(BATCH).cloned().collect();
+            if registrar.keep(&batch).is_err() {
+                return;
+            }
+            for note in batch {
+                self.notes.remove(&note.user);
+            }
+        }
+    }
+}
+
+/// A row's name for the log.
+fn printable(row: &Row<'_>) -> String {
+    row.sip_uri.chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What lines say and nobody has heard yet; then they wait.
+const REPORTS: usize = 1024;
+
+/// Rows that are complained of one by one.
+const WRONG_ROWS: usize = 20;
+
+/// How soon a table is read again that could not be.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long sessions have to say that they will be back.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// Rows that are written at once.
+const BATCH: usize = 256;

@@ -1,0 +1,207 @@
+//! One phone's line to its user's account: a session, and after its end the next one, as long as there is something to show.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_rustls::rustls::ClientConfig;
+
+use super::found;
+use super::over_bosh;
+use super::over_tcp;
+use super::pacer::Pacer;
+use crate::phone::account::Account;
+use crate::phone::account::Transport;
+use crate::phone::kept::Kept;
+use crate::phone::session::Ended;
+use crate::phone::session::Session;
+use crate::phone::session::View;
+use crate::process::backoff::Backoff;
+use crate::process::backoff::dice;
+use crate::xmpp::element::Element;
+use crate::xmpp::sasl::ShowPassword;
+
+/// What all lines share.
+pub(super) struct Exchange {
+    pub(super) tls: Arc<ClientConfig>,
+    /// Whether a password may be shown where nothing is encrypted.
+    pub(super) clear: ShowPassword,
+    pub(super) pacer: RefCell<Pacer>,
+    pub(super) reports: mpsc::Sender<Report>,
+    /// Becomes true when the host stops.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// What a line tells the process.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The SIP user.
+    pub(super) user: String,
+    /// The phone's resource.
+    pub(super) resource: String,
+    pub(super) said: Said,
+}
+
+/// What it says.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// Others see the phone.
+    Up,
+    /// What goes on after a restart; `None`: nothing.
+    Kept(Option<Kept>),
+    /// For the SIP user.
+    Message(Element),
+    /// The session is over, or there is none; why.
+    Trouble(String),
+}
+
+/// Why a session is over.
+#[derive(Debug)]
+pub(super) enum End {
+    /// There was nothing more to show.
+    Closed,
+    /// The host stops.
+    Stopped,
+    /// It will be the same till somebody does something about the account.
+    Account(String),
+    /// The server, or the way to it.
+    Broken(String),
+    /// Another URL serves it.
+    Elsewhere(String),
+    /// The session of before a restart is not known any more.
+    Forgotten,
+}
+
+/// One line.
+pub(super) struct Line {
+    pub(super) account: Arc<Account>,
+    pub(super) resource: String,
+    pub(super) views: watch::Receiver<View>,
+    pub(super) exchange: Rc<Exchange>,
+    /// Where a server has sent us.
+    elsewhere: Option<String>,
+    backoff: Backoff,
+}
+
+impl Line {
+    pub(super) fn new(account: Arc<Account>, resource: String, views: watch::Receiver<View>, exchange: Rc<Exchange>) -> Self {
+        Self { account, resource, views, exchange, elsewhere: None, backoff: Backoff::default() }
+    }
+
+    /// Until there is nothing to show, or the host stops.
+    pub(super) async fn run(mut self, kept: Option<Kept>) {
+        let mut kept = kept;
+        let mut moved = 0_u32;
+        while !self.views.borrow_and_update().is_offline() {
+            let end = match kept.take() {
+                Some(kept) => over_bosh::resume(&mut self, kept).await,
+                None => self.begin().await,
+            };
+            let pause = match end {
+                End::Closed | End::Forgotten => continue,
+                End::Stopped => return,
+                End::Account(why) => {
+                    self.trouble(why).await;
+                    self.backoff.pause(Instant::now(), ACCOUNT_PAUSE, dice()).max(ACCOUNT_PAUSE)
+                }
+                End::Elsewhere(url) if moved < MOST_MOVES => {
+                    moved = moved.saturating_add(1);
+                    self.elsewhere = Some(url);
+                    continue;
+                }
+                End::Elsewhere(url) => {
+                    (moved, self.elsewhere) = (0, None);
+                    self.trouble(format!("sent on from one URL to the next, at last to {url}")).await;
+                    self.backoff.pause(Instant::now(), LONG, dice())
+                }
+                End::Broken(why) => {
+                    self.trouble(why).await;
+                    self.backoff.pause(Instant::now(), Duration::ZERO, dice())
+                }
+            };
+            if self.wait(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a turn, and logs in.
+    async fn begin(&mut self) -> End {
+        let turn = self.exchange.pacer.borrow_mut().turn(Instant::now());
+        match self.wait(turn).await {
+            None => End::Stopped,
+            Some(()) if self.views.borrow_and_update().is_offline() => End::Closed,
+            Some(()) => match &self.account.transport {
+                Transport::Tcp(server) => over_tcp::run(self, server.clone()).await,
+                Transport::Bosh(url) => match self.elsewhere.take().or_else(|| url.clone()) {
+                    Some(url) => over_bosh::run(self, &url).await,
+                    None => match found::bosh_url(&self.exchange.tls, self.account.jid.domain().as_str()).await {
+                        Ok(url) => over_bosh::run(self, &url).await,
+                        Err(why) => End::Broken(why),
+                    },
+                },
+            },
+        }
+    }
+
+    /// Waits, unless there is nothing to show any more. `None`: the host stops.
+    async fn wait(&mut self, pause: Duration) -> Option<()> {
+        let mut stop = self.exchange.stop.clone();
+        tokio::select! {
+            () = sleep(pause) => Some(()),
+            gone = self.views.wait_for(View::is_offline) => gone.is_ok().then_some(()),
+            _ = stop.wait_for(|stops| *stops) => None,
+        }
+    }
+
+    /// A session that shows what is to be shown now.
+    pub(super) fn session(&mut self, security: crate::xmpp::client::Security) -> Session {
+        let view = self.views.borrow_and_update().clone();
+        Session::new(&self.account, &self.resource, security, view)
+    }
+
+    pub(super) async fn up(&mut self) {
+        self.backoff.up(Instant::now());
+        self.report(Said::Up).await;
+    }
+
+    async fn trouble(&self, why: String) {
+        self.report(Said::Kept(None)).await;
+        self.report(Said::Trouble(why)).await;
+    }
+
+    pub(super) async fn report(&self, said: Said) {
+        let report = Report { user: self.account.user.clone(), resource: self.resource.clone(), said };
+        // The process is gone if nobody takes it.
+        let _ = self.exchange.reports.send(report).await;
+    }
+}
+
+impl End {
+    pub(super) fn of(ended: Ended) -> Self {
+        match ended {
+            Ended::Login(error) if error.is_about_the_account() => Self::Account(error.to_string()),
+            Ended::Login(error) => Self::broken(error),
+            Ended::Stream(error) => Self::broken(error),
+        }
+    }
+
+    pub(super) fn broken(why: impl Display) -> Self {
+        Self::Broken(why.to_string())
+    }
+}
+
+/// Who has a wrong password is asked again no sooner: servers lock accounts for less.
+const ACCOUNT_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// For servers that send each other our way.
+const LONG: Duration = Duration::from_secs(60);
+
+/// How often in succession a server may send us to another.
+const MOST_MOVES: u32 = 3;

@@ -1,0 +1,152 @@
+//! What becomes of states that the host was given to publish: entity tags over a restart, and what is not taken.
+
+use std::time::Duration;
+
+use xmpp_gateway::config::Parameters;
+use xmpp_gateway::gateway::action::Action;
+use xmpp_gateway::gateway::event::Event;
+use xmpp_gateway::gateway::event::Outcome;
+use xmpp_gateway::gateway::event::Published;
+use xmpp_gateway::gateway::kept::Clock;
+use xmpp_gateway::gateway::notifier::CONFIRM;
+use xmpp_gateway::store::entry::Entry;
+
+use crate::support::*;
+
+const URI: &str = "sip:romeo@example.net";
+const PUBLISHED: [&str; 1] = ["PUBLISH sip:romeo@example.net for 3600"];
+const ENDS: &str = "PUBLISH sip:romeo@example.net ends";
+const OVERDUE: Duration = Duration::from_secs(35);
+
+fn started(composition: &str) -> Scene {
+    let parameters = Parameters {
+        db_url: Some("sqlite:///db".into()),
+        store: Some(1),
+        presence_composition: Some(composition.into()),
+        rate_limit: Some(0),
+        rate_limit_domain: Some(0),
+        ..Parameters::default()
+    };
+    Scene::before_any_stream(&config(&[DOMAIN], parameters))
+}
+
+fn outcome(scene: &mut Scene, outcome: Outcome) -> Vec<String> {
+    id_outcome(scene, "ID-desk", outcome)
+}
+
+fn id_outcome(scene: &mut Scene, id: &str, outcome: Outcome) -> Vec<String> {
+    scene.event(Event::Published(Published { user: ROMEO.into(), presentity: URI.into(), id: id.into(), outcome }))
+}
+
+fn stored(tag: &str) -> Outcome {
+    Outcome::Stored { entity_tag: Some(tag.into()), replaced: None }
+}
+
+fn romeo_is(scene: &mut Scene, show: &str) -> Vec<String> {
+    scene.stanza(&format!("<presence from='{ROMEO}/desk' to='{JULIET}'><show>{show}</show></presence>"))
+}
+
+/// All rows of a gateway, in another one.
+fn restarted(scene: &mut Scene, composition: &str) -> Scene {
+    let mut other = started(composition);
+    let clock = Clock { now: scene.now, wall: WALL + Duration::from_secs(1000) };
+    for key in scene.gateway.changes(usize::MAX) {
+        let row = scene.gateway.entry(clock, &key, |_, _| None).map(|entry| entry.to_row());
+        other.gateway.restore(clock, Entry::of_row(&row.unwrap()).unwrap());
+    }
+    other.stream_up();
+    other
+}
+
+/// One that was published, and a gateway that has the row of it.
+fn published_before(composition: &str, id: &str) -> Scene {
+    let mut scene = started(composition);
+    scene.stream_up();
+    romeo_is(&mut scene, "away");
+    id_outcome(&mut scene, id, stored("old"));
+    restarted(&mut scene, composition)
+}
+
+#[test]
+fn what_is_left_from_before_a_restart_is_withdrawn_once_the_new_state_is_there() {
+    for (composition, id) in [("all", "ID-desk"), ("most-available", "ID-")] {
+        let mut scene = published_before(composition, id);
+        assert_eq!(romeo_is(&mut scene, "dnd"), PUBLISHED);
+        assert_eq!(id_outcome(&mut scene, id, stored("new")), [format!("PUBLISH {URI} ends for old")], "{composition}");
+        assert_eq!(romeo_is(&mut scene, "away"), PUBLISHED);
+        assert_eq!(id_outcome(&mut scene, id, stored("newer")), NOTHING);
+    }
+}
+
+#[test]
+fn nothing_is_withdrawn_where_the_new_state_took_the_place_of_the_old_one() {
+    for replaced in [Outcome::Stored { entity_tag: Some("new".into()), replaced: Some("old".into()) }, stored("old")] {
+        let mut scene = published_before("all", "ID-desk");
+        romeo_is(&mut scene, "dnd");
+        assert_eq!(outcome(&mut scene, replaced), NOTHING);
+    }
+}
+
+#[test]
+fn who_left_meanwhile_is_taken_away_by_both_names() {
+    let mut scene = published_before("all", "ID-desk");
+    let mut actions = Vec::new();
+    scene.now += CONFIRM;
+    scene.gateway.tick(scene.now, &mut actions);
+    let ended: Vec<Action> = actions.clone();
+    assert_eq!(lines(actions), [ENDS]);
+    let mut actions = Vec::new();
+    let Action::Publish(publish) = &ended[0] else { panic!("{ended:?}") };
+    scene.gateway.publication_ends(publish, &mut actions);
+    assert_eq!(lines(actions), [format!("PUBLISH {URI} ends for old")]);
+}
+
+#[test]
+fn a_state_that_is_not_taken_is_published_again_some_times() {
+    let mut scene = Scene::new();
+    assert_eq!(romeo_is(&mut scene, "dnd"), PUBLISHED);
+    for pause in [1, 2, 4, 8, 16] {
+        assert_eq!(outcome(&mut scene, Outcome::Failed), NOTHING);
+        assert_eq!(scene.pass(Duration::from_secs(pause)), PUBLISHED, "after {pause} s");
+    }
+    assert_eq!(outcome(&mut scene, Outcome::Failed), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+    // Each change has its own tries.
+    assert_eq!(romeo_is(&mut scene, "away"), PUBLISHED);
+    outcome(&mut scene, Outcome::Failed);
+    assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
+    outcome(&mut scene, stored("a"));
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}
+
+#[test]
+fn where_the_host_tells_of_answers_a_state_without_one_is_published_again() {
+    let mut scene = Scene::new();
+    romeo_is(&mut scene, "dnd");
+    assert_eq!(scene.pass(OVERDUE), NOTHING, "this host tells of none");
+    outcome(&mut scene, stored("a"));
+    romeo_is(&mut scene, "away");
+    assert_eq!(scene.pass(OVERDUE), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
+    outcome(&mut scene, stored("b"));
+    assert_eq!(scene.pass(OVERDUE), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), NOTHING);
+}
+
+#[test]
+fn an_end_that_is_not_taken_is_said_again() {
+    let mut scene = Scene::new();
+    romeo_is(&mut scene, "dnd");
+    assert_eq!(scene.romeo("unavailable"), [ENDS]);
+    assert_eq!(outcome(&mut scene, Outcome::Failed), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), [ENDS]);
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}
+
+#[test]
+fn watchers_who_could_not_be_told_of_a_decision_are_told_later() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.event(Event::WatchersNotTold(URI.into())), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), [format!("the watchers of {URI} are told")]);
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}
