@@ -120,6 +120,11 @@ impl Gateway {
         }
     }
 
+    /// The host tells what became of each state that it was given to publish.
+    pub fn expect_outcomes(&mut self) {
+        self.publications.expect_outcomes();
+    }
+
     /// The XMPP server accepted the component of this domain: its users can be spoken for.
     pub fn stream_up(&mut self, now: Instant, domain: &str, actions: &mut Vec<Action>) {
         let domain = domain_of(domain);

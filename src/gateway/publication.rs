@@ -92,6 +92,8 @@ struct Publication {
     signs: Signs,
     said: Said,
     answer: Answer,
+    /// Whether its newest state waits for the answer to the one before.
+    is_held: bool,
     /// The SIP users who are shown it over streams that stand, bare JIDs: in their names it can be probed. None: it is doubtful.
     shown_to: BTreeSet<String>,
     /// Those who were shown it over streams that broke since, or under another SIP URI of the same user. What they are shown now is not
@@ -318,6 +320,9 @@ impl Publications {
     }
 
     fn publish(&mut self, now: Instant, jid: &str, news: News, actions: &mut Vec<Action>) {
+        if self.hold(now, jid) {
+            return;
+        }
         if let Some(known) = self.known.get_mut(jid) {
             known.said = Said::Newest;
             let before = actions.len();
@@ -395,6 +400,7 @@ impl Publication {
             signs: Signs::default(),
             said: Said::Nothing,
             answer: Answer::Here,
+            is_held: false,
             shown_to,
             cut_off,
             probed: false,

@@ -82,10 +82,14 @@ impl<'a, H: Host> Turn<'a, H> {
         let Backend::Components(components) = &config.backend;
         // An earlier life may have been told of them.
         calls.tell_users_again();
+        let mut gateway = Gateway::new(config, Instant::now(), dice());
+        if host.tells_outcomes() {
+            gateway.expect_outcomes();
+        }
         Self {
             host,
             receiver,
-            gateway: Gateway::new(config, Instant::now(), dice()),
+            gateway,
             decisions: Decisions::new(receiver.shared()),
             calls,
             in_call: InCall::new(config.calls.presence.clone()),

@@ -18,7 +18,7 @@ pub struct Reply {
     pub contact: Option<Vec<u8>>,
     /// Retry-After (RFC 3261 §20.33), in seconds.
     pub retry_after: Option<u32>,
-    /// Expires of a 2xx to a SUBSCRIBE, in seconds: what was granted.
+    /// Expires of a 2xx to a SUBSCRIBE or PUBLISH, in seconds: what was granted.
     pub expires: Option<u32>,
     /// The dialog that a 2xx to a SUBSCRIBE made, or belongs to: see [`dialog_name`].
     pub dialog: Option<String>,
@@ -51,8 +51,9 @@ impl Reply {
         let number = |name: &[u8]| header(raw, &[name]).and_then(|value| seconds(&value));
         let method = header(raw, &[b"cseq"]).filter(|_| status < 300);
         let is_subscribed = method.as_ref().is_some_and(|cseq| cseq.ends_with(b"SUBSCRIBE"));
-        let (expires, dialog) = if is_subscribed { (number(b"expires"), dialog(raw)) } else { (None, None) };
-        let is_published = status < 300 && method.is_some_and(|cseq| cseq.ends_with(b"PUBLISH"));
+        let is_published = method.is_some_and(|cseq| cseq.ends_with(b"PUBLISH"));
+        let expires = if is_subscribed || is_published { number(b"expires") } else { None };
+        let dialog = if is_subscribed { dialog(raw) } else { None };
         let entity_tag = header(raw, &[b"sip-etag"]).filter(|_| is_published).and_then(|tag| entity_tag(&tag));
         let min_expires = if status == 423 { number(b"min-expires") } else { None };
         // Most replies are a success, of which nobody wants to know more.

@@ -82,6 +82,7 @@ impl Worker {
         match reply.status {
             // pua publishes it anew by itself, or it has ended.
             412 => {}
+            200..300 if reply.expires == Some(0) => {}
             200..300 => {
                 let (entity_tag, replaced) = (reply.entity_tag.clone(), sip::entity_tag(replaced));
                 self.published(presentity, id, Outcome::Stored { entity_tag, replaced });

@@ -1,7 +1,11 @@
 """Stanzas that a hostile or broken client sends through its server: nothing crashes, nothing wrong comes out on the SIP side."""
 
+import xml.etree.ElementTree as ElementTree
+
 import pytest
 from support.gateway import jid
+from test_presence_mode import PIDF
+from test_presence_mode import SHOW
 
 # Some servers drop those of the stanza itself.
 MANY_ATTRIBUTES = "".join(f' a{number}=""' for number in range(100))
@@ -34,6 +38,37 @@ def test_nothing_wrong_comes_out(gateway, stanza):
     for request in alice.requests_seen("MESSAGE"):
         assert not request.all("X-Evil")
         assert request.text == "still here" or set(request.text) <= set("hostileb")
+
+
+# Each with what of it a watcher may be told.
+WRONG_PRESENCE = {
+    "unknown show": "<show>invisible</show>", "two shows": "<show>away</show><show>invisible</show>", "show in capitals": "<show>DND</show>",
+    "priority too low": "<priority>-129</priority>", "priority too high": "<priority>200</priority>", "priority of no number": "<priority>abc</priority>",
+    "priority twice": "<priority>5</priority><priority>300</priority>", "empty elements": "<show/><status/><priority/>",
+    "long status": f"<status>{'s' * 5000}</status>", "many statuses": "".join(f'<status xml:lang="x-{n}">s</status>' for n in range(100)),
+    "statuses in one language": "<status>s</status><status>second</status>",
+    "elements that nobody knows": '<x xmlns="urn:x"><show xmlns="jabber:client">invisible</show></x><y xmlns="urn:y">second</y>',
+    "tuples of its own": '<tuple xmlns="urn:ietf:params:xml:ns:pidf" id="second"><status><basic>open</basic></status></tuple>',
+}
+
+
+@pytest.mark.parametrize("content", WRONG_PRESENCE.values(), ids=WRONG_PRESENCE)
+def test_what_is_wrong_in_a_presence_is_not_told(gateway, content):
+    """Whether the server takes it or not; what follows it counts."""
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    subscription = gateway.sip_watches(alice, juliet)
+    juliet.raw(f"<presence>{content}</presence>")
+    # The server has answered: it has read the presence, and sent it on.
+    juliet.ask(lambda client: client.get_roster())
+    juliet.presence(show="xa", priority=100)
+    subscription.wait_notify("what follows", lambda n: 'client">xa<' in n.text.replace("'", '"') and 'priority="0.787"' in n.text.replace("'", '"'))
+    for notify in subscription.notifies():
+        for tuple_ in ElementTree.fromstring(notify.text).iter(PIDF + "tuple") if notify.body else []:
+            assert {e.text for e in tuple_.iter(SHOW)} <= {"away", "xa"}, notify
+            assert all(0 <= float(contact.get("priority", 0)) <= 1 for contact in tuple_.iter(PIDF + "contact")), notify
+            notes = [note.text for note in tuple_.iter(PIDF + "note")]
+            assert set(notes) <= {"s"} and len(notes) <= 8, notify
+        assert "second" not in notify.text
 
 
 def test_an_iq_is_answered(gateway):

@@ -260,6 +260,21 @@ def test_a_watcher_of_nobody_is_let_go_and_may_ask_again(others, kind, condition
     assert len(peer.stanzas("presence", ghost, lambda p: p.get("type") == "subscribe")) == 2
 
 
+def test_nobody_is_asked_again_and_again_for_an_error(others):
+    gateway, peer = others
+    ghost = f"never@{DOMAIN}"
+    peer.errors["presence", "subscribe"] = ("cancel", "item-not-found")
+    alice = gateway.sip_user()
+    subscription = alice.subscribe(f"sip:{ghost}")
+    subscription.wait_notify("the end", lambda n: state_of(n).startswith("terminated"))
+    wait_until("the watcher to be unknown again", lambda: stored_state(gateway, alice, ghost) == PENDING, 60)
+    # presence.winfo may tell of it as of one who waits; a question that this makes comes at once, and its error ends it for 10 s.
+    time.sleep(15)
+    del peer.errors["presence", "subscribe"]
+    assert len(peer.stanzas("presence", ghost)) == 1
+    assert stored_state(gateway, alice, ghost) == PENDING
+
+
 def test_an_error_that_may_pass_leaves_the_watcher_waiting(others):
     gateway, peer = others
     slow = f"slow@{DOMAIN}"

@@ -120,6 +120,8 @@ TAKEN = {
     "ten thousand levels": (message("<body>hostile</body>" + "<x>" * 10000 + "</x>" * 10000), "policy-violation"),
     "ten thousand levels of presence": (f'<presence from="{JULIET}" to="{ROMEO}" id="case">{"<x>" * 10000}{"</x>" * 10000}</presence>',
                                         "policy-violation"),
+    "a status of a mebibyte": (f'<presence from="{JULIET}" to="{ROMEO}" id="case"><status>{"b" * 2**20}</status></presence>',
+                               "policy-violation"),
     "a hundred attributes": (message("<body>hostile</body>", "".join(f' a{n}=""' for n in range(100))), "policy-violation"),
     "missing attributes": (without_attributes(), None),
     "errors of errors": (f'<message from="{JULIET}" to="{ROMEO}" type="error"/><presence from="{JULIET}" to="{ROMEO}" type="error"/>'

@@ -81,6 +81,15 @@ def test_a_body_that_cannot_be_read_is_refused(gateway, notifier, watched, body)
     juliet.expect_presence(presentity[4:])
 
 
+def test_a_body_of_another_type_is_refused_with_the_one_that_is_read(gateway, notifier, watched):
+    juliet, subscribe, presentity = watched
+    for number, (content_type, body) in enumerate({"text/plain": b"here", "application/xpidf+xml": b"<presence/>"}.items(), 2):
+        answer = notifier.notify(subscribe, body, content_type=content_type, cseq=number)
+        assert (answer.status, answer.header("Accept")) == (415, "application/pidf+xml"), content_type
+    assert notifier.notify(subscribe, pidf(presentity), cseq=9).status == 200
+    juliet.expect_presence(presentity[4:])
+
+
 def test_a_character_that_xml_forbids_does_not_break_the_stream(gateway, notifier, watched):
     juliet, subscribe, presentity = watched
     for number, character in enumerate((b"\0", b"\x1b", b"\xef\xbf\xbf"), 2):

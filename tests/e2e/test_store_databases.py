@@ -1,7 +1,10 @@
-"""What survives a restart, in MariaDB and PostgreSQL: Kamailio writes it and reads it back."""
+"""What survives a restart, in MariaDB and PostgreSQL: each host writes it and reads it back."""
+
+import os
 
 import pytest
 from support import kamailio
+from support import opensips
 from support import store
 from support.databases import MariaDb
 from support.databases import PostgreSql
@@ -19,7 +22,7 @@ from test_presence_mode import SHOW
 from test_survival import cseqs
 from test_survival import restart
 
-PAIRS = [pair for pair in pairs() if pair.name == "kamailio+prosody"]
+PAIRS = [pair for pair in pairs() if pair.name.endswith("+prosody")]
 KINDS = [MariaDb, PostgreSql]
 
 
@@ -34,12 +37,20 @@ def server(request):
         running.stop()
 
 
+def missing(pair, kind):
+    """Why this host cannot use this kind of database here; `None`: it can."""
+    if pair.name.startswith("kamailio"):
+        return kamailio.missing() or (None if "kamailio" in version_tables(kind) else
+                                      f"no Kamailio tables for {kind} (Debian package kamailio-{kind}-modules)")
+    tree = next(tree for tree in opensips.trees() if pair.name.startswith(f"opensips-{opensips.version(tree)}+"))
+    built = os.path.join(tree, "modules", f"db_{kind}", f"db_{kind}.so")
+    return pair.missing or (None if os.path.exists(built) else f"no {built} (make modules=modules/db_{kind} modules, in that tree)")
+
+
 def test_a_dialog_goes_on_after_a_crash(pair, server, tmp_path):
-    if kamailio.missing():
-        skipped(kamailio.missing())
-    tables = version_tables(server.kind).get("kamailio")
-    if not tables:
-        skipped(f"no Kamailio tables for {server.kind} (Debian package kamailio-{server.kind}-modules)")
+    if missing(pair, server.kind):
+        skipped(missing(pair, server.kind))
+    tables = version_tables(server.kind)[pair.name.split("+")[0]]
     server.run_sql("DROP TABLE IF EXISTS xmpp_state;")
     clean(server)
     for script in (tables, store.script(server.kind, "xmpp_address"), store.script(server.kind, "xmpp_state")):
@@ -47,6 +58,7 @@ def test_a_dialog_goes_on_after_a_crash(pair, server, tmp_path):
 
     def edit(text):
         text = text.replace('loadmodule "db_sqlite.so"', f'loadmodule "db_sqlite.so"\nloadmodule "db_{server.kind}.so"', 1)
+        assert f"db_{server.kind}" in text
         anchor = 'modparam("xmpp_gateway", '
         start = text.index(anchor)
         lines = f'modparam("xmpp_gateway", "db_url", "{server.url}")\nmodparam("xmpp_gateway", "store", 1)\n'

@@ -9,6 +9,8 @@ use xmpp_gateway::gateway::event::Outcome;
 use xmpp_gateway::gateway::event::Published;
 use xmpp_gateway::gateway::kept::Clock;
 use xmpp_gateway::gateway::notifier::CONFIRM;
+use xmpp_gateway::sip::Publish;
+use xmpp_gateway::sip::Uri;
 use xmpp_gateway::store::entry::Entry;
 
 use crate::support::*;
@@ -149,4 +151,64 @@ fn watchers_who_could_not_be_told_of_a_decision_are_told_later() {
     assert_eq!(scene.event(Event::WatchersNotTold(URI.into())), NOTHING);
     assert_eq!(scene.pass(Duration::from_secs(1)), [format!("the watchers of {URI} are told")]);
     assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+}
+
+fn telling() -> Scene {
+    let mut scene = Scene::new();
+    scene.gateway.expect_outcomes();
+    scene
+}
+
+/// Kamailio's pua would make another publication of it, and the first one would stay until it runs out.
+#[test]
+fn what_changes_before_the_answer_is_published_once_it_has_come() {
+    let mut scene = telling();
+    assert_eq!(romeo_is(&mut scene, "dnd"), PUBLISHED);
+    for show in ["away", "dnd", "xa"] {
+        assert_eq!(romeo_is(&mut scene, show), NOTHING);
+    }
+    assert_eq!(outcome(&mut scene, stored("a")), PUBLISHED);
+    assert_eq!(outcome(&mut scene, stored("b")), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
+    assert_eq!(romeo_is(&mut scene, "away"), PUBLISHED);
+}
+
+#[test]
+fn what_ends_before_the_answer_is_withdrawn_once_it_has_come() {
+    let mut scene = telling();
+    romeo_is(&mut scene, "dnd");
+    let mut actions = Vec::new();
+    let gone = format!("<presence from='{ROMEO}/desk' to='{JULIET}' type='unavailable'/>");
+    assert_eq!(scene.stanza(&gone), [ENDS]);
+    let publish = Publish { presentity: Uri::new(URI.into()).unwrap(), id: "ID-desk".into(), body: None, expires: 0 };
+    scene.gateway.publication_ends(&publish, &mut actions);
+    assert_eq!(lines(actions), NOTHING);
+    assert_eq!(outcome(&mut scene, stored("a")), [format!("PUBLISH {URI} ends for a")]);
+    assert_eq!(outcome(&mut scene, stored("b")), NOTHING);
+}
+
+#[test]
+fn who_is_back_before_the_answer_is_published_under_the_same_tag() {
+    let mut scene = telling();
+    romeo_is(&mut scene, "dnd");
+    let gone = format!("<presence from='{ROMEO}/desk' to='{JULIET}' type='unavailable'/>");
+    scene.stanza(&gone);
+    let publish = Publish { presentity: Uri::new(URI.into()).unwrap(), id: "ID-desk".into(), body: None, expires: 0 };
+    scene.gateway.publication_ends(&publish, &mut Vec::new());
+    assert_eq!(romeo_is(&mut scene, "away"), NOTHING);
+    assert_eq!(outcome(&mut scene, stored("a")), PUBLISHED);
+}
+
+#[test]
+fn a_state_behind_one_that_fails_takes_its_place() {
+    let mut scene = telling();
+    romeo_is(&mut scene, "dnd");
+    romeo_is(&mut scene, "away");
+    assert_eq!(outcome(&mut scene, Outcome::Failed), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
+    assert_eq!(outcome(&mut scene, stored("a")), NOTHING);
+    romeo_is(&mut scene, "dnd");
+    romeo_is(&mut scene, "away");
+    assert_eq!(scene.pass(OVERDUE), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
 }

@@ -3,11 +3,16 @@
 //! pua keeps the tags, and after a crash it knows old ones or none. What it publishes then stands beside the state from before, until that
 //! runs out. So the tags are kept here too: once a state is published anew, or is to end, what is left under the old tag is withdrawn. If pua
 //! knew that tag, there is nothing under it by then, and the withdrawal fails (412), as it should.
+//!
+//! Until the first PUBLISH is answered there is no tag: Kamailio's pua would make another publication of the next state, and nothing of an
+//! end. So there is one PUBLISH under way for each publication, where the host tells of answers. States between are left out, and an end is
+//! made good when the answer comes.
 
 use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
 
+use super::News;
 use super::Publication;
 use super::Publications;
 use super::Said;
@@ -29,6 +34,9 @@ const OVERDUE: Duration = Duration::from_secs(35);
 /// The same for what is published first after a restart. pua may have used a tag that is not valid any more.
 const OVERDUE_AFTER_RESTART: Duration = Duration::from_secs(10);
 
+/// Entity tags at the most, when those whose publications have ended are forgotten.
+const MOST: usize = 2 * super::MAX_PUBLICATIONS;
+
 /// By presentity, a SIP URI, and id.
 #[derive(Debug, Default)]
 pub(super) struct EntityTags(HashMap<(String, String), EntityTag>);
@@ -38,6 +46,10 @@ struct EntityTag {
     newest: Option<String>,
     /// The newest from before a restart.
     inherited: Option<String>,
+    /// Whether a PUBLISH is not answered yet.
+    is_awaited: bool,
+    /// Whether the publication has ended since.
+    is_over: bool,
 }
 
 /// How it stands with what was published last.
@@ -51,9 +63,13 @@ pub(super) enum Answer {
     Failed(u32),
 }
 
-impl EntityTags {
-    fn newest(&self, publish: &sip::Publish) -> Option<&String> {
-        self.0.get(&key(publish))?.newest.as_ref()
+/// What is left of a publication that ended before it was answered.
+fn left_over(presentity: &str, outcome: &Outcome) -> Option<Withdrawal> {
+    match outcome {
+        Outcome::Stored { entity_tag: Some(entity_tag), .. } => {
+            Some(Withdrawal { presentity: sip::Uri::new(presentity.to_owned())?, entity_tag: entity_tag.clone() })
+        }
+        Outcome::Stored { entity_tag: None, .. } | Outcome::Failed => None,
     }
 }
 
@@ -62,6 +78,11 @@ fn key(publish: &sip::Publish) -> (String, String) {
 }
 
 impl Publications {
+    /// The host tells what became of states that it was given.
+    pub(in crate::gateway) fn expect_outcomes(&mut self) {
+        self.tells_outcomes = true;
+    }
+
     /// A state was published, or not. False: it has ended since.
     pub(in crate::gateway) fn published(&mut self, now: Instant, published: &Published, actions: &mut Vec<Action>) -> bool {
         let Published { user, presentity, id, outcome } = published;
@@ -69,7 +90,18 @@ impl Publications {
         let is_it = |known: &Publication| &*known.publish.presentity == presentity && (is_composed || known.publish.id == *id);
         let of_user = self.known.get_key_value(user).into_iter().chain(self.of_user(user));
         let resources: Vec<String> = of_user.filter(|(_, known)| is_it(known)).map(|(jid, _)| jid.clone()).collect();
-        let Some(first) = resources.first() else { return false };
+        let tag = self.entity_tags.0.get_mut(&(presentity.clone(), id.clone()));
+        let was_over = tag.is_some_and(|tag| {
+            tag.is_awaited = false;
+            tag.is_over
+        });
+        let Some(first) = resources.first() else {
+            if was_over {
+                self.entity_tags.0.remove(&(presentity.clone(), id.clone()));
+                actions.extend(left_over(presentity, outcome).map(Action::Withdraw));
+            }
+            return was_over;
+        };
         match outcome {
             Outcome::Stored { entity_tag, replaced } => {
                 self.tells_outcomes = true;
@@ -82,6 +114,7 @@ impl Publications {
                             self.look_again(jid, now.checked_add(super::REFRESH));
                         }
                     }
+                    self.let_go(now, jid, actions);
                 }
             }
             Outcome::Failed => {
@@ -93,6 +126,40 @@ impl Publications {
             }
         }
         true
+    }
+
+    /// A state that waited for the answer to the one before is published now.
+    fn let_go(&mut self, now: Instant, jid: &str, actions: &mut Vec<Action>) {
+        if let Some(known) = self.known.get_mut(jid).filter(|known| known.is_held) {
+            known.is_held = false;
+            self.publish(now, jid, News::Yes, actions);
+        }
+    }
+
+    /// Whether a state has to wait for the answer to the one before; then it is published later.
+    pub(super) fn hold(&mut self, now: Instant, jid: &str) -> bool {
+        let key = self.known.get(jid).map(|known| self.key_of(&known.publish));
+        let Some(tag) = key.and_then(|key| self.entity_tags.0.get_mut(&key)).filter(|tag| tag.is_awaited) else { return false };
+        tag.is_over = false;
+        if let Some(known) = self.known.get_mut(jid) {
+            known.is_held = true;
+            if known.said == Said::Newest {
+                known.said = Said::Older;
+            }
+            if known.answer == Answer::Here {
+                self.look_again(jid, now.checked_add(OVERDUE));
+            }
+        }
+        true
+    }
+
+    /// Under which key the publication of a resource is.
+    fn key_of(&self, publish: &sip::Publish) -> (String, String) {
+        let (presentity, id) = key(publish);
+        match self.composition {
+            PresenceComposition::All => (presentity, id),
+            PresenceComposition::MostAvailable => (presentity, COMPOSED_ID.to_owned()),
+        }
     }
 
     fn stored(
@@ -124,6 +191,7 @@ impl Publications {
             return;
         }
         known.answer = Answer::Failed(before.saturating_add(1));
+        known.is_held = false;
         known.said = Said::Older;
         self.look_again(jid, now.checked_add(Duration::from_secs(1 << before)));
     }
@@ -132,6 +200,10 @@ impl Publications {
     pub(super) fn is_overdue(&mut self, now: Instant, jid: &str) -> bool {
         let is_awaited = self.known.get(jid).is_some_and(|known| matches!(known.answer, Answer::Awaited(_)));
         if is_awaited {
+            let key = self.known.get(jid).map(|known| self.key_of(&known.publish));
+            if let Some(tag) = key.and_then(|key| self.entity_tags.0.get_mut(&key)) {
+                tag.is_awaited = false;
+            }
             let user = user_of(jid).to_owned();
             if let Some(composed) = self.composed.get_mut(&user) {
                 composed.body = None;
@@ -143,41 +215,43 @@ impl Publications {
 
     /// A state goes out: when its answer is overdue, where the host tells of answers.
     pub(super) fn overdue(&mut self, jid: &str) -> Option<Duration> {
-        let known = self.known.get_mut(jid).filter(|_| self.tells_outcomes)?;
+        let key = self.known.get(jid).filter(|_| self.tells_outcomes).map(|known| self.key_of(&known.publish))?;
+        let tag = self.entity_tags.0.entry(key).or_default();
+        (tag.is_awaited, tag.is_over) = (true, false);
+        let is_inherited = tag.inherited.is_some();
+        let known = self.known.get_mut(jid)?;
         let (failures, patience) = match known.answer {
             Answer::Here => (0, OVERDUE),
             Answer::Awaited(failures) | Answer::Failed(failures) => (failures, OVERDUE),
         };
-        let is_inherited = self.entity_tags.0.get(&key(&known.publish)).is_some_and(|tag| tag.inherited.is_some());
         known.answer = Answer::Awaited(failures);
         Some(if is_inherited { OVERDUE_AFTER_RESTART } else { patience })
     }
 
     /// A publication ends: what is left of it from before a restart ends too.
     pub(in crate::gateway) fn ended(&mut self, publish: &sip::Publish, actions: &mut Vec<Action>) {
-        let inherited = self.entity_tags.0.remove(&key(publish)).and_then(|tag| tag.inherited);
+        let Some(tag) = self.entity_tags.0.get_mut(&key(publish)) else { return };
+        let inherited = tag.inherited.take();
+        tag.is_over = true;
+        if !tag.is_awaited {
+            self.entity_tags.0.remove(&key(publish));
+        } else if self.entity_tags.0.len() > MOST {
+            // Answers that never came.
+            self.entity_tags.0.retain(|_, tag| !tag.is_over);
+        }
         let presentity = publish.presentity.clone();
         actions.extend(inherited.map(|entity_tag| Action::Withdraw(Withdrawal { presentity, entity_tag })));
     }
 
     /// The tag of a resource, to be kept.
     pub(super) fn entity_tag(&self, publish: &sip::Publish) -> Option<String> {
-        match self.composition {
-            PresenceComposition::All => self.entity_tags.newest(publish).cloned(),
-            PresenceComposition::MostAvailable => {
-                self.entity_tags.newest(&sip::Publish { id: COMPOSED_ID.to_owned(), body: None, ..publish.clone() }).cloned()
-            }
-        }
+        self.entity_tags.0.get(&self.key_of(publish))?.newest.clone()
     }
 
     /// The tag that a resource had before a restart.
     pub(super) fn inherit(&mut self, publish: &sip::Publish, entity_tag: String) {
-        let id = match self.composition {
-            PresenceComposition::All => publish.id.clone(),
-            PresenceComposition::MostAvailable => COMPOSED_ID.to_owned(),
-        };
         self.tells_outcomes = true;
-        let tag = EntityTag { newest: Some(entity_tag.clone()), inherited: Some(entity_tag) };
-        self.entity_tags.0.insert((publish.presentity.to_string(), id), tag);
+        let tag = EntityTag { newest: Some(entity_tag.clone()), inherited: Some(entity_tag), ..EntityTag::default() };
+        self.entity_tags.0.insert(self.key_of(publish), tag);
     }
 }

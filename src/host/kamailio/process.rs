@@ -185,6 +185,10 @@ impl Host for KamailioHost<'_> {
         }
     }
 
+    fn tells_outcomes(&self) -> bool {
+        self.gateway.config.presence_mode == PresenceMode::Pua
+    }
+
     fn withdraw(&mut self, withdrawal: &sip::Withdrawal) -> Result<(), HostError> {
         self.feed.push(Task::Withdraw(withdrawal), self.gateway)
     }

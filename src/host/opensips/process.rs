@@ -81,6 +81,10 @@ impl Host for OpenSips<'_> {
         }
     }
 
+    fn tells_outcomes(&self) -> bool {
+        self.module.config.presence_mode == PresenceMode::Pua
+    }
+
     fn withdraw(&mut self, withdrawal: &Withdrawal) -> Result<(), HostError> {
         self.feed.push(Task::Withdraw(withdrawal), self.module)
     }

@@ -51,6 +51,10 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn tells_outcomes(&self) -> bool {
+        false
+    }
+
     fn withdraw(&mut self, _: &sip::Withdrawal) -> Result<(), HostError> {
         Ok(())
     }

@@ -153,11 +153,18 @@ fn extended(availability: Availability, show: Option<Show>) -> Extended {
     }
 }
 
+/// One note per language, the first: two statuses in one are no valid presence (RFC 6121 §4.7.2.2).
 fn notes(presence: &Element) -> Box<[Note]> {
     let statuses = presence.children().filter(|child| child.is("status", ns::CLIENT) && !child.text().is_empty());
     let note = |status: &Element| Note {
         language: status.attribute("xml:lang").or_else(|| presence.attribute("xml:lang")).map(str::to_owned),
         text: status.text().into_owned(),
     };
-    statuses.map(note).filter(|note| note.text.len() <= MAX_NOTE).take(MAX_NOTES).collect()
+    let mut notes: Vec<Note> = Vec::new();
+    for note in statuses.map(note).filter(|note| note.text.len() <= MAX_NOTE) {
+        if notes.len() < MAX_NOTES && notes.iter().all(|earlier| earlier.language != note.language) {
+            notes.push(note);
+        }
+    }
+    notes.into_boxed_slice()
 }
