@@ -197,7 +197,14 @@ impl Gateway {
                 }
                 self.subscriptions.restore(clock.now, kept)
             }
-            Entry::Publication(kept) => self.publications.restore(clock.now, kept),
+            Entry::Publication(kept) => {
+                let lit = self.lamps.was_lit(&kept.body).then(|| (kept.jid.clone(), kept.presentity.clone()));
+                let is_restored = self.publications.restore(clock.now, kept);
+                if let Some((jid, presentity)) = lit.filter(|_| is_restored) {
+                    self.lamps.restore(clock.now, jid.split('/').next().unwrap_or_default(), presentity);
+                }
+                is_restored
+            }
             Entry::Dialog(kept) => {
                 self.publications.expect_no_more(&kept.presentity, &kept.watcher);
                 self.notifier.restore(clock, kept)

@@ -101,6 +101,7 @@ fn started() -> Scene {
     let parameters = Parameters {
         db_url: Some("sqlite:///db".into()),
         store: Some(1),
+        dialog_event: Some(1),
         rate_limit: Some(0),
         rate_limit_domain: Some(0),
         ..Parameters::default()
@@ -300,6 +301,22 @@ fn a_publication_is_confirmed_after_a_restart_or_taken_away() {
             assert_eq!(kept.scene.pass(CONFIRM), ["PUBLISH sip:romeo@example.net ends"]);
             assert_eq!(kept.rows(), NOTHING);
         }
+    }
+}
+
+#[test]
+fn a_lamp_that_was_lit_before_a_restart_is_lit_again_or_goes_out() {
+    for (show, said) in [("dnd", NOTHING.as_slice()), ("away", &["lamp of sip:romeo@example.net off"])] {
+        let mut kept = Kept::new();
+        assert_eq!(kept.romeo_is("<show>dnd</show>").len(), 2);
+        kept.restart(60);
+        assert_eq!(kept.scene.stream_up(), [PROBE]);
+        // Before the first tick.
+        let published = kept.romeo_is(&format!("<show>{show}</show>"));
+        assert_eq!(published[0], "PUBLISH sip:romeo@example.net for 3600");
+        assert_eq!(&published[1..], said);
+        let ticked = kept.scene.pass(Duration::from_secs(1));
+        assert_eq!(ticked.contains(&"lamp of sip:romeo@example.net on".to_owned()), show == "dnd", "{ticked:?}");
     }
 }
 
