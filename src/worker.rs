@@ -29,6 +29,9 @@ pub struct Worker {
     addresses: Addresses,
     link: Sender,
     presence_mode: PresenceMode,
+    /// XMPP users are lamps where the gateway is the notifier.
+    serves_contact_lamps: bool,
+    /// And at the presence server of this host.
     publishes_contact_lamps: bool,
     /// Stanzas that may wait for one peer domain.
     queue_size: u32,
@@ -48,6 +51,7 @@ impl Worker {
             addresses,
             link,
             presence_mode: config.presence_mode,
+            serves_contact_lamps: config.contact_lamp.is_some(),
             publishes_contact_lamps: config.publishes_contact_lamps(),
             queue_size,
             winfo_watcher: config.winfo_watcher(),

@@ -23,6 +23,8 @@ mod lamps;
 mod messages;
 #[path = "gateway/notifier.rs"]
 mod notifier;
+#[path = "gateway/notifier_lamps.rs"]
+mod notifier_lamps;
 #[path = "gateway/outcomes.rs"]
 mod outcomes;
 #[path = "gateway/own_presence.rs"]

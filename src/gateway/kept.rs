@@ -164,6 +164,11 @@ impl Gateway {
         }
     }
 
+    /// What the host was given of a publication that is kept; `None`: that is not known, as one resource stands for all of a user's.
+    pub fn host_had(&self, kept: &entry::Publication) -> Option<sip::Publish> {
+        self.publications.host_had(kept)
+    }
+
     /// Takes back what was kept, before any stream stands. False: it is over, or there is no place for it.
     pub fn restore(&mut self, clock: Clock, entry: Entry) -> bool {
         match entry {
@@ -192,7 +197,14 @@ impl Gateway {
                 }
                 self.subscriptions.restore(clock.now, kept)
             }
-            Entry::Publication(kept) => self.publications.restore(clock.now, kept),
+            Entry::Publication(kept) => {
+                let lit = self.lamps.was_lit(&kept.body).then(|| (kept.jid.clone(), kept.presentity.clone()));
+                let is_restored = self.publications.restore(clock.now, kept);
+                if let Some((jid, presentity)) = lit.filter(|_| is_restored) {
+                    self.lamps.restore(clock.now, jid.split('/').next().unwrap_or_default(), presentity);
+                }
+                is_restored
+            }
             Entry::Dialog(kept) => {
                 self.publications.expect_no_more(&kept.presentity, &kept.watcher);
                 self.notifier.restore(clock, kept)

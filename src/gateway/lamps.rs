@@ -3,7 +3,7 @@
 //!
 //! Whoever may see the user's presence may see the lamp, and nobody else: the presence server asks for both in the same way. It is lit by what
 //! is published, so a state that waits for a token lights nothing yet. A lamp that is dark has no publication, so a restart that forgets one
-//! leaves it lit until its lifetime is over, which is short.
+//! leaves it lit until its lifetime is over, which is short. What the store knows of shows is not forgotten.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -20,6 +20,8 @@ use crate::gateway::share::Shares;
 use crate::sip;
 use crate::translate::contact_lamp;
 use crate::translate::contact_lamp::Lamp;
+use crate::translate::contact_lamp::Signs;
+use crate::translate::presence::Rank;
 use crate::xmpp::activity::Activity;
 
 /// Lifetime of a publication, in seconds.
@@ -102,12 +104,21 @@ impl Lamps {
             self.put_out(user, actions);
         }
         let Some(presentity) = wanted else { return };
-        let body = Some(contact_lamp::document(&presentity, 0, Some(Lamp::Lit)).into_bytes());
-        let publish = sip::Publish { presentity, id: ID.to_owned(), body, expires: EXPIRES };
-        actions.push(Action::Lamp(publish.clone()));
-        let due = now.checked_add(REFRESH).unwrap_or(now);
-        self.due.insert((due, user.to_owned()));
-        self.lit.insert(user.to_owned(), Lit { publish, due });
+        actions.push(Action::Lamp(self.light(now.checked_add(REFRESH).unwrap_or(now), user, presentity)));
+    }
+
+    /// Whether a state that was published before a restart, as PIDF, lit a lamp by itself.
+    pub(super) fn was_lit(&self, published: &[u8]) -> bool {
+        let lamp = |lights| contact_lamp::lamp(lights, [(&Rank::default(), Signs::of_pidf(published))].into_iter(), false);
+        self.lights.as_ref().is_some_and(|lights| lamp(lights) == Lamp::Lit)
+    }
+
+    /// The presence server may have this lamp from before a restart. It is said again with the next tick, unless the user has another state by
+    /// then.
+    pub(super) fn restore(&mut self, now: Instant, user: &str, presentity: sip::Uri) {
+        if !self.lit.contains_key(user) {
+            self.light(now, user, presentity);
+        }
     }
 
     /// Says again what runs out.
@@ -120,6 +131,15 @@ impl Lamps {
             self.due.insert((known.due, user));
             actions.push(Action::Lamp(known.publish.clone()));
         }
+    }
+
+    /// It is lit, and said again when it is due.
+    fn light(&mut self, due: Instant, user: &str, presentity: sip::Uri) -> sip::Publish {
+        let body = Some(contact_lamp::document(&presentity, 0, Some(Lamp::Lit)).into_bytes());
+        let publish = sip::Publish { presentity, id: ID.to_owned(), body, expires: EXPIRES };
+        self.due.insert((due, user.to_owned()));
+        self.lit.insert(user.to_owned(), Lit { publish: publish.clone(), due });
+        publish
     }
 
     fn put_out(&mut self, user: &str, actions: &mut Vec<Action>) {

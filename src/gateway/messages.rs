@@ -50,6 +50,7 @@ impl Gateway {
         }
         if let Some(activity) = Activity::of_event(stanza) {
             self.lamps.heard(from.to_bare().as_str(), activity);
+            self.notifier.activity(now, (to.to_bare().as_str(), from.to_bare().as_str()), activity, actions);
             self.light_one(now, from.to_bare().as_str(), actions);
             return Ok(());
         }

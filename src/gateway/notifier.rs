@@ -18,6 +18,7 @@ pub mod bounds;
 mod dialog;
 mod kept;
 mod moment;
+mod notify;
 mod numbers;
 mod subscribe;
 mod virtual_subscription;
@@ -33,6 +34,7 @@ use std::time::Instant;
 use crate::address::Addresses;
 use crate::address::domain_of;
 use crate::config::Config;
+use crate::config::ContactLamp;
 use crate::config::PresenceComposition;
 use crate::gateway::action::Action;
 use crate::gateway::action::Authorization;
@@ -43,24 +45,19 @@ use crate::gateway::presence_stanza;
 use crate::gateway::publication::When;
 use crate::gateway::tally::Tally;
 use crate::sip;
-use crate::sip::HeaderName;
-use crate::sip::Headers;
 use crate::sip::Reason;
-use crate::sip::SubscriptionState;
-use crate::sip::header::write_subscription_state;
 use crate::translate::presence::ResourcePresence;
+use crate::xmpp::activity::Activity;
 use bounds::Bounds;
 use dialog::Dialog;
 use dialog::End;
 use dialog::Lasts;
 use dialog::Outcome;
-use dialog::Says;
 use moment::Moment;
 use virtual_subscription::Change;
 use virtual_subscription::Pair;
 use virtual_subscription::Phase;
 use virtual_subscription::VirtualSubscription;
-use virtual_subscription::closed;
 
 pub(super) use self::subscribe::Wish;
 
@@ -86,6 +83,8 @@ pub(super) struct Notifier {
     /// Contact of our NOTIFYs, where the watchers' further requests come in.
     contact: sip::Uri,
     composition: PresenceComposition,
+    /// What lights lamps; `None`: there are none.
+    lights: Option<ContactLamp>,
     /// Time between two NOTIFYs of new states.
     interval: Duration,
     /// Where moments are counted from.
@@ -129,6 +128,7 @@ impl Notifier {
             addresses: config.addresses.clone(),
             contact: config.server_address.clone(),
             composition: config.presence_composition,
+            lights: config.contact_lamp.clone(),
             interval: config.notify_interval,
             began: now,
             known: HashMap::new(),
@@ -181,12 +181,28 @@ impl Notifier {
         for number in dialogs.as_slice().iter().copied() {
             self.fetch_soon(now, number);
             match (change, when) {
-                (Change::None, _) => {}
-                (Change::Visible, When::Now) => self.notify(now, number, actions),
-                (Change::Visible, When::WithToken) => self.notify_later(now, number),
+                (Change::None, _) if !self.is_lamp(number) => {}
+                (Change::Visible | Change::None, When::Now) => self.notify(now, number, actions),
+                (Change::Visible | Change::None, When::WithToken) => self.notify_later(now, number),
             }
         }
         Heard::Taken
+    }
+
+    /// An event of PEP said to a SIP user what the XMPP user is at.
+    pub(super) fn activity(
+        &mut self,
+        now: Instant,
+        (watcher, presentity): (&str, &str),
+        activity: Activity,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(known) = self.known.get_mut(&Pair::new(watcher, presentity)) else { return };
+        known.on_the_phone = activity == Activity::OnThePhone;
+        let now = Moment::of(now, self.began);
+        for number in known.dialogs.clone().as_slice().iter().copied() {
+            self.notify(now, number, actions);
+        }
     }
 
     /// The XMPP user decided on a SIP user. [`Heard::Taken`]: it answers a fetch alone, and is no decision to be kept.
@@ -317,123 +333,6 @@ impl Notifier {
         let up = &self.up;
         let told = |pair: &Pair| up.contains(&*domain_of(pair.watcher()));
         self.left.drain(..).filter(told).map(|pair| pair.to_names()).collect()
-    }
-
-    /// Whoever waits for a fetch gets it with the next tick: further resources answer in the same breath.
-    fn fetch_soon(&mut self, now: Moment, number: u64) {
-        if let Some(dialog) = self.dialogs.get_mut(&number).filter(|dialog| dialog.lasts == Lasts::Once) {
-            dialog.expires = now;
-            self.look_again(number);
-        }
-    }
-
-    /// The user makes more traffic than one may: what changes is said once in a while.
-    fn notify_later(&mut self, now: Moment, number: u64) {
-        if let Some(dialog) = self.dialogs.get_mut(&number) {
-            dialog.pause(now, PACE);
-            self.look_again(number);
-        }
-    }
-
-    /// What is said next is more than a new state: it does not wait for its time.
-    fn owe(&mut self, number: u64) {
-        if let Some(dialog) = self.dialogs.get_mut(&number).filter(|dialog| dialog.lasts == Lasts::Lasting) {
-            dialog.owed = true;
-        }
-    }
-
-    fn end_all(&mut self, now: Moment, pair: &Pair, end: End, actions: &mut Vec<Action>) {
-        let dialogs = self.known.get(pair).map(|known| known.dialogs.clone()).unwrap_or_default();
-        for number in dialogs.as_slice().iter().copied() {
-            self.end(now, number, end, actions);
-        }
-    }
-
-    fn end(&mut self, now: Moment, number: u64, end: End, actions: &mut Vec<Action>) {
-        if let Some(dialog) = self.dialogs.get_mut(&number) {
-            dialog.end = dialog.end.or(Some(end));
-            self.notify(now, number, actions);
-        }
-    }
-
-    /// Says in a dialog what was not said yet, unless it has to wait.
-    fn notify(&mut self, now: Moment, number: u64, actions: &mut Vec<Action>) {
-        let Some(dialog) = self.dialogs.get_mut(&number) else { return };
-        let Some(known) = self.known.get(&dialog.pair) else { return };
-        let news = dialog.owed || dialog.told != known.version;
-        let waits = dialog.lasts == Lasts::Once || !news;
-        if !dialog.is_free(now) || (dialog.end.is_none() && waits) {
-            return;
-        }
-        let (end, left) = (dialog.end, dialog.seconds_left(now));
-        let (state, seconds) = match (end, known.phase) {
-            (Some(end), _) => (SubscriptionState::Terminated(end.reason), None),
-            (None, Phase::Active) => (SubscriptionState::Active, Some(left)),
-            (None, Phase::Pending | Phase::Fetch) => (SubscriptionState::Pending, Some(left)),
-        };
-        let document = match end.map_or(Says::State, |end| end.says) {
-            Says::State => known.document(&dialog.pair, self.composition, &self.addresses),
-            Says::Closed if known.phase == Phase::Active => closed(dialog.pair.presentity(), &self.addresses),
-            Says::Closed | Says::Nothing => None,
-        };
-        let cseq = dialog.goes(now, known.version);
-        if document.is_some() && !self.interval.is_zero() {
-            dialog.pause(now, self.interval);
-        }
-        if dialog.is_to_be_kept() {
-            self.changes.note(|| DialogKey(dialog.sip.clone()));
-        }
-        let dialog = dialog.sip.clone();
-        let body = document.unwrap_or_default().into_bytes();
-        let headers = self.headers(&dialog, state, seconds, (!body.is_empty()).then_some("application/pidf+xml"));
-        actions.push(Action::Notify(sip::Notify { number, dialog, cseq, headers, body }));
-        match end {
-            Some(_) => self.forget(number, actions),
-            None => self.look_again(number),
-        }
-    }
-
-    fn headers(
-        &self,
-        dialog: &sip::Dialog,
-        state: SubscriptionState,
-        seconds: Option<u32>,
-        content_type: Option<&str>,
-    ) -> Headers {
-        let mut headers = Headers::default();
-        match dialog.event_id() {
-            "" => headers.push(HeaderName::Event, "presence"),
-            id => headers.push(HeaderName::Event, &["presence;id=", id].concat()),
-        }
-        headers.push(HeaderName::SubscriptionState, &write_subscription_state(state, seconds));
-        headers.push(HeaderName::Contact, &["<", &self.contact, ">"].concat());
-        headers.push(HeaderName::ContentType, content_type.unwrap_or_default());
-        headers
-    }
-
-    /// The dialog is over, and its virtual subscription with the last one.
-    fn forget(&mut self, number: u64, actions: &mut Vec<Action>) {
-        let Some(dialog) = self.dialogs.remove(&number) else { return };
-        self.numbers.remove(&self.digest(&dialog.sip));
-        if let Some(due) = dialog.due {
-            self.due.remove(&(due, number));
-        }
-        self.bounds.give_back(&dialog.pair);
-        if dialog.lasts == Lasts::Lasting {
-            self.changes.note(|| DialogKey(dialog.sip.clone()));
-            actions.push(Action::EndDialog(dialog.sip));
-        }
-        let Some(known) = self.known.get_mut(&dialog.pair) else { return };
-        known.dialogs.remove(number);
-        if known.dialogs.as_slice().is_empty() {
-            let is_left = known.phase == Phase::Active
-                && dialog.end.is_none_or(|end| end.says != Says::Nothing)
-                && dialog.lasts == Lasts::Lasting;
-            self.known.remove(&dialog.pair);
-            if is_left {
-                self.left.push(dialog.pair);
-            }
-        }
     }
 
     /// Sets when the dialog is looked at again, in place of what was set.

@@ -177,17 +177,17 @@ impl Shared {
 
     /// A SIP watcher's SUBSCRIBE makes this dialog with us. False: there is no place for it.
     pub fn begin_dialog(&self, dialog: &Dialog) -> bool {
-        self.page().dialogs.begin(self.dialog_digest(dialog.id()))
+        self.page().dialogs.begin(self.dialog_digest(dialog))
     }
 
-    /// Whether there is a dialog with this Call-ID, tag of ours and tag of the watcher.
-    pub fn has_dialog(&self, id: (&str, &str, &str)) -> bool {
-        self.page().dialogs.is_alive(self.dialog_digest(id))
+    /// Whether there is a dialog with this Call-ID, tag of ours and tag of the watcher, for this event package.
+    pub fn has_dialog(&self, dialog: &Dialog) -> bool {
+        self.page().dialogs.is_alive(self.dialog_digest(dialog))
     }
 
     /// A dialog is over.
     pub fn end_dialog(&self, dialog: &Dialog) {
-        self.page().dialogs.end(self.dialog_digest(dialog.id()));
+        self.page().dialogs.end(self.dialog_digest(dialog));
     }
 
     /// Whether the table has all dialogs there are. Said by the XMPP process, and before there is one.
@@ -225,8 +225,8 @@ impl Shared {
         self.keys.clone()
     }
 
-    fn dialog_digest(&self, id: (&str, &str, &str)) -> u64 {
-        self.keys.hash_one(id)
+    fn dialog_digest(&self, dialog: &Dialog) -> u64 {
+        self.keys.hash_one((dialog.id(), dialog.package()))
     }
 
     fn entry(&self, watcher: &str, presentity: &str) -> Option<u64> {
@@ -365,10 +365,10 @@ mod tests {
             shared.end_dialog(&dialog(number));
         }
         for number in 0..20_000 {
-            assert_eq!(shared.has_dialog(dialog(number).id()), number >= 10_000);
+            assert_eq!(shared.has_dialog(&dialog(number)), number >= 10_000);
         }
         shared.end_all_dialogs();
-        assert!((0..20_000).all(|number| !shared.has_dialog(dialog(number).id())));
+        assert!((0..20_000).all(|number| !shared.has_dialog(&dialog(number))));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub trait Host {
     fn publishes_one_by_one(&self) -> bool;
     /// Publishes, refreshes or takes away, through pua or in process.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
+    /// It was published before a restart, and its watchers know it: for a presence server that keeps it in memory only.
+    fn restored(&mut self, _: &sip::Publish) {}
     /// Ends what the presence server has under an entity tag that pua may not know. Nobody is told how that went.
     fn withdraw(&mut self, withdrawal: &sip::Withdrawal) -> Result<(), HostError>;
     /// Publishes, refreshes or takes away the lamp of an XMPP user, in the presence server of this host, if it serves the event "dialog".

@@ -28,17 +28,58 @@ pub struct Parts<'a> {
     pub remote_uri: &'a [u8],
     /// The URI of Contact in the SUBSCRIBE.
     pub remote_target: &'a [u8],
+    /// Of Event.
+    pub package: Package,
     /// The parameter `id` of Event; empty if there is none.
     pub event_id: &'a [u8],
     /// Where the SUBSCRIBE came in, as the host writes its sockets; empty if that is not known.
     pub socket: &'a [u8],
 }
 
+/// What a SIP watcher subscribes to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Package {
+    /// `presence` (RFC 3856).
+    #[default]
+    Presence,
+    /// `dialog` (RFC 4235).
+    Dialog,
+}
+
+impl Package {
+    /// The package that an Event header names.
+    pub fn of(name: &[u8]) -> Option<Self> {
+        [Self::Presence, Self::Dialog].into_iter().find(|package| package.name().as_bytes() == name)
+    }
+
+    /// As Event has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Presence => "presence",
+            Self::Dialog => "dialog",
+        }
+    }
+
+    /// What its NOTIFYs carry.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Presence => "application/pidf+xml",
+            Self::Dialog => "application/dialog-info+xml",
+        }
+    }
+}
+
 /// The longest dialog, in octets. Most are a tenth of it.
 pub const MAX_DIALOG: usize = 2048;
 
+/// What the line of the id begins with in a subscription to dialogs. No id has a semicolon in it.
+const OF_DIALOGS: &str = "dialog;";
+
 /// The line of the remote target.
 const TARGET: usize = 5;
+
+/// The line of the package and of the id in Event.
+const EVENT: usize = 6;
 
 /// The line of the socket.
 const SOCKET: usize = 7;
@@ -50,10 +91,15 @@ impl Dialog {
     /// `None` where a text that has to be there is empty, where one holds what its place in a request does not allow, or where all
     /// together are too long. `routes` are the URIs of Record-Route, in their order (RFC 3261 §12.1.1).
     pub fn new(parts: &Parts<'_>, routes: &[&[u8]]) -> Option<Self> {
-        let Parts { call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, event_id, socket } = *parts;
-        let mut lines = vec![call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, event_id, socket];
+        let Parts { call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, package, event_id, socket } = *parts;
+        let of_package = match package {
+            Package::Presence => "",
+            Package::Dialog => OF_DIALOGS,
+        };
+        let event = [of_package.as_bytes(), event_id].concat();
+        let mut lines = vec![call_id, local_tag, remote_tag, local_uri, remote_uri, remote_target, &event, socket];
         lines.extend(routes);
-        if lines.iter().any(|line| line.contains(&b'\n')) {
+        if event_id.contains(&b';') || lines.iter().any(|line| line.contains(&b'\n')) {
             return None;
         }
         Self::of(&String::from_utf8(lines.join(&b'\n')).ok()?)
@@ -124,7 +170,13 @@ impl Dialog {
 
     /// `id` of Event: it stands in each NOTIFY too (RFC 6665 §4.5.2).
     pub fn event_id(&self) -> &str {
-        self.line(6)
+        let event = self.line(EVENT);
+        event.strip_prefix(OF_DIALOGS).unwrap_or(event)
+    }
+
+    /// What it is a subscription to.
+    pub fn package(&self) -> Package {
+        if self.line(EVENT).starts_with(OF_DIALOGS) { Package::Dialog } else { Package::Presence }
     }
 
     /// Where the SUBSCRIBE came in, and NOTIFYs go out: who is behind a NAT or a firewall is reached from there only. May be empty.
@@ -174,6 +226,7 @@ mod tests {
             local_uri: b"sip:romeo@example.net",
             remote_uri: b"sip:juliet@example.com",
             remote_target: b"sips:juliet@192.0.2.1;transport=tls",
+            package: Package::Presence,
             event_id: b"",
             socket: b"udp:[2001:db8::1]:5060",
         }
@@ -188,6 +241,17 @@ mod tests {
         assert_eq!(dialog.socket(), "udp:[2001:db8::1]:5060");
         assert_eq!(dialog.routes().collect::<Vec<_>>(), ["sip:p1;lr", "sip:p2;lr"]);
         assert_eq!(Dialog::of(dialog.as_text()), Some(dialog));
+    }
+
+    #[test]
+    fn a_package_and_an_id_are_told_apart() {
+        for (package, event_id) in
+            [(Package::Presence, ""), (Package::Presence, "dialog"), (Package::Dialog, ""), (Package::Dialog, "7")]
+        {
+            let dialog = Dialog::new(&Parts { package, event_id: event_id.as_bytes(), ..parts() }, &[]).unwrap();
+            assert_eq!((dialog.package(), dialog.event_id()), (package, event_id));
+            assert_eq!(Dialog::of(dialog.as_text()).map(|dialog| dialog.package()), Some(package));
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod xml_body;
 
 pub use self::dialog::Dialog;
 pub use self::dialog::Notify;
+pub use self::dialog::Package;
 pub use self::field::CallId;
 pub use self::field::HeaderName;
 pub use self::field::Headers;

@@ -4,12 +4,14 @@
 //! XML exists.
 //! The reader keeps no tree: a caller asks for the next [`Node`] and skips what it does not know.
 
+mod error;
+mod well_formed;
+
 use std::borrow::Cow;
 
 use memchr::memmem;
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
-use quick_xml::escape::unescape;
 use quick_xml::events::BytesCData;
 use quick_xml::events::BytesRef;
 use quick_xml::events::BytesStart;
@@ -17,10 +19,13 @@ use quick_xml::events::BytesText;
 use quick_xml::events::Event;
 use quick_xml::name::PrefixDeclaration;
 
-use crate::xml::attributes::Attributes;
-use crate::xml::attributes::Name;
-use crate::xml::attributes::NotWellFormed;
 use crate::xml::is_legal;
+use well_formed::check_tag;
+use well_formed::check_text;
+use well_formed::legal;
+use well_formed::resolve;
+
+pub use self::error::BodyError;
 
 /// The longest body that is parsed: the longest that fits a UDP datagram.
 pub(super) const MAX_BODY: usize = 65_535;
@@ -30,50 +35,6 @@ pub(super) const MAX_DEPTH: usize = 16;
 
 /// The most namespace declarations that are in force at one time.
 const MAX_DECLARATIONS: usize = 64;
-
-/// Why a body was not understood. Whoever sent it is to blame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyError {
-    /// Longer than any that fits a UDP datagram.
-    TooLong,
-    /// Not UTF-8.
-    Encoding,
-    /// It has a DTD.
-    Doctype,
-    /// Nested deeper than 16 elements.
-    TooDeep,
-    /// More items than the format's own limit.
-    TooMany,
-    /// Not well-formed XML.
-    Malformed,
-    /// It ends before its root element does.
-    Truncated,
-    /// The root element is another.
-    Root,
-    /// A required attribute is missing or has no valid value.
-    Attribute,
-    /// A required element is missing or has no valid value.
-    Element,
-}
-
-impl std::fmt::Display for BodyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::TooLong => "the body is too long",
-            Self::Encoding => "the body is not UTF-8",
-            Self::Doctype => "the body has a DTD",
-            Self::TooDeep => "the body is nested too deep",
-            Self::TooMany => "the body has too many items",
-            Self::Malformed => "the body is not well-formed XML",
-            Self::Truncated => "the body ends too early",
-            Self::Root => "the body is a document of another kind",
-            Self::Attribute => "the body lacks a required attribute",
-            Self::Element => "the body lacks a required element",
-        })
-    }
-}
-
-impl std::error::Error for BodyError {}
 
 /// The namespaces that SIP bodies use here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -388,50 +349,4 @@ impl<'a> XmlBody<'a> {
         self.depth = self.depth.saturating_add(1);
         if self.depth > MAX_DEPTH { Err(BodyError::TooDeep) } else { Ok(()) }
     }
-}
-
-/// What quick-xml lets pass: names that are none, attributes that are written wrong or twice, references that there are none of.
-fn check_tag(tag: &BytesStart<'_>) -> Result<(), BodyError> {
-    let malformed = |NotWellFormed| BodyError::Malformed;
-    Name::parse(tag.name().into_inner()).map_err(malformed)?;
-    let attributes = tag.attributes_raw();
-    if attributes.is_empty() {
-        return Ok(());
-    }
-    let mut names = Vec::new();
-    for attribute in Attributes::new(attributes) {
-        let (name, value) = attribute.map_err(malformed)?;
-        if value.contains('<') || value.contains('&') && unescape(value).is_err() {
-            return Err(BodyError::Malformed);
-        }
-        names.push((name.prefix, name.local));
-    }
-    // Not each with each: there may be thousands.
-    names.sort_unstable();
-    if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) { Err(BodyError::Malformed) } else { Ok(()) }
-}
-
-/// XML 1.0 §2.4.
-fn check_text(text: &BytesText<'_>) -> Result<(), BodyError> {
-    if memmem::find(text.as_bytes(), b"]]>").is_some() { Err(BodyError::Malformed) } else { Ok(()) }
-}
-
-/// What a reference brought in may be no more than what can stand there itself (XML 1.0 §4.1, Legal Character).
-fn legal(value: Cow<'_, str>) -> Result<Cow<'_, str>, BodyError> {
-    // What is borrowed stands in the body as it is, and was looked at with it.
-    if matches!(&value, Cow::Owned(resolved) if !is_legal(resolved)) { Err(BodyError::Malformed) } else { Ok(value) }
-}
-
-fn resolve(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, BodyError> {
-    if let Some(c) = reference.resolve_char_ref().map_err(|_| BodyError::Malformed)? {
-        return Ok(Cow::Owned(c.to_string()));
-    }
-    Ok(Cow::Borrowed(match reference.xml10_content().as_ref() {
-        "amp" => "&",
-        "lt" => "<",
-        "gt" => ">",
-        "apos" => "'",
-        "quot" => "\"",
-        _ => return Err(BodyError::Malformed),
-    }))
 }

@@ -197,6 +197,10 @@ impl Refusal {
     /// A SUBSCRIBE for an event package that is not ours (RFC 6665 §4.2.1.1).
     pub const SUBSCRIBE_EVENT: Self = Self { status: 489, reason: "Bad Event", header: "Allow-Events: presence\r\n" };
 
+    /// The same where an XMPP user is a lamp, too.
+    pub const SUBSCRIBE_EVENT_OR_LAMP: Self =
+        Self { status: 489, reason: "Bad Event", header: "Allow-Events: presence, dialog\r\n" };
+
     /// A SUBSCRIBE whose sender does not read PIDF.
     pub const NOT_ACCEPTABLE: Self = Self::plain(406, "Not Acceptable");
 

@@ -16,6 +16,7 @@ use crate::process::host::HostError;
 use crate::sip;
 use crate::sip::HeaderName;
 use crate::sip::Headers;
+use crate::sip::Package;
 use crate::sip::dialog::Parts;
 use crate::sip::header;
 use crate::translate::failure::Refusal;
@@ -26,9 +27,6 @@ const EXPIRES: u32 = 3600;
 
 /// The shortest lifetime; [`Refusal::INTERVAL_TOO_BRIEF`] names it.
 const MIN_EXPIRES: u32 = 60;
-
-/// What NOTIFYs carry.
-const PIDF: &str = "application/pidf+xml";
 
 /// A SUBSCRIBE that is to be answered with 200.
 #[derive(Debug)]
@@ -92,11 +90,11 @@ impl Worker {
 
     fn judged(&self, request: &sip::Request, tag: impl FnOnce() -> Option<Vec<u8>>) -> Result<Subscription, Error> {
         let event = request.event.as_deref().unwrap_or_default();
-        if header::event_package(event) != b"presence" {
-            return Err(Error::Event);
-        }
-        if request.accept.as_deref().is_some_and(|accept| !header::accepts(accept, PIDF)) {
-            return Err(Error::Accept);
+        let served = |package: &Package| *package == Package::Presence || self.serves_contact_lamps;
+        let wrong = if self.serves_contact_lamps { Error::EventOrLamp } else { Error::Event };
+        let package = Package::of(header::event_package(event)).filter(served).ok_or(wrong)?;
+        if request.accept.as_deref().is_some_and(|accept| !header::accepts(accept, package.content_type())) {
+            return Err(Error::Accept(package));
         }
         let asked = request.expires.as_deref().map_or(Some(EXPIRES), header::expires).ok_or(Error::Expires)?;
         if (1..MIN_EXPIRES).contains(&asked) {
@@ -113,12 +111,13 @@ impl Worker {
             local_uri: &request.to,
             remote_uri: &request.from,
             remote_target: request.contact.as_deref().ok_or(Error::Contact)?,
+            package,
             event_id: header::event_id(event),
             socket: &request.socket,
         };
         let dialog = sip::Dialog::new(&parts, &routes).ok_or(Error::Dialog)?;
         let place = if in_dialog {
-            if !self.link.shared().has_dialog(dialog.id()) {
+            if !self.link.shared().has_dialog(&dialog) {
                 return Err(if self.link.shared().awaits_dialogs() { Error::Restoring } else { Error::UnknownDialog });
             }
             Place::InDialog
@@ -149,8 +148,10 @@ impl Worker {
 enum Error {
     /// Event is not `presence`.
     Event,
-    /// Accept has no PIDF.
-    Accept,
+    /// Nor is it `dialog`.
+    EventOrLamp,
+    /// Accept has not what its NOTIFYs carry.
+    Accept(Package),
     /// Expires is no number.
     Expires,
     TooBrief,
@@ -173,7 +174,8 @@ impl Error {
     fn result(self) -> ScriptResult {
         ScriptResult::Refused(match self {
             Self::Event => Refusal::SUBSCRIBE_EVENT,
-            Self::Accept => Refusal::NOT_ACCEPTABLE,
+            Self::EventOrLamp => Refusal::SUBSCRIBE_EVENT_OR_LAMP,
+            Self::Accept(_) => Refusal::NOT_ACCEPTABLE,
             Self::Expires => Refusal::EXPIRES,
             Self::TooBrief => Refusal::INTERVAL_TOO_BRIEF,
             Self::Contact => Refusal::NO_CONTACT,
@@ -191,7 +193,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Event => "its Event is not presence",
-            Self::Accept => "its Accept has no application/pidf+xml",
+            Self::EventOrLamp => "its Event is neither presence nor dialog",
+            Self::Accept(Package::Presence) => "its Accept has no application/pidf+xml",
+            Self::Accept(Package::Dialog) => "its Accept has no application/dialog-info+xml",
             Self::Expires => "its Expires is no number",
             Self::TooBrief => "its Expires is too short",
             Self::Contact => "it has no Contact",
@@ -219,7 +223,12 @@ mod tests {
     use crate::link::datagram;
 
     fn worker() -> (Worker, Receiver) {
+        worker_with(None)
+    }
+
+    fn worker_with(contact_lamp: Option<&str>) -> (Worker, Receiver) {
         let parameters = Parameters {
+            contact_lamp: contact_lamp.map(str::to_owned),
             xmpp_domain: Some("sip.example.com".into()),
             xmpp_password: Some("secret".into()),
             server_address: Some("sip:gateway@sip.example.com".into()),
@@ -291,6 +300,29 @@ mod tests {
     }
 
     #[test]
+    fn a_lamp_is_a_subscription_of_its_own() {
+        let (worker, _receiver) = worker();
+        let accept = Some(b"application/dialog-info+xml".to_vec());
+        let lamp = || sip::Request { event: Some(b"dialog;id=7".to_vec()), accept: accept.clone(), ..request() };
+        let subscription = judged(&worker, &lamp()).unwrap();
+        let dialog = subscription.event.dialog.clone();
+        assert_eq!((dialog.package(), dialog.event_id()), (Package::Dialog, "7"));
+        worker.subscribed(subscription, Ok(()));
+        let in_dialog = |request| sip::Request { to_tag: b"ours".to_vec(), cseq: 2, ..request };
+        assert_eq!(judged(&worker, &in_dialog(lamp())).unwrap().event.place, Place::InDialog);
+        assert_eq!(judged(&worker, &in_dialog(request())).err(), Some(ScriptResult::UnknownDialog));
+        let pidf = sip::Request { accept: Some(b"application/pidf+xml".to_vec()), ..lamp() };
+        assert_eq!(judged(&worker, &pidf).err(), Some(ScriptResult::Refused(Refusal::NOT_ACCEPTABLE)));
+    }
+
+    #[test]
+    fn where_no_lamp_is_wanted_none_is_served() {
+        let (worker, _receiver) = worker_with(Some("off"));
+        let lamp = sip::Request { event: Some(b"dialog".to_vec()), ..request() };
+        assert_eq!(judged(&worker, &lamp).err(), Some(ScriptResult::Refused(Refusal::SUBSCRIBE_EVENT)));
+    }
+
+    #[test]
     fn a_fetch_and_what_could_not_be_answered_leave_no_dialog() {
         let (worker, receiver) = worker();
         let in_dialog = sip::Request { to_tag: b"ours".to_vec(), cseq: 2, ..request() };
@@ -327,9 +359,9 @@ mod tests {
     fn what_cannot_be_served_is_refused() {
         let (worker, receiver) = worker();
         for (request, refusal) in [
-            (sip::Request { event: None, ..request() }, Refusal::SUBSCRIBE_EVENT),
-            (sip::Request { event: Some(b"dialog".to_vec()), ..request() }, Refusal::SUBSCRIBE_EVENT),
-            (sip::Request { event: Some(b"presence.winfo".to_vec()), ..request() }, Refusal::SUBSCRIBE_EVENT),
+            (sip::Request { event: None, ..request() }, Refusal::SUBSCRIBE_EVENT_OR_LAMP),
+            (sip::Request { event: Some(b"reg".to_vec()), ..request() }, Refusal::SUBSCRIBE_EVENT_OR_LAMP),
+            (sip::Request { event: Some(b"presence.winfo".to_vec()), ..request() }, Refusal::SUBSCRIBE_EVENT_OR_LAMP),
             (sip::Request { accept: Some(b"text/plain".to_vec()), ..request() }, Refusal::NOT_ACCEPTABLE),
             (sip::Request { contact: None, ..request() }, Refusal::NO_CONTACT),
             (sip::Request { from_tag: Vec::new(), ..request() }, Refusal::MALFORMED),

@@ -19,7 +19,7 @@ def served(text):
 
 # ejabberd once: what it says of presence and activities comes in by the same way at each door.
 PAIRS = [pair for pair in by_each_door([p for p in pairs() if p.name.startswith(("kamailio", "opensips"))], served)
-         if pair.door != "notifier" and (not pair.name.startswith("kamailio+ejabberd") or pair.door == "local")]
+         if not pair.name.startswith("kamailio+ejabberd") or pair.door == "local"]
 
 
 def state(notify):

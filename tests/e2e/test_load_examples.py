@@ -13,7 +13,7 @@ from support.kamailio import missing as kamailio_missing
 from support.sip import answers_options
 
 HOSTS = [pytest.param(make, id=name, marks=[pytest.mark.skip(reason=missing)] if missing else []) for name, make, missing in hosts()]
-LOADED = {"kamailio/xmpp_gateway.cfg", "kamailio/xmpp_gateway.lua", "opensips/xmpp_gateway.cfg", "prosody/xmpp_gateway.cfg.lua",
+LOADED = {"kamailio/xmpp_gateway.cfg", "kamailio/reception.cfg", "opensips/reception.cfg", "kamailio/xmpp_gateway.lua", "opensips/xmpp_gateway.cfg", "prosody/xmpp_gateway.cfg.lua",
           "ejabberd/ejabberd.yml"}
 
 
@@ -31,9 +31,10 @@ def serves(host):
         host.stop()
 
 
+@pytest.mark.parametrize("name", ["xmpp_gateway.cfg", "reception.cfg"])
 @pytest.mark.parametrize("make", HOSTS)
-def test_the_host_takes_its_example(make, tmp_path):
-    host = make(tmp_path)
+def test_the_host_takes_its_examples(make, name, tmp_path):
+    host = make(tmp_path, name=name)
     status, output = host.check_config()
     assert status == 0, output
     assert serves(host)

@@ -3,12 +3,16 @@
 import pytest
 from support import example
 from support import store
+from support.dialogs import attribute
+from support.dialogs import documents
+from support.doors import with_parameter
 from support.gateway import Gateway
 from support.gateway import is_active
 from support.gateway import jid
 from support.gateway import pairs
 from support.process import wait_until
 from support.sip import pidf
+from test_contact_lamps import Lamp
 from test_presence_mode import basics
 from test_presence_mode import elements
 from test_presence_mode import SHOW
@@ -243,6 +247,33 @@ def test_who_comes_while_the_server_is_away_is_seen_after_its_restart(started, m
     if subscription.refresh().status not in (200, 202):
         subscription = alice.subscribe(gateway.uri_of(juliet.bare))
     subscription.wait_notify("dnd", lambda n: elements(n, SHOW) == ["dnd"])
+
+
+@ENDS
+def test_a_lamp_goes_on_from_a_table_of_another_name(pair, ends, tmp_path):
+    def edit(text):
+        return with_parameter("state_table", '"lamps"')(example.as_notifier(text))
+    gateway = Gateway(store.with_store(pair, edit), tmp_path, after_start=lambda server: store.rename(tmp_path, "lamps"))
+    try:
+        gateway.wait_connected()
+        alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+        lamp = Lamp(gateway, alice, juliet)
+        juliet.presence(show="dnd")
+        wait_until("the lamp to be lit", lambda: lamp.shown()[-1:] == ["on"])
+        wait_until(lambda: f"the dialog to be kept: {store.rows(tmp_path, table='lamps')}",
+                   lambda: [row for row in store.rows(tmp_path, "dialog", "lamps") if "phase active" in row[3]])
+        told = len(lamp.subscription.notifies())
+        restart(gateway, ends)
+        # Nothing is said anew but what the user does now, under a version that is higher.
+        juliet.presence(show="away")
+        wait_until("the lamp to go out", lambda: lamp.shown()[-1:] == ["off"])
+        assert lamp.subscription.refresh().status in (200, 202)
+        juliet.presence(show="dnd")
+        wait_until("the lamp to be lit again", lambda: lamp.shown()[-1:] == ["on"])
+        versions = [int(attribute(text, "version")) for text in documents(lamp.subscription)]
+        assert versions == sorted(set(versions)) and len(versions) > told
+    finally:
+        gateway.stop()
 
 
 @ENDS

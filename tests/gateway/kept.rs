@@ -14,8 +14,10 @@ use xmpp_gateway::gateway::notifier::CONFIRM;
 use xmpp_gateway::sip::Dialog;
 use xmpp_gateway::sip::Reason;
 use xmpp_gateway::sip::SubscriptionState;
+use xmpp_gateway::sip::Uri;
 use xmpp_gateway::store::Id;
 use xmpp_gateway::store::Row;
+use xmpp_gateway::store::entry;
 use xmpp_gateway::store::entry::Entry;
 use xmpp_gateway::translate::presence::Availability;
 
@@ -99,6 +101,7 @@ fn started() -> Scene {
     let parameters = Parameters {
         db_url: Some("sqlite:///db".into()),
         store: Some(1),
+        dialog_event: Some(1),
         rate_limit: Some(0),
         rate_limit_domain: Some(0),
         ..Parameters::default()
@@ -301,7 +304,41 @@ fn a_publication_is_confirmed_after_a_restart_or_taken_away() {
     }
 }
 
+#[test]
+fn a_lamp_that_was_lit_before_a_restart_is_lit_again_or_goes_out() {
+    for (show, said) in [("dnd", NOTHING.as_slice()), ("away", &["lamp of sip:romeo@example.net off"])] {
+        let mut kept = Kept::new();
+        assert_eq!(kept.romeo_is("<show>dnd</show>").len(), 2);
+        kept.restart(60);
+        assert_eq!(kept.scene.stream_up(), [PROBE]);
+        // Before the first tick.
+        let published = kept.romeo_is(&format!("<show>{show}</show>"));
+        assert_eq!(published[0], "PUBLISH sip:romeo@example.net for 3600");
+        assert_eq!(&published[1..], said);
+        let ticked = kept.scene.pass(Duration::from_secs(1));
+        assert_eq!(ticked.contains(&"lamp of sip:romeo@example.net on".to_owned()), show == "dnd", "{ticked:?}");
+    }
+}
+
 /// Nobody tells of it again: that one is shut out is known to the gateway alone.
+#[test]
+fn what_the_host_had_of_a_resource_is_known_unless_another_may_have_stood_for_it() {
+    let kept = entry::Publication {
+        jid: format!("{ROMEO}/desk"),
+        presentity: Uri::new(format!("sip:{ROMEO}")).unwrap(),
+        id: "ID-desk".into(),
+        body: b"<presence/>".to_vec(),
+        entity_tag: None,
+        shown_to: vec![JULIET.into()],
+    };
+    let had = |composition: &str| {
+        let scene = Scene::with(Parameters { presence_composition: Some(composition.into()), ..Parameters::default() });
+        scene.gateway.host_had(&kept).map(|publish| (publish.presentity, publish.id, publish.body))
+    };
+    assert_eq!(had("all"), Some((kept.presentity.clone(), kept.id.clone(), Some(kept.body.clone()))));
+    assert_eq!(had("most-available"), None);
+}
+
 #[test]
 fn who_is_hidden_from_stays_so_after_a_restart_and_is_let_in_again() {
     let nurse = "nurse@sip.example.com";

@@ -266,12 +266,23 @@ pub fn presence(from: &str, kind: &str) -> String {
 pub const NOTHING: [&str; 0] = [];
 pub const SUBSCRIBED_FOR_AN_HOUR: [&str; 1] = ["SUBSCRIBE sip:romeo@example.net -> sip:juliet@sip.example.com for 3600"];
 
-/// `NOTIFY call-id cseq: Subscription-State`, and each tuple as its id and what it says.
+/// `NOTIFY call-id cseq: Subscription-State`, and each tuple as its id and what it says, or of a lamp the version and its dialogs.
 fn notify_line(notify: &sip::Notify) -> String {
     let header = |name: &str| notify.headers.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
     let mut line = format!("NOTIFY {} {}: {}", notify.dialog.call_id(), notify.cseq, header("Subscription-State: "));
     assert_eq!(header("Content-Type: ").is_empty(), notify.body.is_empty());
-    if !notify.body.is_empty() {
+    let package = notify.dialog.package();
+    assert_eq!(header("Event: ").split(';').next(), Some(package.name()));
+    if !notify.body.is_empty() && package == sip::Package::Dialog {
+        assert_eq!(header("Content-Type: "), "application/dialog-info+xml");
+        let document = sip::dialog_info::Document::parse(&notify.body).unwrap();
+        assert_eq!((&*document.entity, document.state), ("sip:romeo@example.net", sip::dialog_info::State::Full));
+        line += &format!(" v{}", document.version);
+        for dialog in document.dialogs {
+            line += &format!(" {}={}", dialog.id, dialog.state.name());
+        }
+    } else if !notify.body.is_empty() {
+        assert_eq!(header("Content-Type: "), "application/pidf+xml");
         let document = sip::pidf::Document::parse(&notify.body).unwrap();
         for tuple in document.tuples {
             let show = tuple.show.map_or("", sip::pidf::Show::name);

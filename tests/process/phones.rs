@@ -15,6 +15,8 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
 use std::thread::JoinHandle;
+use std::time::Duration;
+use std::time::Instant;
 
 use tokio_rustls::rustls::RootCertStore;
 use xmpp_gateway::link::phone_datagram;
@@ -183,11 +185,22 @@ impl Manager {
         Self { url, requests, held }
     }
 
-    /// Answers the request that is held.
+    /// Answers the request that is held, once there is one: a request is told of before it is held.
     fn release(&self, content: &str) {
-        let mut held = self.held.lock().unwrap();
-        let rid = held.keys().copied().min().unwrap();
-        answer(&held.remove(&rid).unwrap(), &body(content));
+        let patience = Instant::now() + PATIENCE;
+        let earliest = || {
+            let mut held = self.held.lock().unwrap();
+            let rid = held.keys().copied().min()?;
+            held.remove(&rid)
+        };
+        let stream = loop {
+            match earliest() {
+                Some(stream) => break stream,
+                None if Instant::now() < patience => thread::sleep(Duration::from_millis(1)),
+                None => panic!("no request is held"),
+            }
+        };
+        answer(&stream, &body(content));
     }
 
     fn request(&self) -> Element {

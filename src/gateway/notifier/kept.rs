@@ -10,6 +10,7 @@ use super::virtual_subscription::VirtualSubscription;
 use crate::gateway::kept::Clock;
 use crate::gateway::kept::DialogKey;
 use crate::sip;
+use crate::sip::Package;
 use crate::store::entry;
 
 /// NOTIFYs that a dialog may have in a second without the store knowing of it: one that is restored twice between two changes of its row
@@ -51,7 +52,10 @@ impl Notifier {
         let phase = if kept.is_active { Phase::Active } else { Phase::Pending };
         let known = self.known.entry(pair.clone()).or_insert_with(|| VirtualSubscription::restored(phase).into());
         known.dialogs.push(number);
-        let told = known.version;
+        let told = match kept.dialog.package() {
+            Package::Presence => known.version,
+            Package::Dialog => known.lamp_version(self.lights.as_ref()),
+        };
         let since = clock.seconds().saturating_sub(kept.written).saturating_add(1).saturating_mul(CSEQS_A_SECOND);
         let cseq = u64::from(kept.cseq).saturating_add(since).min(MOST_CSEQ);
         let cseqs = (kept.remote_cseq, u32::try_from(cseq).unwrap_or(u32::MAX));

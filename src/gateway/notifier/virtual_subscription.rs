@@ -4,11 +4,17 @@ use std::rc::Rc;
 
 use jid::Jid;
 
+use super::dialog::Says;
 use super::numbers::Numbers;
 use crate::address::Addresses;
+use crate::config::ContactLamp;
 use crate::config::PresenceComposition;
+use crate::sip::Package;
 use crate::sip::pidf::MAX_TUPLES;
+use crate::translate::contact_lamp;
+use crate::translate::contact_lamp::Lamp;
 use crate::translate::presence::Availability;
+use crate::translate::presence::Rank;
 use crate::translate::presence::ResourcePresence;
 use crate::translate::presence::most_available;
 use crate::translate::presence::to_pidf;
@@ -59,6 +65,8 @@ pub(super) struct VirtualSubscription {
     pub(super) doubts: u32,
     /// From before a restart: its watchers were shown what is not known here.
     is_restored: bool,
+    /// As events of PEP say.
+    pub(super) on_the_phone: bool,
 }
 
 /// What the XMPP user has to do with it.
@@ -95,7 +103,8 @@ impl Shown {
 
 impl VirtualSubscription {
     pub(super) fn new(phase: Phase) -> Self {
-        Self { phase, version: 1, dialogs: Numbers::default(), shown: Vec::new(), doubts: 0, is_restored: false }
+        let (dialogs, shown) = (Numbers::default(), Vec::new());
+        Self { phase, version: 1, dialogs, shown, doubts: 0, is_restored: false, on_the_phone: false }
     }
 
     /// One from before a restart.
@@ -164,8 +173,26 @@ impl VirtualSubscription {
         self.changed(change, before, composition)
     }
 
+    /// What a NOTIFY says of it: a document of this package; `version` is that of a lamp.
+    pub(super) fn said(
+        &self,
+        says: Says,
+        package: Package,
+        version: u32,
+        (pair, lights, composition, addresses): (&Pair, Option<&ContactLamp>, PresenceComposition, &Addresses),
+    ) -> Option<String> {
+        let lamp = |lamp| lamp_document(pair.presentity(), version, lamp, addresses);
+        match (says, package) {
+            (Says::State, Package::Presence) => self.document(pair, composition, addresses),
+            (Says::State, Package::Dialog) => lamp(self.lamp(lights)),
+            (Says::Closed, Package::Presence) if self.phase == Phase::Active => closed(pair.presentity(), addresses),
+            (Says::Closed, Package::Dialog) if self.phase == Phase::Active => lamp(Some(Lamp::Dark)),
+            (Says::Closed | Says::Nothing, Package::Presence | Package::Dialog) => None,
+        }
+    }
+
     /// What the watcher sees, as PIDF; `None` where nothing is known, or it may not be seen.
-    pub(super) fn document(&self, pair: &Pair, composition: PresenceComposition, addresses: &Addresses) -> Option<String> {
+    fn document(&self, pair: &Pair, composition: PresenceComposition, addresses: &Addresses) -> Option<String> {
         if self.phase == Phase::Pending || self.shown.is_empty() {
             return None;
         }
@@ -177,11 +204,35 @@ impl VirtualSubscription {
         }
     }
 
+    /// Whether it lights a lamp; `None` where nothing is known, or it may not be seen.
+    fn lamp(&self, lights: Option<&ContactLamp>) -> Option<Lamp> {
+        if self.phase == Phase::Pending || self.shown.is_empty() {
+            return None;
+        }
+        let there = || {
+            let all = self.shown.iter().map(|shown| &shown.presence);
+            all.filter(|presence| presence.availability() == Availability::Available)
+        };
+        let ranks: Vec<Rank> = there().map(ResourcePresence::rank).collect();
+        Some(contact_lamp::lamp(lights?, ranks.iter().zip(there().map(ResourcePresence::signs)), self.on_the_phone))
+    }
+
+    /// The same as a number that is never 0: what a watcher of the lamp was told last.
+    pub(super) fn lamp_version(&self, lights: Option<&ContactLamp>) -> u32 {
+        match (self.phase, self.lamp(lights)) {
+            (Phase::Pending, _) => 1,
+            (Phase::Active | Phase::Fetch, None) => 2,
+            (Phase::Active | Phase::Fetch, Some(Lamp::Dark)) => 3,
+            (Phase::Active | Phase::Fetch, Some(Lamp::Lit)) => 4,
+        }
+    }
+
     fn available(&mut self, presence: ResourcePresence) -> Change {
         let known = self.shown.iter_mut().find(|shown| shown.presence.resource() == presence.resource());
         if let Some(known) = known {
             known.doubtful = false;
             if known.presence.says_the_same(&presence) {
+                known.presence.on_the_phone = presence.on_the_phone;
                 return Change::None;
             }
             known.presence = presence;
@@ -238,8 +289,14 @@ impl VirtualSubscription {
     }
 }
 
+/// The lamp of an XMPP user.
+fn lamp_document(presentity: &str, version: u32, lamp: Option<Lamp>, addresses: &Addresses) -> Option<String> {
+    let entity = addresses.jid_to_sip(&Jid::new(presentity).ok()?).ok()?;
+    Some(contact_lamp::document(&entity, version, lamp))
+}
+
 /// That an XMPP user is not there, as PIDF.
-pub(super) fn closed(presentity: &str, addresses: &Addresses) -> Option<String> {
+fn closed(presentity: &str, addresses: &Addresses) -> Option<String> {
     let user = Jid::new(presentity).ok()?;
     to_pidf(&user, [&ResourcePresence::gone("")], addresses).ok()
 }

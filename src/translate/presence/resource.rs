@@ -36,7 +36,7 @@ pub struct ResourcePresence {
     pub(super) priority: Option<i8>,
     notes: Box<[Note]>,
     /// Somebody is on the phone (XEP-0108).
-    on_the_phone: bool,
+    pub on_the_phone: bool,
     /// Since when nobody uses it (XEP-0319).
     idle_since: Option<Timestamp>,
     /// When it said so: what the stanza tells (XEP-0203), else for who received it to fill in.
@@ -84,9 +84,10 @@ impl ResourcePresence {
         Signs { show: self.show, on_the_phone: self.on_the_phone }
     }
 
-    /// Whether both say the same, whenever they said it.
+    /// Whether both say the same to who sees presence, whenever they said it.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        Self { changed: None, ..self.clone() } == Self { changed: None, ..other.clone() }
+        let said = |presence: &Self| Self { changed: None, on_the_phone: false, ..presence.clone() };
+        said(self) == said(other)
     }
 
     /// Octets of its notes: all else is small.

@@ -41,11 +41,11 @@ def command_with_modules():
 
 
 class Kamailio:
-    """`settings` replaces values at the head of the example; `edit` may change its text further; `lua` runs the KEMI script, whose text
+    """`name` is the example; `settings` replaces values at its head; `edit` may change its text further; `lua` runs the KEMI script, whose text
     `edit` changes then."""
 
     def __init__(self, folder, sip_domain="sip.example.com", xmpp_domain="example.net", xmpp_port=None, secret="secret",
-                 lua=False, settings=None, edit=None, port=None, environment=None):
+                 lua=False, settings=None, edit=None, port=None, environment=None, name="xmpp_gateway.cfg"):
         self.name = NAME
         self.folder = os.path.join(str(folder), "kamailio")
         self.sip_domain = sip_domain
@@ -61,7 +61,11 @@ class Kamailio:
             "XMPP_HOST": "127.0.0.1", "XMPP_PORT": xmpp_port or free_port(), "XMPP_SECRET": secret, "DB_FILE": self.database,
             "LUA_FILE": self._lua_file(sip_domain, xmpp_domain, edit if in_script else None), "GATEWAY_MODULE": module(), **(settings or {}),
         }
-        text = example.substituted(example.read("kamailio", "xmpp_gateway.cfg"), values, SETTING)
+        text = example.read("kamailio", name)
+        if name != "xmpp_gateway.cfg":
+            # It has no script in Lua.
+            del values["LUA_FILE"]
+        text = example.substituted(text, values, SETTING)
         if edit and not in_script:
             text = edit(text)
         self.config = example.write(self.folder, "kamailio.cfg", text)

@@ -68,10 +68,10 @@ def sql_module(tree):
 
 
 class OpenSips:
-    """`edit` may change the text of the example further."""
+    """`name` is the example; `edit` may change its text further."""
 
     def __init__(self, folder, tree, sip_domain="sip.example.com", xmpp_domain="example.net", xmpp_port=None, secret="secret",
-                 edit=None, port=None, environment=None):
+                 edit=None, port=None, environment=None, name="xmpp_gateway.cfg"):
         self.name = f"{NAME}-{version(tree)}"
         self.tree = tree
         self.folder = os.path.join(str(folder), "opensips")
@@ -82,7 +82,7 @@ class OpenSips:
         self.process = None
         self.environment = environment
         os.makedirs(self.folder, exist_ok=True)
-        text = example.replaced(example.read("opensips", "xmpp_gateway.cfg"), {
+        text = example.replaced(example.read("opensips", name), {
             "xmpp.example.net": "127.0.0.1", "5347": xmpp_port or free_port(), "change-me": secret,
             "127.0.0.1:5060": f"127.0.0.1:{self.port}", "$sp == 5060": f"$sp == {self.port}",
             "/var/lib/opensips/opensips.sqlite": self.database, "/usr/lib/opensips/modules/": self._module_folder(),
@@ -90,7 +90,7 @@ class OpenSips:
             "stderror_enabled=no": "stderror_enabled=yes", "syslog_enabled=yes": "syslog_enabled=no",
             "sip.example.com": "\0", "example.net": xmpp_domain, "\0": sip_domain,
         })
-        if sql_module(tree) != "sqlops":
+        if sql_module(tree) != "sqlops" and "sqlops" in text:
             self.rules_database = os.path.join(self.folder, "rules.sqlite")
             text = re.sub(rf'^(modparam\("(?:sqlops|xcap)", "db_url", .*){re.escape(self.database)}', rf"\g<1>{self.rules_database}", text,
                           flags=re.MULTILINE)

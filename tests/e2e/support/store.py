@@ -47,14 +47,22 @@ def create(database):
     tables.close()
 
 
-def rows(folder, kind=None):
+def rows(folder, kind=None, table="xmpp_state"):
     """What is kept, as (kind, watcher, presentity, content)."""
     tables = sqlite3.connect(path(folder), timeout=5)
     try:
-        found = tables.execute("SELECT kind, watcher, presentity, content FROM xmpp_state").fetchall()
+        found = tables.execute(f"SELECT kind, watcher, presentity, content FROM {table}").fetchall()
     finally:
         tables.close()
     return [row for row in found if kind in (None, row[0])]
+
+
+def rename(folder, table):
+    """The table of states has another name."""
+    with sqlite3.connect(path(folder)) as tables:
+        tables.execute(f"ALTER TABLE xmpp_state RENAME TO {table}")
+        tables.execute("UPDATE version SET table_name = ? WHERE table_name = 'xmpp_state'", (table,))
+    tables.close()
 
 
 def wait_row(folder, kind, *parts):
