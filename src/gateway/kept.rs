@@ -164,6 +164,11 @@ impl Gateway {
         }
     }
 
+    /// What the host was given of a publication that is kept; `None`: that is not known, as one resource stands for all of a user's.
+    pub fn host_had(&self, kept: &entry::Publication) -> Option<sip::Publish> {
+        self.publications.host_had(kept)
+    }
+
     /// Takes back what was kept, before any stream stands. False: it is over, or there is no place for it.
     pub fn restore(&mut self, clock: Clock, entry: Entry) -> bool {
         match entry {

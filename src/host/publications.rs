@@ -45,6 +45,8 @@ pub(super) enum Operation {
     Refresh,
     /// None any more.
     Remove,
+    /// Where it has run out: none any more.
+    Expire,
 }
 
 impl Publications {
@@ -144,6 +146,7 @@ mod tests {
                 Operation::Modify => "modify",
                 Operation::Refresh => "refresh",
                 Operation::Remove => "remove",
+                Operation::Expire => "expire",
             }
             .to_owned();
             done

@@ -15,6 +15,7 @@ pub(crate) mod mapping;
 pub mod memory;
 pub mod phone_datagram;
 pub mod shared;
+pub mod states;
 pub mod store;
 pub(crate) mod watch;
 

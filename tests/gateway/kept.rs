@@ -14,8 +14,10 @@ use xmpp_gateway::gateway::notifier::CONFIRM;
 use xmpp_gateway::sip::Dialog;
 use xmpp_gateway::sip::Reason;
 use xmpp_gateway::sip::SubscriptionState;
+use xmpp_gateway::sip::Uri;
 use xmpp_gateway::store::Id;
 use xmpp_gateway::store::Row;
+use xmpp_gateway::store::entry;
 use xmpp_gateway::store::entry::Entry;
 use xmpp_gateway::translate::presence::Availability;
 
@@ -319,6 +321,24 @@ fn a_lamp_that_was_lit_before_a_restart_is_lit_again_or_goes_out() {
 }
 
 /// Nobody tells of it again: that one is shut out is known to the gateway alone.
+#[test]
+fn what_the_host_had_of_a_resource_is_known_unless_another_may_have_stood_for_it() {
+    let kept = entry::Publication {
+        jid: format!("{ROMEO}/desk"),
+        presentity: Uri::new(format!("sip:{ROMEO}")).unwrap(),
+        id: "ID-desk".into(),
+        body: b"<presence/>".to_vec(),
+        entity_tag: None,
+        shown_to: vec![JULIET.into()],
+    };
+    let had = |composition: &str| {
+        let scene = Scene::with(Parameters { presence_composition: Some(composition.into()), ..Parameters::default() });
+        scene.gateway.host_had(&kept).map(|publish| (publish.presentity, publish.id, publish.body))
+    };
+    assert_eq!(had("all"), Some((kept.presentity.clone(), kept.id.clone(), Some(kept.body.clone()))));
+    assert_eq!(had("most-available"), None);
+}
+
 #[test]
 fn who_is_hidden_from_stays_so_after_a_restart_and_is_let_in_again() {
     let nurse = "nurse@sip.example.com";

@@ -32,6 +32,13 @@ impl Publications {
         })
     }
 
+    /// What the host was given of it.
+    pub(in crate::gateway) fn host_had(&self, kept: &entry::Publication) -> Option<sip::Publish> {
+        let entry::Publication { presentity, id, body, .. } = kept.clone();
+        let body = (!body.is_empty()).then_some(body);
+        (self.composition == PresenceComposition::All).then_some(sip::Publish { presentity, id, body, expires: EXPIRES })
+    }
+
     /// Takes one back. False: there is no place for it.
     pub(in crate::gateway) fn restore(&mut self, now: Instant, kept: entry::Publication) -> bool {
         let entry::Publication { jid, presentity, id, body, entity_tag, shown_to } = kept;

@@ -151,6 +151,8 @@ pub(super) fn store_state(
         Operation::Modify => put(Some(body), EntityTag::Known),
         Operation::Refresh => put(refreshed_with, EntityTag::Known),
         Operation::Remove => put(Some(&[]), EntityTag::Known),
+        // It does that by itself.
+        Operation::Expire => Ok(()),
     }
 }
 

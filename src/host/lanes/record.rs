@@ -97,6 +97,7 @@ fn number_of(operation: Operation) -> u64 {
         Operation::Modify => 2,
         Operation::Refresh => 3,
         Operation::Remove => 4,
+        Operation::Expire => 5,
     }
 }
 
@@ -126,6 +127,7 @@ fn operation(number: u64) -> Option<Operation> {
         2 => Some(Operation::Modify),
         3 => Some(Operation::Refresh),
         4 => Some(Operation::Remove),
+        5 => Some(Operation::Expire),
         _ => None,
     }
 }

@@ -375,7 +375,8 @@ fn every_task_comes_out_as_it_went_in() {
         Task::Judge(&state.presentity),
     ];
     tasks.extend(calls.iter().map(Task::Call));
-    let operations = [Operation::Initial, Operation::Adopt, Operation::Modify, Operation::Refresh, Operation::Remove];
+    let operations =
+        [Operation::Initial, Operation::Adopt, Operation::Modify, Operation::Refresh, Operation::Remove, Operation::Expire];
     tasks.extend(operations.map(|operation| Task::State(&state, operation)));
     tasks.extend(operations.map(|operation| Task::Lamp(&state, operation)));
     let mut record = vec![1, 2, 3];

@@ -11,9 +11,9 @@ use super::MODULE;
 use super::callbacks;
 use super::calls;
 use super::presence;
-use super::presence::replace_state;
-use super::presence::store_new_state;
-use super::presence::take_state_away;
+use super::stored::replace_state;
+use super::stored::store_new_state;
+use super::stored::take_state_away;
 use super::sys;
 use crate::config::Config;
 use crate::host::publications::Operation;
@@ -65,6 +65,8 @@ impl ContactLamps {
             Operation::Adopt | Operation::Modify => replace_state(&self.api, self.event, publish, Some(body), body),
             Operation::Refresh => replace_state(&self.api, self.event, publish, None, body),
             Operation::Remove => take_state_away(&self.api, self.event, publish),
+            // The presence server does that by itself.
+            Operation::Expire => Ok(()),
         }
     }
 

@@ -7,6 +7,8 @@
 //! calls       sip::Message, Publish, Subscribe, Notify -> tm, pua
 //! reply       what a script can reply: AVPs, reply headers; the 200 to a SUBSCRIBE
 //! presence    the host's presence server: who may see an XMPP user, and their states, in process
+//! shown       states of theirs that it does not keep
+//! stored      documents that it does
 //! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in the host's presence server
 //! contact_lamps  XMPP users as lamps in that event
@@ -32,7 +34,9 @@ mod presence;
 mod process;
 mod reply;
 mod restored;
+mod shown;
 mod store;
+mod stored;
 mod sys;
 
 use std::ffi::c_ulong;
@@ -58,9 +62,10 @@ use crate::link;
 use crate::worker::Worker;
 use contact_lamps::ContactLamps;
 use dialog_calls::DialogCalls;
-use presence::DialogEvent;
 use presence::Presence;
 use reply::Variables;
+use shown::Lasts;
+use stored::DialogEvent;
 
 /// What mod_init leaves to every process.
 struct Module {
@@ -165,7 +170,8 @@ fn start() -> Result<(), StartError> {
     let lanes = Lanes::new().map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
     let variables = Variables::new().ok_or(StartError::Memory)?;
-    let presence = presence(config.presence_mode)?;
+    let lasts = if state.is_some() { Lasts::Lasting } else { Lasts::UntilRestart };
+    let presence = presence(config.presence_mode, lasts)?;
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     let contact_lamps = dialog_event::register(&config).map_err(StartError::DialogEvent)?;
     #[cfg(feature = "bench")]
@@ -205,11 +211,11 @@ fn start() -> Result<(), StartError> {
 }
 
 /// The presence server of this host, where there is to be one.
-fn presence(mode: PresenceMode) -> Result<Option<Presence>, StartError> {
+fn presence(mode: PresenceMode, lasts: Lasts) -> Result<Option<Presence>, StartError> {
     if mode == PresenceMode::None {
         return Ok(None);
     }
-    match Presence::bind(mode) {
+    match Presence::bind(mode, lasts) {
         Ok(presence) => Ok(Some(presence)),
         Err(_) if mode == PresenceMode::Local => Err(StartError::NoLocalPresence),
         Err(warning) => {

@@ -2,7 +2,8 @@
 //!
 //! The owner of the event "presence" (module presence_xml) put a function into it that says the state of a subscription. Ours goes in
 //! front: it answers for presentities that the gateway answers for, and calls the one that was there for all others. In local mode
-//! SUBSCRIBEs are looked at in the same way, and states go in by the function that PUBLISH ends in.
+//! SUBSCRIBEs are looked at in the same way, and it gets states where it makes a NOTIFY ([`shown`](super::shown)) or, those that it is to
+//! keep, by the function that PUBLISH ends in.
 
 use std::ffi::CStr;
 use std::ffi::c_int;
@@ -17,20 +18,22 @@ use std::time::SystemTime;
 use super::MODULE;
 use super::callbacks;
 use super::calls;
-use super::dialog_event;
 use super::msg;
 use super::restored;
+use super::shown::Asked;
+use super::shown::Has;
+use super::shown::Lasts;
+use super::shown::Shown;
+use super::stored::replace_state;
+use super::stored::store_new_state;
+use super::stored::take_state_away;
 use super::sys;
-use crate::calls::publisher::Publication;
-use crate::calls::publisher::Step;
-use crate::calls::publisher::TERMINATED_EXPIRES;
 use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::host;
-use crate::host::publications;
-use crate::host::publications::KeepsTags;
 use crate::host::publications::Operation;
 use crate::host::watched::Watched;
+use crate::link::states::State;
 use crate::process::host::HostError;
 use crate::sip::Publish;
 use crate::worker::Judgement;
@@ -42,6 +45,8 @@ pub(super) struct Presence {
     event: NonNull<sys::pres_ev>,
     /// What was in the event before us.
     kept: Kept,
+    /// In local mode: the states that it does not keep.
+    shown: Option<Shown>,
 }
 
 struct Kept {
@@ -61,7 +66,7 @@ static WATCHED: Watched = Watched::new();
 
 impl Presence {
     /// Puts our functions in front. `None`: this server does not serve presence with authorization; why, for the log.
-    pub(super) fn bind(mode: PresenceMode) -> Result<Self, &'static str> {
+    pub(super) fn bind(mode: PresenceMode, lasts: Lasts) -> Result<Self, &'static str> {
         // SAFETY: [H3] plain C: optional functions, for which zero is "none".
         let mut api: sys::presence_api_t = unsafe { zeroed() };
         // SAFETY: [H1][H5] in mod_init, into a table of ours.
@@ -84,13 +89,17 @@ impl Presence {
             return Err(host::NO_AUTHORIZATION);
         }
         in_event.get_auth_status = Some(callbacks::authorize);
+        let mut shown = None;
         if mode == PresenceMode::Local {
             in_event.evs_subs_handl = Some(callbacks::subscribed);
             in_event.get_rules_doc = Some(callbacks::rules_document);
             in_event.agg_nbody = in_event.agg_nbody.and(Some(callbacks::notify_body));
+            if kept.agg_nbody.is_some() && api.notify_all_on_publish.is_some() {
+                shown = Shown::new(lasts).map_err(|_| "the memory for the presence of XMPP users could not be had")?;
+            }
             hear_ends_of_scripts()?;
         }
-        Ok(Self { api, event, kept })
+        Ok(Self { api, event, kept, shown })
     }
 
     /// Has those wait again who waited before a restart, in mod_init.
@@ -111,6 +120,54 @@ impl Presence {
 
     /// Stores, changes or takes away the state of one resource, and has the watchers told.
     pub(super) fn publish(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
+        let Some(shown) = &self.shown else { return self.publish_there(publish, operation) };
+        let body = publish.body.as_deref().unwrap_or_default();
+        let was_here = shown.has(publish);
+        match operation {
+            Operation::Expire if !shown.has_run_out(publish, seconds()) => return Ok(()),
+            Operation::Expire | Operation::Remove if was_here => {
+                let ended = Shown::ending(publish, || self.tell_watchers(publish));
+                shown.remove(publish);
+                // As the presence server does it: what is left after the end.
+                return ended.and(self.tell_watchers(publish));
+            }
+            Operation::Expire | Operation::Remove => return self.publish_there(publish, operation),
+            Operation::Refresh if shown.refresh(publish, seconds()) => return Ok(()),
+            Operation::Initial | Operation::Adopt | Operation::Modify | Operation::Refresh => {}
+        }
+        if !shown.put(publish, body, seconds()) {
+            return self.publish_there(publish, if was_here { Operation::Initial } else { operation });
+        }
+        if !was_here && operation != Operation::Initial && self.has_states(publish) {
+            // Of this resource or of another: from before an update of this module, or of when it was too long for our memory.
+            Shown::taking(|| self.publish_there(publish, Operation::Remove))?;
+        }
+        self.tell_watchers(publish)
+    }
+
+    /// Takes back a state from before a restart: its watchers know it.
+    pub(super) fn restore_state(&self, publish: &Publish) {
+        if let (Some(shown), Some(body)) = (&self.shown, &publish.body)
+            && !shown.has(publish)
+        {
+            shown.put(publish, body, seconds());
+        }
+    }
+
+    /// Those states of so many places that have run out; then the next place to look at.
+    pub(super) fn run_out(&self, from: usize, count: usize) -> (Vec<State>, usize) {
+        self.shown.as_ref().map_or((Vec::new(), from), |shown| shown.run_out(from, count, seconds()))
+    }
+
+    fn tell_watchers(&self, publish: &Publish) -> Result<(), HostError> {
+        let tell = self.api.notify_all_on_publish.ok_or(HostError::Missing("presence"))?;
+        let mut presentity = calls::bytes(publish.presentity.as_bytes());
+        // SAFETY: [H1][H5] the URI lives through the call; the body is what `notify_body` makes.
+        calls::accepted(unsafe { tell(&raw mut presentity, self.event.as_ptr(), ptr::null_mut()) })
+    }
+
+    /// The same where the presence server keeps the state.
+    fn publish_there(&self, publish: &Publish, operation: Operation) -> Result<(), HostError> {
         let body = publish.body.as_deref().unwrap_or_default();
         match operation {
             Operation::Initial => store_new_state(&self.api, self.event, publish, body),
@@ -118,88 +175,22 @@ impl Presence {
             Operation::Adopt if !self.has_states(publish) => store_new_state(&self.api, self.event, publish, body),
             Operation::Adopt | Operation::Modify => replace_state(&self.api, self.event, publish, Some(body), body),
             Operation::Refresh => replace_state(&self.api, self.event, publish, None, body),
-            Operation::Remove => take_state_away(&self.api, self.event, publish),
+            // One that has run out is none of its publications.
+            Operation::Expire => Ok(()),
+            Operation::Remove => take_state_away(&self.api, self.event, &ended(publish)),
         }
     }
 
     /// Whether anybody published a state of this presentity.
     fn has_states(&self, publish: &Publish) -> bool {
-        let mut presentity = calls::bytes(publish.presentity.as_bytes());
+        self.has_states_of(&publish.presentity)
+    }
+
+    fn has_states_of(&self, presentity: &str) -> bool {
+        let mut presentity = calls::bytes(presentity.as_bytes());
         // SAFETY: [H1][H5] the URI lives through the call.
         self.api.contains_presence.is_none_or(|contains| unsafe { contains(&raw mut presentity) } > 0)
     }
-}
-
-/// Stores a state that was not there.
-pub(super) fn store_new_state(
-    api: &sys::presence_api_t,
-    event: NonNull<sys::pres_ev>,
-    publish: &Publish,
-    body: &[u8],
-) -> Result<(), HostError> {
-    store(api, event, publish, Some(body), EntityTag::New).map(|_| ())
-}
-
-/// Stores a change, or none but the time; where there is nothing to change, the whole state.
-pub(super) fn replace_state(
-    api: &sys::presence_api_t,
-    event: NonNull<sys::pres_ev>,
-    publish: &Publish,
-    change: Option<&[u8]>,
-    body: &[u8],
-) -> Result<(), HostError> {
-    match store(api, event, publish, change, EntityTag::Known)? {
-        Found::Yes => Ok(()),
-        Found::No => store_new_state(api, event, publish, body),
-    }
-}
-
-/// Takes a state away.
-pub(super) fn take_state_away(
-    api: &sys::presence_api_t,
-    event: NonNull<sys::pres_ev>,
-    publish: &Publish,
-) -> Result<(), HostError> {
-    store(api, event, publish, None, EntityTag::Known).map(|_| ())
-}
-
-/// A PUBLISH without the request.
-fn store(
-    api: &sys::presence_api_t,
-    event: NonNull<sys::pres_ev>,
-    publish: &Publish,
-    body: Option<&[u8]>,
-    entity_tag: EntityTag,
-) -> Result<Found, HostError> {
-    let update = api.update_presentity.ok_or(HostError::Missing("presence"))?;
-    let (user, host) = publications::user_and_host(publish);
-    let tag = publications::entity_tag(publish);
-    // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
-    let mut presentity: sys::presentity_t = unsafe { zeroed() };
-    presentity.user = calls::bytes(user.as_bytes());
-    presentity.domain = calls::bytes(host.as_bytes());
-    presentity.event = event.as_ptr();
-    presentity.expires = publish.expires.into();
-    presentity.received_time = now();
-    if let Some(body) = body {
-        presentity.body = calls::bytes(body);
-    }
-    match entity_tag {
-        EntityTag::New => {
-            presentity.new_etag = calls::bytes(tag.as_bytes());
-            presentity.etag_new = 1;
-        }
-        EntityTag::Known => presentity.old_etag = calls::bytes(tag.as_bytes()),
-    }
-    // SAFETY: [H4] the event lives as long as the server; only an address is taken.
-    let etag_not_new = unsafe { &raw mut (*event.as_ptr()).etag_not_new };
-    // SAFETY: [H4] as above.
-    let _keeps = unsafe { KeepsTags::begin(etag_not_new) };
-    // SAFETY: [H1][H5] all texts live through the call, and what is kept of them is copied.
-    calls::accepted(unsafe { update(&raw mut presentity) })?;
-    // An entity tag that it does not know is no error to it; where it found it, it says which one is to be used from now on.
-    let found = publish.expires == 0 || !presentity.new_etag.s.is_null();
-    Ok(if found { Found::Yes } else { Found::No })
 }
 
 /// Has us called when a script has ended; in mod_init, once.
@@ -216,76 +207,14 @@ pub(super) fn hear_ends_of_scripts() -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The event "dialog" of this host's presence server: where calls are shown.
-pub(super) struct DialogEvent {
-    api: sys::presence_api_t,
-    event: NonNull<sys::pres_ev>,
+/// Since 1970.
+pub(super) fn seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-// SAFETY: [H1][H4] made in mod_init, inherited by fork; the event lives in shared memory as long as the server.
-unsafe impl Send for DialogEvent {}
-// SAFETY: [H1][H4] as above.
-unsafe impl Sync for DialogEvent {}
-
-impl DialogEvent {
-    /// `None` where nobody has registered it.
-    pub(super) fn bind() -> Option<Self> {
-        // SAFETY: [H3] plain C: optional functions, for which zero is "none".
-        let mut api: sys::presence_api_t = unsafe { zeroed() };
-        // SAFETY: [H1][H5] in mod_init, into a table of ours.
-        if unsafe { sys::host_load_presence(&raw mut api) } < 0 {
-            return None;
-        }
-        let mut name = calls::bytes(b"dialog");
-        // SAFETY: [H1][H5] the name lives through the call; the second result is not wanted.
-        let event = NonNull::new(unsafe { (api.contains_event?)(&raw mut name, ptr::null_mut()) })?;
-        Some(Self { api, event })
-    }
-
-    /// Stores or changes the dialog of a call, and has the watchers told.
-    pub(super) fn publish(&self, publication: &Publication) -> Result<(), HostError> {
-        let presentity = &publication.publish.presentity;
-        host::dialog_event::publishing(presentity, || self.store(publication), dialog_event::tell_watchers)
-    }
-
-    fn store(&self, Publication { publish, step, .. }: &Publication) -> Result<(), HostError> {
-        let body = publish.body.as_deref();
-        // What has run out it keeps for three or four `clean_period`s more, and tells all watchers of it in each. What is taken away with a document
-        // is told by that document, and gone.
-        if *step == Step::Modify && publish.expires <= TERMINATED_EXPIRES {
-            let end = Publish { expires: 0, ..publish.clone() };
-            return store(&self.api, self.event, &end, body, EntityTag::Known).map(|_| ());
-        }
-        let change = match step {
-            Step::Initial => return store(&self.api, self.event, publish, body, EntityTag::New).map(|_| ()),
-            Step::Adopt | Step::Modify => body,
-            Step::Refresh => None,
-        };
-        match store(&self.api, self.event, publish, change, EntityTag::Known)? {
-            Found::Yes => Ok(()),
-            Found::No => store(&self.api, self.event, publish, body, EntityTag::New).map(|_| ()),
-        }
-    }
-}
-
-/// Whether a publication is stored under its entity tag already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum EntityTag {
-    New,
-    Known,
-}
-
-/// Whether the presence server had the publication that it was to change or take away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Yes,
-    /// It did nothing.
-    No,
-}
-
-fn now() -> sys::time_t {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    sys::time_t::try_from(since.as_secs()).unwrap_or_default()
+/// The same publication taken away.
+fn ended(publish: &Publish) -> Publish {
+    Publish { presentity: publish.presentity.clone(), id: publish.id.clone(), body: None, expires: 0 }
 }
 
 /// The presence server has a SUBSCRIBE: what was in the event before us says whether it goes on.
@@ -352,7 +281,21 @@ pub(super) unsafe fn notify_body(
     let Some(module) = MODULE.get() else { return ptr::null_mut() };
     // SAFETY: [H2][H3] as the caller promises.
     let [user_text, host_text] = [user, host].map(|text| unsafe { msg::bytes(text) });
-    if count == 1 && expired < 0 && !bodies.is_null() && module.worker.decides_alone(&user_text, &host_text) {
+    let presence = module.presence.as_ref();
+    let kept = presence.and_then(|presence| presence.kept.agg_nbody);
+    let is_ours = module.worker.decides_alone(&user_text, &host_text);
+    if is_ours
+        && let Some((presence, shown)) = presence.and_then(|presence| Some((presence, presence.shown.as_ref()?)))
+        && let Ok(presentity) = String::from_utf8([b"sip:".as_slice(), &user_text, b"@", &host_text].concat())
+    {
+        let asked = Asked { user, host, bodies, count, ended: expired };
+        let has = || if presence.has_states_of(&presentity) { Has::Documents } else { Has::None };
+        // SAFETY: [H2] as the caller promises.
+        if let Some(body) = unsafe { shown.body((&presentity, seconds()), &asked, has, kept) } {
+            return body;
+        }
+    }
+    if count == 1 && expired < 0 && !bodies.is_null() && is_ours {
         // SAFETY: [H2] one state.
         let body = unsafe { bodies.read() };
         // SAFETY: [H2] it may be NULL.
@@ -362,7 +305,6 @@ pub(super) unsafe fn notify_body(
             return unsafe { sys::host_body_copy(body.s, body.len) };
         }
     }
-    let kept = module.presence.as_ref().and_then(|presence| presence.kept.agg_nbody);
     // SAFETY: [H2] what the host asked goes on to the function that it was for.
     kept.map_or(ptr::null_mut(), |kept| unsafe { kept(user, host, bodies, count, expired) })
 }

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::os::fd::RawFd;
 use std::time::Duration;
+use std::time::Instant;
 
 use super::Module;
 #[cfg(feature = "bench")]
@@ -16,6 +17,7 @@ use crate::host::descriptor;
 use crate::host::dialog_calls;
 use crate::host::lanes::feed::Feed;
 use crate::host::lanes::task::Task;
+use crate::host::publications::Operation;
 use crate::process::host::Flow;
 use crate::process::host::Host;
 use crate::process::host::HostError;
@@ -31,7 +33,7 @@ use crate::sip::Withdrawal;
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
     host::settle_process();
-    let mut host = OpenSips { module, feed: Feed::new(&module.lanes) };
+    let mut host = OpenSips { module, feed: Feed::new(&module.lanes), looked: Instant::now(), place: 0 };
     crate::process::run(&mut host, &module.config, &module.receiver, module.state.as_ref().map(|(_, line)| &line.gateway));
     take_last_job();
 }
@@ -51,7 +53,16 @@ const FAREWELL: Duration = Duration::from_millis(200);
 struct OpenSips<'a> {
     module: &'a Module,
     feed: Feed<'a>,
+    /// When it was looked last for states that have run out, and where it goes on.
+    looked: Instant,
+    place: usize,
 }
+
+/// Time between two looks for states that have run out: mostly there are none, as what is published is refreshed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Places of one look: a minute for all.
+const PLACES: usize = 2048;
 
 impl Host for OpenSips<'_> {
     fn message(&mut self, message: &Message) -> Result<(), HostError> {
@@ -70,8 +81,9 @@ impl Host for OpenSips<'_> {
         }
     }
 
-    fn tells_outcomes(&self) -> bool {
-        self.module.config.presence_mode == PresenceMode::Pua
+    /// pua has those wait that come before an answer, and does not tell of one that it forgets for an error.
+    fn publishes_one_by_one(&self) -> bool {
+        false
     }
 
     fn withdraw(&mut self, withdrawal: &Withdrawal) -> Result<(), HostError> {
@@ -125,7 +137,34 @@ impl Host for OpenSips<'_> {
 
     /// OpenSIPS itself needs nothing: its settings and its clock are in shared memory.
     fn tick(&mut self) {
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.end_what_has_run_out();
+        }
         self.feed.tick(self.module);
+    }
+
+    fn restored(&mut self, publish: &Publish) {
+        if let Some(presence) = &self.module.presence {
+            presence.restore_state(publish);
+        }
+    }
+}
+
+impl OpenSips<'_> {
+    /// States of which nobody has heard for as long as they last: after a panic, those that no XMPP server has told of again.
+    fn end_what_has_run_out(&mut self) {
+        let Some(presence) = &self.module.presence else { return };
+        let (states, place) = presence.run_out(self.place, PLACES);
+        self.place = place;
+        for state in states {
+            let Some(presentity) = Uri::new(state.presentity) else { continue };
+            let publish = Publish { presentity, id: state.id, body: None, expires: 0 };
+            if self.feed.push(Task::State(&publish, Operation::Expire), self.module).is_err() {
+                // It is found again with the next round of looks.
+                return;
+            }
+        }
     }
 }
 

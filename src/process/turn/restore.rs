@@ -89,7 +89,11 @@ impl<H: Host> Turn<'_, H> {
         };
         show(&entry, self.receiver.shared());
         let dialog = if let Entry::Dialog(kept) = &entry { Some(kept.dialog.clone()) } else { None };
+        let published = if let Entry::Publication(kept) = &entry { self.gateway.host_had(kept) } else { None };
         let restored = self.gateway.restore(Clock { now: Instant::now(), wall: SystemTime::now() }, entry);
+        if let Some(published) = published.filter(|_| restored) {
+            self.host.restored(&published);
+        }
         if let Some(dialog) = dialog.filter(|_| !restored) {
             self.receiver.shared().end_dialog(&dialog);
         }
