@@ -120,9 +120,9 @@ impl Gateway {
         }
     }
 
-    /// The host tells what became of each state that it was given to publish.
-    pub fn expect_outcomes(&mut self) {
-        self.publications.expect_outcomes();
+    /// The host wants no state of a publication before it has told what became of the one before.
+    pub fn publish_one_by_one(&mut self) {
+        self.publications.publish_one_by_one();
     }
 
     /// The XMPP server accepted the component of this domain: its users can be spoken for.

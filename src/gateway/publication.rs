@@ -76,6 +76,8 @@ pub(super) struct Publications {
     entity_tags: EntityTags,
     /// Whether the host tells what became of states that it was given.
     tells_outcomes: bool,
+    /// Whether a state waits until the one before is answered.
+    one_by_one: bool,
     /// Users of whom something was published, or taken away, bare JIDs.
     touched: BTreeSet<String>,
     /// What is to be written.
@@ -145,6 +147,7 @@ impl Publications {
             absent: Absent::new(),
             entity_tags: EntityTags::default(),
             tells_outcomes: false,
+            one_by_one: false,
             touched: BTreeSet::new(),
             changes: Changes::new(keeps),
         }

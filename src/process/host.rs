@@ -20,8 +20,8 @@ pub trait Host {
     fn message(&mut self, message: &sip::Message) -> Result<(), HostError>;
     /// Whether it takes what one read of a stream, of [`READ`] bytes, can bring.
     fn readiness(&self) -> Readiness;
-    /// Whether it tells what became of each state that it was given to publish: those that it took, at least.
-    fn tells_outcomes(&self) -> bool;
+    /// Whether it wants no state of a publication before it has told what became of the one before ([`crate::worker::Worker::publish_reply`]).
+    fn publishes_one_by_one(&self) -> bool;
     /// Publishes, refreshes or takes away, through pua or in process.
     fn publish(&mut self, publish: &sip::Publish) -> Result<(), HostError>;
     /// It was published before a restart, and its watchers know it: for a presence server that keeps it in memory only.

@@ -83,8 +83,8 @@ impl<'a, H: Host> Turn<'a, H> {
         // An earlier life may have been told of them.
         calls.tell_users_again();
         let mut gateway = Gateway::new(config, Instant::now(), dice());
-        if host.tells_outcomes() {
-            gateway.expect_outcomes();
+        if host.publishes_one_by_one() {
+            gateway.publish_one_by_one();
         }
         Self {
             host,

@@ -54,7 +54,7 @@ impl Reply {
         let is_published = method.is_some_and(|cseq| cseq.ends_with(b"PUBLISH"));
         let expires = if is_subscribed || is_published { number(b"expires") } else { None };
         let dialog = if is_subscribed { dialog(raw) } else { None };
-        let entity_tag = header(raw, &[b"sip-etag"]).filter(|_| is_published).and_then(|tag| entity_tag(&tag));
+        let entity_tag = if is_published { header(raw, &[b"sip-etag"]).and_then(|tag| entity_tag(&tag)) } else { None };
         let min_expires = if status == 423 { number(b"min-expires") } else { None };
         // Most replies are a success, of which nobody wants to know more.
         let (reason, raw) = if status < 300 { Default::default() } else { (reason, raw) };
@@ -159,6 +159,24 @@ mod tests {
         assert_eq!(read(202), (Some(600), Some("1@h;f".to_owned()), None));
         assert_eq!(read(423), (None, None, Some(1800)));
         assert_eq!(read(404), (None, None, None));
+    }
+
+    #[test]
+    fn an_entity_tag_is_a_token_of_a_publish_that_was_taken() {
+        let read = |status, method, tag: &str| {
+            let raw = format!("SIP/2.0 {status} X\r\nCSeq: 2 {method}\r\nExpires: 3600\r\nSIP-ETag: {tag}\r\n\r\n");
+            let reply = Reply::received(status, b"X", raw.as_bytes());
+            (reply.entity_tag, reply.expires)
+        };
+        let taken = |tag: Option<&str>| (tag.map(str::to_owned), Some(3600));
+        assert_eq!(read(200, "PUBLISH", " a.1763756329.1 "), taken(Some("a.1763756329.1")));
+        assert_eq!(read(200, "PUBLISH", &"x".repeat(256)).0.map(|tag| tag.len()), Some(256));
+        // It goes into a header of ours, and a Call-ID.
+        for bad in ["", "a b", "a\"b", "a;b", "a\u{e9}", "a\r\n b", &"x".repeat(257)] {
+            assert_eq!(read(200, "PUBLISH", bad), taken(None), "{bad:?}");
+        }
+        assert_eq!(read(412, "PUBLISH", "a"), (None, None));
+        assert_eq!(read(200, "MESSAGE", "a"), (None, None));
     }
 
     fn read(headers: &str) -> (Option<String>, Option<u32>) {

@@ -153,16 +153,16 @@ fn watchers_who_could_not_be_told_of_a_decision_are_told_later() {
     assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING);
 }
 
-fn telling() -> Scene {
+fn one_by_one() -> Scene {
     let mut scene = Scene::new();
-    scene.gateway.expect_outcomes();
+    scene.gateway.publish_one_by_one();
     scene
 }
 
 /// Kamailio's pua would make another publication of it, and the first one would stay until it runs out.
 #[test]
 fn what_changes_before_the_answer_is_published_once_it_has_come() {
-    let mut scene = telling();
+    let mut scene = one_by_one();
     assert_eq!(romeo_is(&mut scene, "dnd"), PUBLISHED);
     for show in ["away", "dnd", "xa"] {
         assert_eq!(romeo_is(&mut scene, show), NOTHING);
@@ -175,7 +175,7 @@ fn what_changes_before_the_answer_is_published_once_it_has_come() {
 
 #[test]
 fn what_ends_before_the_answer_is_withdrawn_once_it_has_come() {
-    let mut scene = telling();
+    let mut scene = one_by_one();
     romeo_is(&mut scene, "dnd");
     let mut actions = Vec::new();
     let gone = format!("<presence from='{ROMEO}/desk' to='{JULIET}' type='unavailable'/>");
@@ -189,7 +189,7 @@ fn what_ends_before_the_answer_is_withdrawn_once_it_has_come() {
 
 #[test]
 fn who_is_back_before_the_answer_is_published_under_the_same_tag() {
-    let mut scene = telling();
+    let mut scene = one_by_one();
     romeo_is(&mut scene, "dnd");
     let gone = format!("<presence from='{ROMEO}/desk' to='{JULIET}' type='unavailable'/>");
     scene.stanza(&gone);
@@ -201,7 +201,7 @@ fn who_is_back_before_the_answer_is_published_under_the_same_tag() {
 
 #[test]
 fn a_state_behind_one_that_fails_takes_its_place() {
-    let mut scene = telling();
+    let mut scene = one_by_one();
     romeo_is(&mut scene, "dnd");
     romeo_is(&mut scene, "away");
     assert_eq!(outcome(&mut scene, Outcome::Failed), NOTHING);
@@ -211,4 +211,20 @@ fn a_state_behind_one_that_fails_takes_its_place() {
     romeo_is(&mut scene, "away");
     assert_eq!(scene.pass(OVERDUE), NOTHING);
     assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
+}
+
+/// OpenSIPS's pua has it wait by itself.
+#[test]
+fn where_the_host_takes_several_states_nothing_waits() {
+    let mut scene = Scene::new();
+    romeo_is(&mut scene, "dnd");
+    outcome(&mut scene, stored("a"));
+    for show in ["away", "dnd"] {
+        assert_eq!(romeo_is(&mut scene, show), PUBLISHED);
+    }
+    let gone = format!("<presence from='{ROMEO}/desk' to='{JULIET}' type='unavailable'/>");
+    assert_eq!(scene.stanza(&gone), [ENDS]);
+    let publish = Publish { presentity: Uri::new(URI.into()).unwrap(), id: "ID-desk".into(), body: None, expires: 0 };
+    scene.gateway.publication_ends(&publish, &mut Vec::new());
+    assert_eq!(outcome(&mut scene, stored("b")), NOTHING);
 }

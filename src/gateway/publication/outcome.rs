@@ -5,8 +5,8 @@
 //! knew that tag, there is nothing under it by then, and the withdrawal fails (412), as it should.
 //!
 //! Until the first PUBLISH is answered there is no tag: Kamailio's pua would make another publication of the next state, and nothing of an
-//! end. So there is one PUBLISH under way for each publication, where the host tells of answers. States between are left out, and an end is
-//! made good when the answer comes.
+//! end. So there is one PUBLISH under way for each publication there. States between are left out, and an end is made good when the answer
+//! comes. OpenSIPS's pua has them wait by itself.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -46,7 +46,7 @@ struct EntityTag {
     newest: Option<String>,
     /// The newest from before a restart.
     inherited: Option<String>,
-    /// Whether a PUBLISH is not answered yet.
+    /// Whether a PUBLISH is not answered yet, where the next one waits for that.
     is_awaited: bool,
     /// Whether the publication has ended since.
     is_over: bool,
@@ -78,9 +78,9 @@ fn key(publish: &sip::Publish) -> (String, String) {
 }
 
 impl Publications {
-    /// The host tells what became of states that it was given.
-    pub(in crate::gateway) fn expect_outcomes(&mut self) {
-        self.tells_outcomes = true;
+    /// From now on one PUBLISH is under way for each publication.
+    pub(in crate::gateway) fn publish_one_by_one(&mut self) {
+        (self.tells_outcomes, self.one_by_one) = (true, true);
     }
 
     /// A state was published, or not. False: it has ended since.
@@ -217,7 +217,7 @@ impl Publications {
     pub(super) fn overdue(&mut self, jid: &str) -> Option<Duration> {
         let key = self.known.get(jid).filter(|_| self.tells_outcomes).map(|known| self.key_of(&known.publish))?;
         let tag = self.entity_tags.0.entry(key).or_default();
-        (tag.is_awaited, tag.is_over) = (true, false);
+        (tag.is_awaited, tag.is_over) = (self.one_by_one, false);
         let is_inherited = tag.inherited.is_some();
         let known = self.known.get_mut(jid)?;
         let (failures, patience) = match known.answer {

@@ -190,7 +190,8 @@ impl Host for KamailioHost<'_> {
         }
     }
 
-    fn tells_outcomes(&self) -> bool {
+    /// pua would begin a second publication where one has not been answered.
+    fn publishes_one_by_one(&self) -> bool {
         self.gateway.config.presence_mode == PresenceMode::Pua
     }
 

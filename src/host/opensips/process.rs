@@ -82,8 +82,9 @@ impl Host for OpenSips<'_> {
         }
     }
 
-    fn tells_outcomes(&self) -> bool {
-        self.module.config.presence_mode == PresenceMode::Pua
+    /// pua has those wait that come before an answer, and does not tell of one that it forgets for an error.
+    fn publishes_one_by_one(&self) -> bool {
+        false
     }
 
     fn withdraw(&mut self, withdrawal: &Withdrawal) -> Result<(), HostError> {

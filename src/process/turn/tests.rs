@@ -51,7 +51,7 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn tells_outcomes(&self) -> bool {
+    fn publishes_one_by_one(&self) -> bool {
         false
     }
 
