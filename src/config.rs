@@ -9,6 +9,7 @@ mod component;
 mod contact_lamp;
 mod dialog_event;
 mod peers;
+mod phones;
 mod presence;
 mod queue;
 mod scheme;
@@ -41,6 +42,7 @@ pub use self::contact_lamp::ContactLamp;
 pub use self::contact_lamp::ContactState;
 pub use self::dialog_event::DialogEvent;
 pub use self::peers::RateLimit;
+pub use self::phones::Phones;
 pub use self::presence::PresenceComposition;
 pub use self::presence::PresenceMode;
 pub use self::queue::MOST_QUEUED;
@@ -121,6 +123,19 @@ pub struct Parameters {
     pub call_remote_party: Option<i64>,
     pub store: Option<i64>,
     pub state_table: Option<String>,
+    pub phone_state: Option<i64>,
+    pub account_table: Option<String>,
+    pub login_rate: Option<i64>,
+    pub bosh_ca: Option<String>,
+    pub bosh_allow_plain: Option<i64>,
+    pub phone_priority: Option<i64>,
+    pub phone_online_status: Option<String>,
+    pub phone_ringing_status: Option<String>,
+    pub phone_call_show: Option<String>,
+    pub phone_call_status: Option<String>,
+    pub phone_hold_status: Option<String>,
+    pub phone_state_poll: Option<i64>,
+    pub phone_state_table: Option<String>,
 }
 
 /// Everything the operator decided, checked.
@@ -160,6 +175,8 @@ pub struct Config {
     pub calls: Calls,
     /// Where stands what is to survive a restart (`store`, `state_table`); `None`: nothing is.
     pub state_table: Option<StateTable>,
+    /// Which phones are shown in their users' own XMPP accounts, and how (`phone_state`); `None`: none.
+    pub phones: Option<Phones>,
 }
 
 /// How we reach the XMPP network.
@@ -217,6 +234,7 @@ impl Config {
             address_table: address_table::address_table(parameters)?,
             calls: calls::calls(parameters)?,
             state_table: state_table::state_table(parameters)?,
+            phones: phones::phones(parameters)?,
             backend,
         })
     }

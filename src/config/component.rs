@@ -192,7 +192,12 @@ fn tls(parameter: &'static str, wanted: Option<&str>, ca_parameter: &'static str
         let takes = "the PEM file of the CA that the server's certificate comes from, because TLS is on (xmpp_tls_ca, or tls_ca)";
         return Err(Error { parameter: "xmpp_tls_ca", value: None, takes });
     };
-    let refused = |why: String| Error { parameter: ca_parameter, value: Some(format!("{path}: {why}")), takes: TAKES_CA };
+    roots(ca_parameter, path).map(Tls::On)
+}
+
+/// The certificates in a PEM file, to be trusted.
+pub(super) fn roots(parameter: &'static str, path: &str) -> Result<Arc<RootCertStore>, Error> {
+    let refused = |why: String| Error { parameter, value: Some(format!("{path}: {why}")), takes: TAKES_CA };
     let pem = fs::read(path).map_err(|error| refused(error.to_string()))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -202,7 +207,7 @@ fn tls(parameter: &'static str, wanted: Option<&str>, ca_parameter: &'static str
     if roots.is_empty() {
         return Err(refused("it has no certificate".to_owned()));
     }
-    Ok(Tls::On(Arc::new(roots)))
+    Ok(Arc::new(roots))
 }
 
 fn port(parameter: &'static str, port: Option<i64>) -> Result<u16, Error> {

@@ -3,6 +3,7 @@
 //! A connection is open only while the table is read, in whatever process does it. What is wrong with one row is logged and left
 //! out ([`crate::address::map::rows`]); what is wrong with the table as a whole is one sentence, and the map stays as it was.
 
+pub(crate) mod account_table;
 pub(crate) mod connection;
 pub(crate) mod state_table;
 

@@ -25,6 +25,7 @@ mod lanes;
 mod origin;
 mod parameters;
 mod pending;
+mod phones;
 mod publications;
 mod watched;
 

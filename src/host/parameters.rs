@@ -97,6 +97,19 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     text(c"call_status_talking", |all, value| all.call_status_talking = Some(value)),
     text(c"call_status_hold", |all, value| all.call_status_hold = Some(value)),
     number(c"call_remote_party", |all, value| all.call_remote_party = Some(value)),
+    number(c"phone_state", |all, value| all.phone_state = Some(value)),
+    text(c"account_table", |all, value| all.account_table = Some(value)),
+    number(c"login_rate", |all, value| all.login_rate = Some(value)),
+    text(c"bosh_ca", |all, value| all.bosh_ca = Some(value)),
+    number(c"bosh_allow_plain", |all, value| all.bosh_allow_plain = Some(value)),
+    number(c"phone_priority", |all, value| all.phone_priority = Some(value)),
+    text(c"phone_online_status", |all, value| all.phone_online_status = Some(value)),
+    text(c"phone_ringing_status", |all, value| all.phone_ringing_status = Some(value)),
+    text(c"phone_call_show", |all, value| all.phone_call_show = Some(value)),
+    text(c"phone_call_status", |all, value| all.phone_call_status = Some(value)),
+    text(c"phone_hold_status", |all, value| all.phone_hold_status = Some(value)),
+    number(c"phone_state_poll", |all, value| all.phone_state_poll = Some(value)),
+    text(c"phone_state_table", |all, value| all.phone_state_table = Some(value)),
 ];
 
 /// Entries of a host's table of parameters, the end of the table among them.

@@ -181,7 +181,7 @@ impl fmt::Display for RowError {
 impl std::error::Error for RowError {}
 
 /// As the registrar has an address of record: without parameters, the host in lower case.
-pub(super) fn sip_uri(text: &str) -> Option<String> {
+pub(crate) fn sip_uri(text: &str) -> Option<String> {
     let rest = text.trim().strip_prefix("sip:")?;
     let (user, host) = rest.split(';').next()?.split_once('@')?;
     let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"@".contains(&byte));

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use crate::calls;
 use crate::calls::publisher::Publication;
 use crate::sip;
+use crate::translate::call::UserCall;
 use crate::xmpp::stanza_error::Condition;
 
 /// The most bytes that one read of a stream brings.
@@ -34,6 +35,9 @@ pub trait Host {
 
     /// Whether it takes more publications of calls now: what waits here is published once, however often it changes.
     fn takes_calls(&self) -> bool;
+
+    /// The calls of a SIP user have changed: for the phone process, if there is one.
+    fn call_changed(&mut self, _user: &str, _call: Option<&UserCall>) {}
 
     /// The calls that the host has from before its restart, once.
     fn restored_calls(&mut self) -> Vec<calls::Event>;

@@ -17,43 +17,24 @@ use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
-use tokio_rustls::rustls::RootCertStore;
 
+use crate::config::Phones;
 use crate::link::phone_datagram;
 use crate::link::phone_datagram::Told;
 use crate::link::store::End;
 use crate::link::watch;
 use crate::phone::account::Row;
-use crate::phone::presence::Looks;
 use crate::phone::users::Fact;
-use crate::phone::users::Options;
 use crate::process::host::Flow;
 use crate::process::storekeeper::Unavailable;
 use crate::xmpp::element::Element;
-use crate::xmpp::sasl::ShowPassword;
 use desk::Desk;
-
-/// What the operator has decided on phones.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// What accounts show that say nothing else.
-    pub looks: Looks,
-    /// Which states there are besides those of the connector.
-    pub options: Options,
-    /// Logins a second.
-    pub login_rate: u32,
-    /// Whether a password may be shown where nothing is encrypted.
-    pub clear: ShowPassword,
-    /// Whose certificates are to be trusted.
-    pub roots: Arc<RootCertStore>,
-}
 
 /// The SIP server and its database, seen from the phone process. Both may take their time.
 pub trait Registrar {
@@ -61,6 +42,8 @@ pub trait Registrar {
     fn accounts(&mut self, row: &mut dyn FnMut(&Row<'_>, &str)) -> Result<(), Unavailable>;
     /// Writes what is to be kept of accounts: all, or none.
     fn keep(&mut self, notes: &[Note]) -> Result<(), Unavailable>;
+    /// Takes the states that other programs have written: each once.
+    fn states(&mut self) -> Result<Vec<Fact>, Unavailable>;
     /// What is registered of a user now.
     fn registered(&mut self, user: &str) -> Vec<Fact>;
     /// Sends the SIP user what the XMPP user `from` of the stanza says.
@@ -83,9 +66,9 @@ pub struct Note {
 }
 
 /// Runs the phone process until the host stops.
-pub fn run(registrar: &mut impl Registrar, settings: &Settings, facts: &End) {
+pub fn run(registrar: &mut impl Registrar, config: &Phones, facts: &End) {
     loop {
-        match catch_unwind(AssertUnwindSafe(|| live(registrar, settings, facts))) {
+        match catch_unwind(AssertUnwindSafe(|| live(registrar, config, facts))) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => log::error!("the phone process cannot run: {error}; trying again in 1 s"),
             // The panic hook has logged what and where.
@@ -98,16 +81,18 @@ pub fn run(registrar: &mut impl Registrar, settings: &Settings, facts: &End) {
     }
 }
 
-fn live(registrar: &mut impl Registrar, settings: &Settings, facts: &End) -> io::Result<()> {
+fn live(registrar: &mut impl Registrar, config: &Phones, facts: &End) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
         let wake = watch::readable(registrar.wake_descriptor())?;
         let told = watch::readable(facts.as_fd())?;
-        let (mut desk, mut reports) = Desk::new(settings)?;
+        let (mut desk, mut reports) = Desk::new(config)?;
         desk.load(registrar);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll = interval(config.poll.as_ref().map_or(NEVER, |(period, _)| *period));
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 ready = wake.readable() => {
@@ -122,6 +107,7 @@ fn live(registrar: &mut impl Registrar, settings: &Settings, facts: &End) -> io:
                 }
                 Some(report) = reports.recv() => desk.report(registrar, report),
                 _ = tick.tick() => desk.tick(Instant::now(), registrar),
+                _ = poll.tick(), if config.poll.is_some() => desk.poll(Instant::now(), registrar),
             }
         }
         desk.stop(registrar, &mut reports).await;
@@ -143,3 +129,6 @@ fn hear(desk: &mut Desk, registrar: &mut impl Registrar, facts: &End) -> io::Res
 
 /// How often lifetimes are looked at, and what is to be kept is written.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Where nothing is polled.
+const NEVER: Duration = Duration::from_secs(3600);

@@ -19,6 +19,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use tokio_rustls::rustls::RootCertStore;
+use xmpp_gateway::config::Phones;
 use xmpp_gateway::link::phone_datagram;
 use xmpp_gateway::link::phone_datagram::Told;
 use xmpp_gateway::link::store;
@@ -33,7 +34,6 @@ use xmpp_gateway::process::host::Flow;
 use xmpp_gateway::process::phones;
 use xmpp_gateway::process::phones::Note;
 use xmpp_gateway::process::phones::Registrar;
-use xmpp_gateway::process::phones::Settings;
 use xmpp_gateway::process::storekeeper::Unavailable;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::ns;
@@ -69,6 +69,10 @@ impl Registrar for FakeRegistrar {
     fn keep(&mut self, notes: &[Note]) -> Result<(), Unavailable> {
         notes.iter().for_each(|note| self.notes.send(note.clone()).unwrap_or_default());
         Ok(())
+    }
+
+    fn states(&mut self) -> Result<Vec<Fact>, Unavailable> {
+        Ok(Vec::new())
     }
 
     fn registered(&mut self, _: &str) -> Vec<Fact> {
@@ -108,7 +112,10 @@ impl Scene {
         let (stop, wake) = UnixStream::pair().unwrap();
         let (note, notes) = mpsc::channel();
         let (message, messages) = mpsc::channel();
-        let settings = Settings {
+        let config = Phones {
+            url: "sqlite:///unused".into(),
+            table: "xmpp_account".to_owned(),
+            poll: None,
             looks: Looks::default(),
             options: Options::default(),
             login_rate: 100,
@@ -118,7 +125,7 @@ impl Scene {
         let table = table.to_vec();
         let process = thread::spawn(move || {
             let mut registrar = FakeRegistrar { table, notes: note, messages: message, wake };
-            phones::run(&mut registrar, &settings, &told);
+            phones::run(&mut registrar, &config, &told);
         });
         Self { facts, notes, messages, stop, process }
     }

@@ -145,6 +145,11 @@ impl<A: Api> Connection<A> {
 
     /// A statement that gives nothing.
     pub(crate) fn run(&mut self, statement: &str) -> Result<(), ()> {
+        self.query(statement).map(drop)
+    }
+
+    /// A statement, and what it gives.
+    pub(crate) fn query(&mut self, statement: &str) -> Result<Option<Answer<'_, A>>, ()> {
         let raw_query = self.functions.raw_query.ok_or(())?;
         let text = A::text(statement.as_bytes());
         let mut answer = ptr::null_mut();
@@ -156,8 +161,7 @@ impl<A: Api> Connection<A> {
             return Err(());
         }
         // SAFETY: [H5] what the query gave.
-        drop(unsafe { self.taken(answer) });
-        Ok(())
+        Ok(unsafe { self.taken(answer) })
     }
 
     /// The rows that meet all conditions: a column, an operator and a text.

@@ -35,6 +35,16 @@ pub(crate) trait Stores: Driver {
 
     /// Connects.
     fn connect(&self, url: &CStr) -> Result<Connection<Self::Api>, DatabaseError>;
+    /// Connects for longer, beside others that write.
+    fn connect_patiently(&self, url: &CStr) -> Result<Connection<Self::Api>, Unavailable> {
+        let mut connection = self.connect(url).map_err(|_| Unavailable)?;
+        if url.to_bytes().starts_with(b"sqlite:") {
+            // Other processes write to the same file. It has no effect on more than how long we wait for them.
+            let _ = connection.run("PRAGMA busy_timeout = 2000");
+        }
+        Ok(connection)
+    }
+
     /// What the host's table of versions says of this one.
     fn table_version(&self, connection: &mut Connection<Self::Api>, table: &CStr) -> Option<i64>;
 }
@@ -146,12 +156,7 @@ impl<D: Stores> Session<'_, D> {
 
     fn connection(&mut self) -> Result<&mut Connection<D::Api>, Unavailable> {
         if self.connection.is_none() {
-            let mut connection = self.table.driver.connect(&self.table.url).map_err(|_| Unavailable)?;
-            if self.table.url.to_bytes().starts_with(b"sqlite:") {
-                // Other processes write to the same file. It has no effect on more than how long we wait for them.
-                let _ = connection.run("PRAGMA busy_timeout = 2000");
-            }
-            self.connection = Some(connection);
+            self.connection = Some(self.table.driver.connect_patiently(&self.table.url)?);
         }
         self.connection.as_mut().ok_or(Unavailable)
     }

@@ -192,9 +192,9 @@ const FUNCTIONS: &str = "add_avp|add_lump_rpl2|destroy_avps|cfg_child_init|cfg_r
     |fork_process|get_body|get_debug_level|get_str_fparam|parse_contact|parse_from_header|parse_headers|parse_to_header\
     |pv_get_spec_value|pv_parse_spec2|register_procs|register_script_cb|sr_kemi_modules_add|xmpp_gateway_.*";
 const TYPES: &str = "cell|cmd_export|contact_body|cseq_body|db1_res|db_bind_api_f|db_func|db_row|fparam|int_str|load_tm_f|module_exports|bind_presence_t|bind_sl_f|bind_pua_t|param_export|pres_ev|presence_api|pua_api|publ_info\
-    |dlg_binds|dlg_cell|dlg_cb_params|load_dlg_f|pv_spec_t|pv_value_t|request_method|query_dialog_t|rpc|rpc_export|sip_msg|sr_kemi|subs_info|subscription|tm_binds|tmcb_params|to_body|ua_pres|uac_req|update_watchers_t|via_body";
+    |dlg_binds|dlg_cell|dlg_cb_params|load_dlg_f|pv_spec_t|pv_value_t|request_method|query_dialog_t|rpc|rpc_export|sip_msg|sr_kemi|subs_info|subscription|tm_binds|tmcb_params|to_body|ua_pres|uac_req|bind_usrloc_t|ucontact|urecord|usrloc_api|update_watchers_t|via_body";
 const CONSTANTS: &str = "udp_listen|(ACTIVE|PENDING|TERMINATED)_STATUS|ANY_ROUTE|AVP_(NAME|VAL)_STR|LUMP_RPL_HDR|DIALOG_EVENT|DLGCB_.*|DLG_(DIR|STATE)_.*|PV_VAL_STR|TMCB_(ON_FAILURE|RESPONSE_IN)|XMPP_GATEWAY_.*|L_(CRIT2|ERR|WARN|INFO|DBG)|MODULE_INTERFACE_VER|PARAM_(INT|STRING)|PRESENCE_EVENT\
-    |PROC_(INIT|MAIN|NOCHLDINIT|RPC)|PWINFO_EVENT|SER_COMPILE_FLAGS|SIP_REQUEST|SR_KEMIP_(INT|NONE|STR)|SR_KEMI_PARAMS_MAX|TMCB_LOCAL_COMPLETED|TMCB_DESTROY\
+    |PROC_(INIT|MAIN|NOCHLDINIT|RPC)|PWINFO_EVENT|SER_COMPILE_FLAGS|SIP_REQUEST|SR_KEMIP_(INT|NONE|STR)|SR_KEMI_PARAMS_MAX|TMCB_LOCAL_COMPLETED|TMCB_DESTROY|UL_CONTACT_.*\
     |version_table|XMPP_(INITIAL_SUBS|PUBLISH|SUBSCRIBE)";
 
 fn bindings(source: &Path, defines: &[(String, Option<String>)], out: &Path) -> Result<(), String> {

@@ -17,6 +17,7 @@ use super::exports;
 use super::log;
 use super::msg;
 use super::msg::Received;
+use super::phones;
 use super::presence;
 use super::process;
 use super::reply;
@@ -159,6 +160,56 @@ pub(super) extern "C" fn kemi_req_winfo(msg: *mut sys::sip_msg, request_uri: *mu
         let expires = unsafe { msg::text_at(expires) };
         winfo(request_uri, expires)
     })
+}
+
+/// `xmpp_phone_state(uri, state)`
+pub(super) extern "C" fn phone_state(msg: *mut sys::sip_msg, uri: *mut c_char, state: *mut c_char) -> c_int {
+    script(msg, || {
+        let [Some(uri), Some(state)] = [uri, state].map(|parameter| evaluated(msg, parameter)) else {
+            ::log::error!("xmpp_phone_state: a parameter has no value");
+            return ScriptResult::Failed;
+        };
+        phones::state(uri, state)
+    })
+}
+
+/// `KSR.xmpp_gateway.xmpp_phone_state(uri, state)`
+pub(super) extern "C" fn kemi_phone_state(msg: *mut sys::sip_msg, uri: *mut sys::str_, state: *mut sys::str_) -> c_int {
+    script(msg, || {
+        // SAFETY: [H2] parameters of the running call.
+        let uri = unsafe { msg::text_at(uri) };
+        // SAFETY: [H2] as above.
+        let state = unsafe { msg::text_at(state) };
+        phones::state(uri, state)
+    })
+}
+
+/// usrloc: a contact was stored, refreshed, removed, or has expired. In any worker, or in a timer process.
+pub(super) unsafe extern "C" fn contact_changed(contact: *mut sys::ucontact, what: c_int, _: *mut c_void) {
+    guard::answer((), || {
+        // SAFETY: [H2] usrloc's contact, locked through this call.
+        if let Some(contact) = unsafe { contact.as_ref() } {
+            phones::contact_changed(contact, what);
+        }
+    });
+}
+
+/// RPC `xmpp_gateway.phone_state uri state`: in whatever process took the command.
+pub(super) unsafe extern "C" fn rpc_phone_state(rpc: *mut sys::rpc_t, context: *mut c_void) {
+    // SAFETY: [H2] the command's functions and context, good until we return.
+    guard::answer((), || unsafe { phones::state_command(rpc, context) });
+}
+
+/// RPC `xmpp_gateway.account_reload`: in whatever process took the command.
+pub(super) unsafe extern "C" fn rpc_account_reload(rpc: *mut sys::rpc_t, context: *mut c_void) {
+    // SAFETY: [H2] as above.
+    guard::answer((), || unsafe { phones::reload_command(rpc, context) });
+}
+
+/// RPC `xmpp_gateway.account_import file [domain]`: in whatever process took the command.
+pub(super) unsafe extern "C" fn rpc_account_import(rpc: *mut sys::rpc_t, context: *mut c_void) {
+    // SAFETY: [H2] as above.
+    guard::answer((), || unsafe { phones::import_command(rpc, context) });
 }
 
 /// `dialoginfo_set([parties])`

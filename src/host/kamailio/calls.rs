@@ -98,7 +98,7 @@ impl Requests for Gateway {
 ///
 /// tm's function for requests outside dialogs makes a dialog for each, of five blocks of shared memory, for as long as it runs. The
 /// one for requests within dialogs takes a dialog of our own, and with it a Call-ID of our choice: it costs half as much.
-fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
+pub(super) fn message(gateway: &Gateway, message: &Message) -> Result<(), HostError> {
     let unique = format!("{:016x}", message.unique);
     let mut method = host_text(METHOD);
     // tm adds a Max-Forwards of its own where it finds none.

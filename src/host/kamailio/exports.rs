@@ -57,7 +57,7 @@ static exports: Table<sys::module_exports> = Table::new(sys::module_exports {
     destroy_mod_f: None,
 });
 
-static COMMANDS: Table<[sys::cmd_export; 10]> = Table::new([
+static COMMANDS: Table<[sys::cmd_export; 11]> = Table::new([
     command(c"xmpp_send_message", callbacks::send_message, 0),
     command(c"pua_xmpp_notify", callbacks::notify, 0),
     command(c"xmpp_handle_subscribe", callbacks::handle_subscribe, 0),
@@ -65,6 +65,11 @@ static COMMANDS: Table<[sys::cmd_export; 10]> = Table::new([
         fixup: Some(sys::fixup_spve_spve),
         free_fixup: Some(sys::fixup_free_spve_spve),
         ..command(c"pua_xmpp_req_winfo", callbacks::req_winfo, 2)
+    },
+    sys::cmd_export {
+        fixup: Some(sys::fixup_spve_spve),
+        free_fixup: Some(sys::fixup_free_spve_spve),
+        ..command(c"xmpp_phone_state", callbacks::phone_state, 2)
     },
     command(c"dialoginfo_set", callbacks::dialoginfo_set, 0),
     with_text(command(c"dialoginfo_set", callbacks::dialoginfo_set, 1)),
@@ -75,20 +80,38 @@ static COMMANDS: Table<[sys::cmd_export; 10]> = Table::new([
 ]);
 
 /// Commands that an operator gives while the server runs.
-static RPC: Table<[sys::rpc_export_t; 2]> = Table::new([
+static RPC: Table<[sys::rpc_export_t; 5]> = Table::new([
     sys::rpc_export_t {
         name: c"xmpp_gateway.address_reload".as_ptr(),
         function: Some(callbacks::address_reload),
         doc_str: ADDRESS_RELOAD.pointer(),
         flags: 0,
     },
+    rpc(c"xmpp_gateway.phone_state", callbacks::rpc_phone_state, PHONE_STATE.pointer()),
+    rpc(c"xmpp_gateway.account_reload", callbacks::rpc_account_reload, ACCOUNT_RELOAD.pointer()),
+    rpc(c"xmpp_gateway.account_import", callbacks::rpc_account_import, ACCOUNT_IMPORT.pointer()),
     sys::rpc_export_t { name: ptr::null(), function: None, doc_str: ptr::null_mut(), flags: 0 },
 ]);
 
-static ADDRESS_RELOAD: Table<[*const c_char; 2]> = Table::new([
-    c"Reads the table of users whose address on the other side is chosen anew (address_table).".as_ptr(),
-    ptr::null(),
-]);
+type Rpc = unsafe extern "C" fn(*mut sys::rpc_t, *mut c_void);
+
+const fn rpc(name: &'static CStr, function: Rpc, document: *mut *const c_char) -> sys::rpc_export_t {
+    sys::rpc_export_t { name: name.as_ptr(), function: Some(function), doc_str: document, flags: 0 }
+}
+
+static ADDRESS_RELOAD: Table<[*const c_char; 2]> =
+    document(c"Reads the table of users whose address on the other side is chosen anew (address_table).");
+
+static PHONE_STATE: Table<[*const c_char; 2]> = document(c"Says what the state of a phone is: SIP URI of its user, state.");
+
+static ACCOUNT_RELOAD: Table<[*const c_char; 2]> = document(c"Reads the table of XMPP accounts anew (account_table).");
+
+static ACCOUNT_IMPORT: Table<[*const c_char; 2]> =
+    document(c"Adds the accounts of a file of the BOSH connector to the table: path, XMPP domain of names without one.");
+
+const fn document(text: &'static CStr) -> Table<[*const c_char; 2]> {
+    Table::new([text.as_ptr(), ptr::null()])
+}
 
 type Command = unsafe extern "C" fn(*mut sys::sip_msg, *mut c_char, *mut c_char) -> c_int;
 
@@ -109,11 +132,12 @@ const fn with_text(command: sys::cmd_export) -> sys::cmd_export {
 }
 
 /// The same functions for scripts in Lua, Python, JavaScript and so on.
-pub(super) static KEMI: Table<[sys::sr_kemi; 8]> = Table::new([
+pub(super) static KEMI: Table<[sys::sr_kemi; 9]> = Table::new([
     kemi(c"xmpp_send_message", callbacks::kemi_send_message as *mut c_void, [NONE, NONE]),
     kemi(c"pua_xmpp_notify", callbacks::kemi_notify as *mut c_void, [NONE, NONE]),
     kemi(c"xmpp_handle_subscribe", callbacks::kemi_handle_subscribe as *mut c_void, [NONE, NONE]),
     kemi(c"pua_xmpp_req_winfo", callbacks::kemi_req_winfo as *mut c_void, [STR, STR]),
+    kemi(c"xmpp_phone_state", callbacks::kemi_phone_state as *mut c_void, [STR, STR]),
     kemi(c"dialoginfo_set", callbacks::kemi_dialoginfo_set as *mut c_void, [STR, NONE]),
     kemi(c"dialoginfo_set_branch_callee", callbacks::kemi_dialoginfo_set_branch_callee as *mut c_void, [STR, NONE]),
     kemi(c"dialoginfo_mute_branch", callbacks::kemi_dialoginfo_mute_branch as *mut c_void, [STR, NONE]),

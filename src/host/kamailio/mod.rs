@@ -28,6 +28,7 @@ mod dialog_event;
 mod exports;
 mod log;
 mod msg;
+mod phones;
 mod presence;
 mod process;
 mod reply;
@@ -37,6 +38,7 @@ mod store;
 mod sys;
 
 use std::ffi::CStr;
+use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -54,6 +56,8 @@ use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
 use crate::host::parameters;
 use crate::host::pending::Pending;
+use crate::host::phones::Phones;
+use crate::host::phones::PhonesError;
 use crate::link;
 use crate::link::Receiver;
 use crate::worker::Worker;
@@ -76,6 +80,8 @@ struct Gateway {
     senders: senders::Queue,
     /// Of the MESSAGEs under way.
     origins: Origins,
+    /// Where phones are shown in their users' accounts.
+    phones: Option<Phones<db::Driver>>,
 }
 
 /// The functions of other modules that we call.
@@ -119,6 +125,8 @@ enum StartError {
     Database(DatabaseError),
     /// The table of what survives a restart.
     State(StateError),
+    /// Phones cannot be shown.
+    Phones(PhonesError),
     /// Calls cannot be shown; why.
     Calls(&'static str),
     /// The core gave no room for our process or settings.
@@ -133,6 +141,7 @@ impl fmt::Display for StartError {
             Self::Link(error) => write!(f, "no link between the SIP workers and the XMPP process: {error}"),
             Self::Database(error) => error.fmt(f),
             Self::State(error) => error.fmt(f),
+            Self::Phones(error) => error.fmt(f),
             Self::Calls(error) => f.write_str(error),
             Self::Core(what) => write!(f, "Kamailio refused {what}"),
         }
@@ -155,9 +164,14 @@ fn start() -> Result<(), StartError> {
     let senders = senders::Queue::new().map_err(StartError::Link)?;
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     let origins = Origins::new(calls::SHARED_MEMORY).map_err(StartError::Link)?;
-    process::announce(senders::SENDERS.saturating_add(if state.is_some() { 2 } else { 1 })).map_err(StartError::Core)?;
+    let phones = Phones::open(&config).map_err(StartError::Phones)?;
+    if phones.is_some() {
+        phones::hear_registrations();
+    }
+    let processes = [true, state.is_some(), phones.is_some()].map(c_int::from).iter().sum::<c_int>();
+    process::announce(senders::SENDERS.saturating_add(processes)).map_err(StartError::Core)?;
     // It fails only when mod_init runs twice, and the core does not do that.
-    let module = Gateway { config, worker, receiver, binds, pending, lanes, senders, origins, address_table, state };
+    let module = Gateway { config, worker, receiver, binds, pending, lanes, senders, origins, address_table, state, phones };
     let _ = GATEWAY.set(module);
     Ok(())
 }

@@ -23,6 +23,7 @@ use super::callbacks;
 use super::calls;
 use super::contact_lamps;
 use super::dialog_event;
+use super::phones;
 use super::presence;
 use super::senders;
 use super::store;
@@ -43,6 +44,7 @@ use crate::process::host::HostError;
 use crate::process::host::Readiness;
 use crate::process::host::Taken;
 use crate::sip;
+use crate::translate::call::UserCall;
 
 /// How long the stream may take to close before the alarm ends the process.
 const STOP_SECONDS: u32 = 3;
@@ -119,7 +121,10 @@ pub(super) fn fork(gateway: &Gateway) -> c_int {
             -1
         }
         _ => match senders::fork(gateway) {
-            0 => gateway.state.as_ref().map_or(0, store::fork),
+            0 => match gateway.state.as_ref().map_or(0, store::fork) {
+                0 => gateway.phones.as_ref().map_or(0, |shown| phones::fork(gateway, shown)),
+                failed => failed,
+            },
             failed => failed,
         },
     }
@@ -209,6 +214,12 @@ impl Host for KamailioHost<'_> {
 
     fn takes_calls(&self) -> bool {
         self.feed.takes_calls()
+    }
+
+    fn call_changed(&mut self, user: &str, call: Option<&UserCall>) {
+        if let Some(phones) = &self.gateway.phones {
+            phones.call(user, call);
+        }
     }
 
     fn restored_calls(&mut self) -> Vec<Event> {

@@ -28,9 +28,40 @@ pub(super) unsafe fn answer(rpc: *mut sys::rpc_t, context: *mut c_void, loaded: 
         }
         None => NO_DATABASE.to_owned(),
     };
-    let (Some(say), Ok(fault)) = (rpc.fault, CString::new(fault)) else { return };
+    refuse(rpc, context, &fault);
+}
+
+/// The command fails with this sentence.
+pub(super) fn refuse(rpc: &sys::rpc_t, context: *mut c_void, sentence: &str) {
+    let (Some(say), Ok(sentence)) = (rpc.fault, CString::new(sentence)) else { return };
     // SAFETY: [H2][H5] the format takes one C string, which lives through the call; the host copies it.
-    unsafe { say(context, FAILED, c"%s".as_ptr().cast_mut(), fault.as_ptr()) };
+    unsafe { say(context, FAILED, c"%s".as_ptr().cast_mut(), sentence.as_ptr()) };
+}
+
+/// The next parameter of the command, if there is one.
+pub(super) fn parameter<'a>(rpc: &sys::rpc_t, context: *mut c_void) -> Option<&'a [u8]> {
+    let scan = rpc.scan?;
+    let mut text = sys::str_ { s: ptr::null_mut(), len: 0 };
+    // SAFETY: [H2][H5] the format takes the place of one text, which the host fills; `*` says that there may be none.
+    if unsafe { scan(context, c"*S".as_ptr().cast_mut(), &raw mut text) } < 1 {
+        return None;
+    }
+    // SAFETY: [H2][H3] a text of the command, good until it is answered.
+    Some(unsafe { super::msg::text(text) })
+}
+
+/// The answer that is some lines.
+pub(super) fn lines(rpc: &sys::rpc_t, context: *mut c_void, lines: &[String]) {
+    let (Some(add), Some(fill)) = (rpc.add, rpc.array_add) else { return };
+    let mut array: *mut c_void = ptr::null_mut();
+    // SAFETY: [H2][H5] the format takes the place of one array, which the host makes.
+    if unsafe { add(context, c"[".as_ptr().cast_mut(), &raw mut array) } < 0 {
+        return;
+    }
+    for line in lines.iter().filter_map(|line| CString::new(line.as_str()).ok()) {
+        // SAFETY: [H2][H5] the format takes one C string, which lives through the call; the host copies it.
+        unsafe { fill(array, c"s".as_ptr().cast_mut(), line.as_ptr()) };
+    }
 }
 
 fn rows(rpc: &sys::rpc_t, context: *mut c_void, Loaded { rows, skipped, disabled }: Loaded) {

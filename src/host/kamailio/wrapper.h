@@ -30,6 +30,7 @@
 #include "modules/presence/subscribe.h"
 #include "modules/dialog/dlg_load.h"
 #include "modules/dialog/dlg_hash.h"
+#include "modules/usrloc/usrloc.h"
 #include "core/pvar.h"
 #include "core/timer_ticks.h"
 

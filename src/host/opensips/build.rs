@@ -26,7 +26,7 @@ const PRINT_DEFS: &str =
     "include Makefile\n.PHONY: xmpp_gateway_defs\nxmpp_gateway_defs:\n\t@for d in $(DEFS); do printf '%s\\n' \"$$d\"; done\n";
 
 /// Our contract with the host: what the module uses of it.
-const TYPES: [&str; 34] = [
+const TYPES: [&str; 37] = [
     "module_exports",
     "cmd_export_",
     "param_export_",
@@ -61,8 +61,11 @@ const TYPES: [&str; 34] = [
     "pv_value_t",
     "request_method",
     "flag_type",
+    "usrloc_api_t",
+    "ucontact_t",
+    "urecord_t",
 ];
-const FUNCTIONS: [&str; 19] = [
+const FUNCTIONS: [&str; 24] = [
     "__register_script_cb",
     "parse_from_header",
     "parse_avp_spec",
@@ -81,9 +84,14 @@ const FUNCTIONS: [&str; 19] = [
     "get_flag_id_by_name",
     "pv_parse_spec",
     "pv_get_spec_value",
+    "get_mi_string_param",
+    "try_get_mi_string_param",
+    "init_mi_result_string",
+    "init_mi_result_array",
+    "add_mi_string",
     "host_.*",
 ];
-const VALUES: [&str; 33] = [
+const VALUES: [&str; 34] = [
     "POST_SCRIPT_CB",
     "REQ_TYPE_CB",
     "SCB_RUN_ALL",
@@ -116,6 +124,7 @@ const VALUES: [&str; 33] = [
     "DLG_(DIR_.*|STATE_CONFIRMED.*|VAL_TYPE_STR|CALLER_LEG)",
     "PV_VAL_STR",
     "SIP_REQUEST",
+    "UL_CONTACT_.*",
     "TMCB_(ON_FAILURE|RESPONSE_IN)",
 ];
 

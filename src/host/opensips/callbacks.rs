@@ -16,6 +16,7 @@ use super::log;
 use super::mi;
 use super::msg;
 use super::msg::Wanted;
+use super::phones;
 use super::presence;
 use super::process;
 use super::reply;
@@ -242,6 +243,27 @@ pub(super) unsafe extern "C" fn call_reply(cell: *mut sys::cell, kind: c_int, pa
     });
 }
 
+/// `xmpp_phone_state(uri, state)`
+pub(super) unsafe extern "C" fn xmpp_phone_state(
+    msg: *mut sys::sip_msg,
+    uri: *mut c_void,
+    state: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+    _: *mut c_void,
+) -> c_int {
+    script(msg, |_| {
+        // SAFETY: [H2][H3] the host gives a `str` for a string parameter.
+        let uri = unsafe { msg::bytes(uri.cast::<sys::str_>()) };
+        // SAFETY: [H2][H3] as above.
+        let state = unsafe { msg::bytes(state.cast::<sys::str_>()) };
+        phones::state(&uri, &state)
+    })
+}
+
 /// MI `xmpp_address_reload`: in whatever process took the command.
 pub(super) unsafe extern "C" fn address_reload(_: *const sys::mi_params_t, _: *mut sys::mi_handler) -> *mut sys::mi_response_t {
     guard::answer(ptr::null_mut(), || {
@@ -440,6 +462,53 @@ pub(super) unsafe extern "C" fn xmpp_process(_: c_int) {
             process::run(module);
         }
     });
+}
+
+/// The phone process, after its fork.
+pub(super) unsafe extern "C" fn phone_process(_: c_int) {
+    guard::answer((), || {
+        if let Some(module) = MODULE.get() {
+            phones::run(module);
+        }
+    });
+}
+
+/// usrloc: a contact was stored, refreshed, removed, or has expired. In any worker, or in a timer process.
+pub(super) unsafe extern "C" fn contact_changed(contact: *mut c_void, what: sys::ul_cb_type, _: *mut sys::ul_cb_extra) {
+    guard::answer((), || {
+        // SAFETY: [H2] usrloc's contact, locked through this call: we asked for nothing but contacts.
+        if let Some(contact) = unsafe { contact.cast::<sys::ucontact_t>().as_ref() } {
+            phones::contact_changed(contact, what);
+        }
+    });
+}
+
+/// MI `xmpp_phone_state uri state`: in whatever process took the command.
+pub(super) unsafe extern "C" fn phone_state_command(
+    parameters: *const sys::mi_params_t,
+    _: *mut sys::mi_handler,
+) -> *mut sys::mi_response_t {
+    guard::answer(ptr::null_mut(), || {
+        let [uri, state] = [c"uri", c"state"].map(|name| mi::parameter(parameters, name).unwrap_or_default());
+        mi::done(phones::shown().and_then(|phones| phones.state(uri, state)))
+    })
+}
+
+/// MI `xmpp_account_reload`: in whatever process took the command.
+pub(super) unsafe extern "C" fn account_reload(_: *const sys::mi_params_t, _: *mut sys::mi_handler) -> *mut sys::mi_response_t {
+    guard::answer(ptr::null_mut(), || mi::done(phones::shown().and_then(|phones| phones.reload())))
+}
+
+/// MI `xmpp_account_import file [domain]`: in whatever process took the command.
+pub(super) unsafe extern "C" fn account_import(
+    parameters: *const sys::mi_params_t,
+    _: *mut sys::mi_handler,
+) -> *mut sys::mi_response_t {
+    guard::answer(ptr::null_mut(), || {
+        let file = mi::parameter(parameters, c"file").unwrap_or_default();
+        let domain = mi::optional(parameters, c"domain").and_then(|domain| str::from_utf8(domain).ok());
+        mi::lines(phones::shown().map_err(str::to_owned).and_then(|phones| phones.import(file, domain)))
+    })
 }
 
 /// The store process, after its fork.

@@ -146,7 +146,7 @@ const CROWD: c_int = 4096;
 ///
 /// tm's function for requests outside dialogs makes a dialog for each, of five blocks of shared memory, for as long as it runs. The
 /// one for requests within dialogs takes a dialog of our own, and with it a Call-ID of our choice: it costs half as much.
-fn message(module: &Module, message: &Message) -> Result<(), HostError> {
+pub(super) fn message(module: &Module, message: &Message) -> Result<(), HostError> {
     let request = module.tm.t_request_within.ok_or(HostError::Missing("tm"))?;
     let unique = format!("{:016x}", message.unique);
     let (mut method, mut headers, mut body) = (string("MESSAGE"), string(&message.headers), bytes(&message.body));

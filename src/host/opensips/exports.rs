@@ -55,11 +55,12 @@ const EMPTY_DEPENDENCY: sys::module_dependency_t = unsafe { zeroed() };
 // SAFETY: [H3] as above.
 const EMPTY_PARAMETER_DEPENDENCY: sys::modparam_dependency_t = unsafe { zeroed() };
 
-static COMMANDS: Table<[sys::cmd_export_t; 8]> = Table([
+static COMMANDS: Table<[sys::cmd_export_t; 9]> = Table([
     command(c"xmpp_send_message", callbacks::xmpp_send_message, []),
     command(c"pua_xmpp_notify", callbacks::pua_xmpp_notify, []),
     command(c"xmpp_handle_subscribe", callbacks::xmpp_handle_subscribe, []),
     command(c"pua_xmpp_req_winfo", callbacks::pua_xmpp_req_winfo, [sys::CMD_PARAM_STR, sys::CMD_PARAM_INT]),
+    command(c"xmpp_phone_state", callbacks::xmpp_phone_state, [sys::CMD_PARAM_STR, sys::CMD_PARAM_STR]),
     command(c"dialoginfo_set", callbacks::dialoginfo_set, [OPTIONAL_STR]),
     in_branch_route(c"dialoginfo_set_branch_callee", callbacks::dialoginfo_set_branch_callee, [sys::CMD_PARAM_STR]),
     in_branch_route(c"dialoginfo_mute_branch", callbacks::dialoginfo_mute_branch, [OPTIONAL_STR]),
@@ -99,17 +100,44 @@ const fn in_branch_route<const N: usize>(name: &'static CStr, function: Command,
 }
 
 /// Commands that an operator gives while the server runs.
-static MI: Table<[sys::mi_export_t; 2]> = Table([
-    {
-        let mut command = EMPTY_MI;
-        command.name = c"xmpp_address_reload".as_ptr().cast_mut();
-        command.help =
-            c"reads the table of users whose address on the other side is chosen anew (address_table)".as_ptr().cast_mut();
-        command.recipes[0].cmd = Some(callbacks::address_reload);
-        command
-    },
+static MI: Table<[sys::mi_export_t; 5]> = Table([
+    mi(
+        c"xmpp_address_reload",
+        c"reads the table of users whose address on the other side is chosen anew (address_table)",
+        callbacks::address_reload,
+        &[&[]],
+    ),
+    mi(c"xmpp_phone_state", c"says what the state of a phone is", callbacks::phone_state_command, &[&[c"uri", c"state"]]),
+    mi(c"xmpp_account_reload", c"reads the table of XMPP accounts anew (account_table)", callbacks::account_reload, &[&[]]),
+    mi(
+        c"xmpp_account_import",
+        c"adds the accounts of a file of the BOSH connector to the table; names without a domain are in the one that is given",
+        callbacks::account_import,
+        &[&[c"file"], &[c"file", c"domain"]],
+    ),
     EMPTY_MI,
 ]);
+
+/// What the host calls for a command.
+type MiCommand = unsafe extern "C" fn(*const sys::mi_params_t, *mut sys::mi_handler) -> *mut sys::mi_response_t;
+
+/// A command that takes any of these lists of parameters.
+const fn mi(name: &'static CStr, help: &'static CStr, function: MiCommand, takes: &[&[&'static CStr]]) -> sys::mi_export_t {
+    let mut command = EMPTY_MI;
+    command.name = name.as_ptr().cast_mut();
+    command.help = help.as_ptr().cast_mut();
+    let (mut recipes, mut lists): (&mut [sys::mi_recipe_t], &[&[&CStr]]) = (&mut command.recipes, takes);
+    while let (Some((recipe, after)), Some((list, more))) = (recipes.split_first_mut(), lists.split_first()) {
+        recipe.cmd = Some(function);
+        let (mut places, mut names): (&mut [*mut c_char], &[&CStr]) = (&mut recipe.params, list);
+        while let (Some((place, rest)), Some((name, others))) = (places.split_first_mut(), names.split_first()) {
+            *place = name.as_ptr().cast_mut();
+            (places, names) = (rest, others);
+        }
+        (recipes, lists) = (after, more);
+    }
+    command
+}
 
 /// Each parameter as string and as integer (see [`parameters`]), and the end.
 static PARAMS: Table<[[sys::param_export_t; 2]; parameters::ENTRIES]> = Table(parameters::table!(parameter));
@@ -160,6 +188,8 @@ static DEPENDENCIES: Table<Dependencies> = Table({
     modules[6] = dependency(c"presence_dialoginfo", sys::DEP_SILENT);
     // Its calls are shown (dialog_mode).
     modules[7] = dependency(c"dialog", sys::DEP_SILENT);
+    // It tells of phones (phone_state).
+    modules[8] = dependency(c"usrloc", sys::DEP_SILENT);
     Dependencies { modules, parameters: [EMPTY_PARAMETER_DEPENDENCY] }
 });
 
@@ -189,12 +219,19 @@ static PROCESSES: Processes = Processes(UnsafeCell::new([
         process.flags = sys::PROC_FLAG_HAS_IPC.unsigned_abs();
         process
     },
+    {
+        let mut process = EMPTY_PROCESS;
+        process.name = c"XMPP gateway phones".as_ptr();
+        process.function = Some(callbacks::phone_process);
+        process.flags = (sys::PROC_FLAG_INITCHILD | sys::PROC_FLAG_HAS_IPC | sys::PROC_FLAG_NEEDS_SCRIPT).unsigned_abs();
+        process
+    },
     EMPTY_PROCESS,
 ]));
 
-/// There is a store process only where something is to survive a restart.
+/// There is a store process only where something is to survive a restart, and a phone process only where phones are shown.
 #[repr(transparent)]
-struct Processes(UnsafeCell<[sys::proc_export_t; 3]>);
+struct Processes(UnsafeCell<[sys::proc_export_t; 4]>);
 
 // SAFETY: [H4] written in mod_init only, before the host counts processes and forks.
 unsafe impl Sync for Processes {}
@@ -202,6 +239,13 @@ unsafe impl Sync for Processes {}
 /// In mod_init.
 pub(super) fn add_store_process() {
     // SAFETY: [H1][H4] in mod_init, on the only thread; the host reads the table afterwards.
-    let [_, store, _] = unsafe { &mut *PROCESSES.0.get() };
+    let [_, store, ..] = unsafe { &mut *PROCESSES.0.get() };
     store.no = 1;
+}
+
+/// In mod_init.
+pub(super) fn add_phone_process() {
+    // SAFETY: [H1][H4] as above.
+    let [_, _, phones, _] = unsafe { &mut *PROCESSES.0.get() };
+    phones.no = 1;
 }

@@ -30,6 +30,7 @@ mod exports;
 mod log;
 mod mi;
 mod msg;
+mod phones;
 mod presence;
 mod process;
 mod reply;
@@ -58,6 +59,8 @@ use crate::host::lanes::Lanes;
 use crate::host::origin::Origins;
 use crate::host::parameters;
 use crate::host::pending::Pending;
+use crate::host::phones::Phones;
+use crate::host::phones::PhonesError;
 use crate::link;
 use crate::worker::Worker;
 use contact_lamps::ContactLamps;
@@ -97,6 +100,8 @@ struct Module {
     address_table: Option<AddressTable<db::Driver>>,
     /// Where something is to survive a restart, with the line between the XMPP process and the store process.
     state: Option<(StateTable<db::Driver>, Line)>,
+    /// Where phones are shown in their users' accounts.
+    phones: Option<Phones<db::Driver>>,
 }
 
 /// Set once, in mod_init; every process inherits it through fork.
@@ -115,6 +120,8 @@ enum StartError {
     Database(DatabaseError),
     /// The table of what survives a restart.
     State(StateError),
+    /// Phones cannot be shown.
+    Phones(PhonesError),
     /// `presence_mode` is local, and there is no presence server for it.
     NoLocalPresence,
     /// Calls cannot be shown; why.
@@ -137,6 +144,7 @@ impl fmt::Display for StartError {
             Self::Bind(module) => write!(f, "the functions of module {module} could not be had; it must be loaded too"),
             Self::Database(error) => error.fmt(f),
             Self::State(error) => error.fmt(f),
+            Self::Phones(error) => error.fmt(f),
             Self::NoLocalPresence => f.write_str(host::NO_LOCAL_PRESENCE),
             Self::Calls(error) => f.write_str(error),
             Self::DialogEvent(sentence) => f.write_str(sentence),
@@ -159,6 +167,11 @@ fn start() -> Result<(), StartError> {
     let state = state.map(|table| Ok((table, Line::new()?))).transpose().map_err(StartError::Link)?;
     if state.is_some() {
         exports::add_store_process();
+    }
+    let phones = Phones::open(&config).map_err(StartError::Phones)?;
+    if phones.is_some() {
+        exports::add_phone_process();
+        phones::hear_registrations();
     }
     let worker = Worker::new(&config, sender);
     let tm = calls::bind_tm().ok_or(StartError::Bind("tm"))?;
@@ -199,6 +212,7 @@ fn start() -> Result<(), StartError> {
         dialog_event,
         address_table,
         state,
+        phones,
     };
     if let Some(presence) = &module.presence {
         presence.restore(&module.worker);

@@ -29,6 +29,7 @@ use crate::sip::Publish;
 use crate::sip::Subscribe;
 use crate::sip::Uri;
 use crate::sip::Withdrawal;
+use crate::translate::call::UserCall;
 
 /// Until the host stops. Its last job ends the process; returning would end it too, and without that job the whole server.
 pub(super) fn run(module: &Module) {
@@ -104,6 +105,12 @@ impl Host for OpenSips<'_> {
 
     fn takes_calls(&self) -> bool {
         self.feed.takes_calls()
+    }
+
+    fn call_changed(&mut self, user: &str, call: Option<&UserCall>) {
+        if let Some(phones) = &self.module.phones {
+            phones.call(user, call);
+        }
     }
 
     fn restored_calls(&mut self) -> Vec<Event> {

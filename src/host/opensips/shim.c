@@ -91,6 +91,14 @@ int host_load_presence(presence_api_t *presence)
 }
 
 /* Optional to us, as signaling. */
+int host_load_usrloc(usrloc_api_t *usrloc)
+{
+	bind_usrloc_t bind = (bind_usrloc_t)find_export("ul_bind_usrloc", 0);
+
+	return bind == NULL ? -1 : bind(usrloc);
+}
+
+/* Optional to us, as signaling. */
 int host_load_dialog(struct dlg_binds *dialog)
 {
 	load_dlg_f load = (load_dlg_f)find_export("load_dlg", 0);

@@ -46,6 +46,7 @@
 #include "modules/presence/bind_presence.h"
 #include "modules/presence/subscribe.h"
 #include "modules/dialog/dlg_load.h"
+#include "modules/usrloc/usrloc.h"
 #include "flags.h"
 #include "pvar.h"
 
@@ -68,6 +69,7 @@ int host_load_pua(pua_api_t *pua);
 int host_load_signaling(struct sig_binds *signaling);
 int host_load_presence(presence_api_t *presence);
 int host_load_dialog(struct dlg_binds *dialog);
+int host_load_usrloc(usrloc_api_t *usrloc);
 int host_callee_leg(const struct dlg_cell *dialog);
 int host_wake_descriptor(void);
 int host_own_socket(void);

@@ -16,12 +16,12 @@ use tokio::time::timeout;
 
 use super::Note;
 use super::Registrar;
-use super::Settings;
 use super::line::Exchange;
 use super::line::Line;
 use super::line::Report;
 use super::line::Said;
 use super::pacer::Pacer;
+use crate::config::Phones;
 use crate::net::transport::client_config;
 use crate::phone::account::Account;
 use crate::phone::account::Row;
@@ -38,6 +38,8 @@ pub(crate) struct Desk {
     looks: Looks,
     /// By SIP URI.
     accounts: HashMap<String, Arc<Account>>,
+    /// The SIP URI of each user part; of two accounts with the same one, either.
+    names: HashMap<String, String>,
     users: Users,
     /// The lines of each user, by resource.
     lines: HashMap<String, BTreeMap<String, Handle>>,
@@ -69,20 +71,21 @@ struct Handle {
 
 impl Desk {
     /// Without an account yet, and where its lines report.
-    pub(super) fn new(settings: &Settings) -> io::Result<(Self, mpsc::Receiver<Report>)> {
+    pub(super) fn new(config: &Phones) -> io::Result<(Self, mpsc::Receiver<Report>)> {
         let (sender, reports) = mpsc::channel(REPORTS);
         let (stop, stopped) = watch::channel(false);
         let exchange = Exchange {
-            tls: client_config(&settings.roots)?,
-            clear: settings.clear,
-            pacer: RefCell::new(Pacer::new(settings.login_rate)),
+            tls: client_config(&config.roots)?,
+            clear: config.clear,
+            pacer: RefCell::new(Pacer::new(config.login_rate)),
             reports: sender,
             stop: stopped,
         };
         let desk = Self {
-            looks: settings.looks.clone(),
+            looks: config.looks.clone(),
             accounts: HashMap::new(),
-            users: Users::new(settings.options),
+            names: HashMap::new(),
+            users: Users::new(config.options),
             lines: HashMap::new(),
             kept: HashMap::new(),
             notes: BTreeMap::new(),
@@ -124,6 +127,8 @@ impl Desk {
         log::info!("{} accounts whose phones are shown, {wrong} rows left out", accounts.len());
         self.kept.extend(kept);
         let before = std::mem::replace(&mut self.accounts, accounts);
+        let named = |user: &String| Some((user.strip_prefix("sip:")?.split('@').next()?.to_owned(), user.clone()));
+        self.names = self.accounts.keys().filter_map(named).collect();
         let now = Instant::now();
         let known: Vec<String> = self.accounts.keys().cloned().collect();
         for user in known {
@@ -139,13 +144,24 @@ impl Desk {
         }
     }
 
-    /// Something happened to a SIP user.
-    pub(super) fn fact(&mut self, now: Instant, fact: Fact) {
+    /// Something happened to a SIP user. Where the registrar goes without domains, it names the user part only.
+    pub(super) fn fact(&mut self, now: Instant, mut fact: Fact) {
+        if !fact.user.contains('@')
+            && let Some(user) = self.names.get(&fact.user)
+        {
+            fact.user.clone_from(user);
+        }
         if self.accounts.contains_key(&fact.user)
             && let Some(change) = self.users.fact(now, fact)
         {
             self.show(&change);
         }
+    }
+
+    /// Takes what other programs have written.
+    pub(super) fn poll(&mut self, now: Instant, registrar: &mut impl Registrar) {
+        // What cannot be read now is there the next time; the host's log says why.
+        registrar.states().unwrap_or_default().into_iter().for_each(|fact| self.fact(now, fact));
     }
 
     /// A line has something to say.

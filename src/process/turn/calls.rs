@@ -51,6 +51,7 @@ impl<H: Host> Turn<'_, H> {
     /// XMPP contacts of users whose calls have changed see it.
     pub(super) fn tell_of_calls(&mut self) {
         for (user, call) in self.calls.changed_users() {
+            self.host.call_changed(&user, call.as_ref());
             // Who has no JID has no contacts.
             if let Ok(jid) = self.addresses.sip_user_to_jid(user.as_bytes()) {
                 let stanzas = self.in_call.changed(jid.into_bare().as_str(), call);

@@ -119,6 +119,18 @@ class Kamailio:
         """Has the gateway read its address table anew; what it answers."""
         return self.rpc("xmpp_gateway.address_reload")["result"]
 
+    def reload_accounts(self):
+        """Has the gateway read its table of accounts anew."""
+        self.rpc("xmpp_gateway.account_reload")
+
+    def import_accounts(self, path, *domain):
+        """Has the gateway take a file of accounts; what it answers."""
+        return self.rpc("xmpp_gateway.account_import", path, *domain)["result"]
+
+    def phone_state(self, uri, state):
+        """Tells the gateway the state of a phone."""
+        self.rpc("xmpp_gateway.phone_state", uri, state)
+
     def stop(self):
         return self.process.stop() if self.process else 0.0
 

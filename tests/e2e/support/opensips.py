@@ -154,6 +154,18 @@ class OpenSips:
         """Has the gateway read its address table anew; what it answers."""
         return self.rpc("xmpp_address_reload")["result"]
 
+    def reload_accounts(self):
+        """Has the gateway read its table of accounts anew."""
+        self.rpc("xmpp_account_reload")
+
+    def import_accounts(self, path, *domain):
+        """Has the gateway take a file of accounts; what it answers."""
+        return self.rpc("xmpp_account_import", path, *domain)["result"]
+
+    def phone_state(self, uri, state):
+        """Tells the gateway the state of a phone."""
+        self.rpc("xmpp_phone_state", uri, state)
+
     def stop(self):
         return self.process.stop() if self.process else 0.0
 

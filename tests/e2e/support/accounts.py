@@ -1,0 +1,110 @@
+"""XMPP accounts in which phones are shown: connection managers (BOSH) of real servers, the table, and a gateway that uses both."""
+
+import os
+import re
+import sqlite3
+
+from . import example
+from .address_table import with_database
+from .gateway import Gateway
+from .gateway import PASSWORD
+from .gateway import Pair
+from .process import accepts
+from .process import free_port
+from .process import wait_until
+
+
+def script(database, name="xmpp_account"):
+    return os.path.join(example.ROOT, "db", database, f"{name}-create.sql")
+
+
+def offer_bosh(server):
+    """Has a server that is not started yet offer BOSH; its URL."""
+    port = free_port()
+    path = getattr(server, "config", None) or os.path.join(server.folder, "conf", "ejabberd.yml")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if server.name == "prosody":
+        text = text.replace("http_ports = { }", f'http_ports = {{ {port} }}\nhttp_interfaces = {{ "127.0.0.1" }}\nhttp_default_host = "{server.domain}"')
+        text = text.replace('modules_enabled = { ', 'modules_enabled = { "bosh", ', 1)
+    else:
+        listener = f'listen:\n  - port: {port}\n    ip: "127.0.0.1"\n    module: ejabberd_http\n    request_handlers:\n      /http-bind: mod_bosh\n'
+        text = re.sub(r"^listen:\n", listener, text, count=1, flags=re.MULTILINE)
+        text = re.sub(r"^modules:\n", "modules:\n  mod_bosh: {}\n", text, count=1, flags=re.MULTILINE)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    server.bosh_port = port
+    return f"http://127.0.0.1:{port}/http-bind"
+
+
+class Phones:
+    """A gateway that shows phones in accounts of its XMPP server."""
+
+    def __init__(self, pair, folder, *parameters, edit=lambda text: text):
+        self.url = None
+        lines = "".join(f'modparam("xmpp_gateway", "{name}", {value})\n'
+                        for name, value in (("phone_state", 1), ("bosh_allow_plain", 0), *parameters))
+
+        def with_phones(text):
+            text = with_database(edit(text))
+            start = text.index('modparam("xmpp_gateway", ')
+            return text[:start] + lines + text[start:]
+
+        def host(where, **options):
+            made = pair.host(where, edit=with_phones, **options)
+            self.database = made.database
+            for name in ("xmpp_address", "xmpp_account", "xmpp_phone_state"):
+                with open(script("sqlite", name), encoding="utf-8") as file:
+                    self.change(lambda tables, text=file.read(): tables.executescript(text))
+            return made
+
+        def before_start(server):
+            self.url = offer_bosh(server)
+
+        def after_start(server):
+            wait_until("BOSH to answer", lambda: accepts(server.bosh_port))
+
+        self.gateway = Gateway(Pair(pair.name, host, pair.server, pair.missing), folder, before_start=before_start, after_start=after_start)
+
+    def change(self, what):
+        def changed():
+            try:
+                with sqlite3.connect(self.database, timeout=5) as tables:
+                    what(tables)
+                return True
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    return False
+                raise
+        wait_until("the database to be writable", changed)
+
+    def row(self, user):
+        """What stands in the table of a SIP user."""
+        with sqlite3.connect(self.database, timeout=5) as tables:
+            tables.row_factory = sqlite3.Row
+            found = tables.execute("SELECT * FROM xmpp_account WHERE sip_uri = ?", (user.uri,)).fetchone()
+        return dict(found) if found else None
+
+    def add(self, user, password=PASSWORD, **columns):
+        """An XMPP account of its own for a SIP user, in the table too; its JID."""
+        jid = self.gateway.account()
+        values = {"sip_uri": user.uri, "jid": jid, "password": password, "url": self.url, **columns}
+        names = ", ".join(values)
+        self.change(lambda tables: tables.execute(
+            f"INSERT INTO xmpp_account ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())))
+        self.gateway.host.reload_accounts()
+        return jid
+
+    def set_url(self, user):
+        """The URL of the connection manager, for an account without one."""
+        self.change(lambda tables: tables.execute("UPDATE xmpp_account SET url = ? WHERE sip_uri = ?", (self.url, user.uri)))
+        self.gateway.host.reload_accounts()
+
+    def write_state(self, user, state):
+        """What a program writes that knows the phone."""
+        self.change(lambda tables: tables.execute("INSERT INTO xmpp_phone_state (sip_uri, state) VALUES (?, ?)", (user.uri, state)))
+
+    def states(self):
+        """How many of them are there."""
+        with sqlite3.connect(self.database, timeout=5) as tables:
+            return tables.execute("SELECT COUNT(*) FROM xmpp_phone_state").fetchone()[0]
