@@ -72,6 +72,11 @@ pub fn check_action(action: &Action) {
                 dialog_info::Document::parse(body).expect("a document of ours can be read");
             }
         }
+        Action::Withdraw(withdrawal) => {
+            check_uri(&withdrawal.presentity);
+            assert!(is_word(&withdrawal.entity_tag), "{}", withdrawal.entity_tag);
+        }
+        Action::TellWatchers(presentity) => check_uri(presentity),
         Action::Subscribe(subscribe) => {
             check_uri(&subscribe.presentity);
             check_uri(&subscribe.watcher);
