@@ -139,11 +139,15 @@ impl Contact<'_> {
         let text = |bytes| str::from_utf8(bytes).ok();
         let aor = text(self.aor).filter(|aor| !aor.is_empty())?;
         let user = if aor.contains('@') { account::sip_uri(&["sip:", aor].concat())? } else { aor.to_owned() };
-        let phone = if self.instance.is_empty() { self.uri } else { self.instance };
-        let phone = String::from_utf8_lossy(phone).chars().take(LONGEST_PHONE).collect();
+        let named = |bytes| String::from_utf8_lossy(bytes).chars().take(LONGEST_PHONE).collect();
+        let uri = named(self.uri);
         let what = match self.lifetime {
-            Some(seconds) => What::Contact { phone, lifetime: Duration::from_secs(seconds.min(LONGEST_LIFETIME)) },
-            None => What::ContactGone { phone },
+            Some(seconds) => What::Contact {
+                phone: named(if self.instance.is_empty() { self.uri } else { self.instance }),
+                uri,
+                lifetime: Duration::from_secs(seconds.min(LONGEST_LIFETIME)),
+            },
+            None => What::ContactGone { uri },
         };
         Some(Fact { user, what })
     }
@@ -207,7 +211,7 @@ impl fmt::Display for PhonesError {
 
 /// What an XMPP user says to a phone, as a MESSAGE to its user (RFC 7572 §4); `None` if it says nothing.
 pub(crate) fn message(config: &Config, user: &str, message: &Element) -> Option<sip::Message> {
-    let from = read_jid(message.attribute("from")?).ok()?;
+    let from = read_jid(message.attribute("from")?).ok().filter(|from| config.addresses.is_allowed_peer(from))?;
     let to = config.addresses.sip_user_to_jid(user.as_bytes()).ok()?;
     let unique = RandomState::new().hash_one(user);
     let made = translate::message::to_sip(message, &from, &to, &config.addresses, unique, translate::message::DEFAULT_LIMIT);
@@ -247,15 +251,11 @@ mod tests {
     fn a_phone_is_its_instance_or_its_contact() {
         let lifetime = Duration::from_secs(600);
         let fact = contact("juliet@Example.com", "<urn:uuid:1>", Some(600)).unwrap();
-        assert_eq!(
-            fact,
-            Fact {
-                user: "sip:juliet@example.com".to_owned(),
-                what: What::Contact { phone: "<urn:uuid:1>".to_owned(), lifetime }
-            }
-        );
+        let uri = "sip:juliet@192.0.2.1".to_owned();
+        let what = What::Contact { uri: uri.clone(), phone: "<urn:uuid:1>".to_owned(), lifetime };
+        assert_eq!(fact, Fact { user: "sip:juliet@example.com".to_owned(), what });
         let gone = contact("juliet@example.com", "", None).unwrap();
-        assert_eq!(gone.what, What::ContactGone { phone: "sip:juliet@192.0.2.1".to_owned() });
+        assert_eq!(gone.what, What::ContactGone { uri });
     }
 
     #[test]

@@ -33,19 +33,20 @@ const RELOAD: u32 = 7;
 pub fn encode(told: &Told, out: &mut Vec<u8>) {
     out.clear();
     let Told::Fact(Fact { user, what }) = told else { return push_number(out, RELOAD) };
-    let (kind, number, text) = match what {
-        What::Contact { phone, lifetime } => (CONTACT, seconds(*lifetime), &**phone),
-        What::ContactGone { phone } => (CONTACT_GONE, 0, &**phone),
-        What::Published(lifetime) => (PUBLISHED, seconds(*lifetime), ""),
-        What::Call(Some((phase, other))) => (CALL, phase_number(*phase), &**other),
-        What::Call(None) => (NO_CALL, 0, ""),
-        What::CallKept => (CALL_KEPT, 0, ""),
-        What::Told(state) => (TOLD, 0, state.name()),
+    let (kind, number, text, phone) = match what {
+        What::Contact { uri, phone, lifetime } => (CONTACT, seconds(*lifetime), &**uri, &**phone),
+        What::ContactGone { uri } => (CONTACT_GONE, 0, &**uri, ""),
+        What::Published(lifetime) => (PUBLISHED, seconds(*lifetime), "", ""),
+        What::Call(Some((phase, other))) => (CALL, phase_number(*phase), &**other, ""),
+        What::Call(None) => (NO_CALL, 0, "", ""),
+        What::CallKept => (CALL_KEPT, 0, "", ""),
+        What::Told(state) => (TOLD, 0, state.name(), ""),
     };
     push_number(out, kind);
     push_number(out, number);
     push_text(out, user);
     push_text(out, text);
+    push_text(out, phone);
 }
 
 /// Reads one datagram.
@@ -55,12 +56,12 @@ pub fn decode(datagram: &[u8]) -> Result<Told, DecodeError> {
     if kind == RELOAD {
         return fields.end().map(|()| Told::Reload);
     }
-    let (number, user, text) = (fields.number()?, fields.text()?, fields.text()?);
+    let (number, user, text, phone) = (fields.number()?, fields.text()?, fields.text()?, fields.text()?);
     fields.end()?;
     let lifetime = Duration::from_secs(number.into());
     let what = match kind {
-        CONTACT => What::Contact { phone: text, lifetime },
-        CONTACT_GONE => What::ContactGone { phone: text },
+        CONTACT => What::Contact { uri: text, phone, lifetime },
+        CONTACT_GONE => What::ContactGone { uri: text },
         PUBLISHED => What::Published(lifetime),
         CALL => What::Call(Some((phase(number)?, text))),
         NO_CALL => What::Call(None),
@@ -103,8 +104,8 @@ mod tests {
         let phases = [Phase::Calling, Phase::Ringing, Phase::OnHold, Phase::Talking];
         let calls = phases.map(|phase| What::Call(Some((phase, "Romeo".to_owned()))));
         let whats = [
-            What::Contact { phone: phone(), lifetime: Duration::from_secs(600) },
-            What::ContactGone { phone: phone() },
+            What::Contact { uri: "sip:a@192.0.2.1".to_owned(), phone: phone(), lifetime: Duration::from_secs(600) },
+            What::ContactGone { uri: "sip:a@192.0.2.1".to_owned() },
             What::Published(Duration::ZERO),
             What::Call(None),
             What::CallKept,

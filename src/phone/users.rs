@@ -26,15 +26,17 @@ pub struct Fact {
 pub enum What {
     /// A contact was stored by the registrar, or refreshed.
     Contact {
-        /// What tells the phone apart: its instance id (RFC 5626), else the URI of the contact.
+        /// Its URI. A phone may have several, and a new one before the old one is gone.
+        uri: String,
+        /// What tells the phone apart: its instance id (RFC 5626), else the URI.
         phone: String,
         /// How long it is stored, if nothing comes.
         lifetime: Duration,
     },
     /// A contact is gone: removed, replaced or expired.
     ContactGone {
-        /// As above.
-        phone: String,
+        /// Its URI.
+        uri: String,
     },
     /// A PUBLISH of the user was taken; with a lifetime of zero it was the last.
     Published(Duration),
@@ -66,10 +68,18 @@ pub struct Users {
 #[derive(Debug)]
 struct User {
     state: State,
-    /// Until when each contact is stored.
-    contacts: BTreeMap<Box<str>, Instant>,
+    /// By URI.
+    contacts: BTreeMap<Box<str>, Contact>,
     published_until: Option<Instant>,
     call: Option<(Phase, String)>,
+}
+
+/// One contact.
+#[derive(Debug)]
+struct Contact {
+    phone: Box<str>,
+    /// Until when it is stored.
+    until: Instant,
 }
 
 /// What one user's account is to show.
@@ -98,13 +108,19 @@ impl Users {
                 user.state = state;
                 None
             }
-            What::Contact { phone, lifetime } => user.contact(phone.into(), now.checked_add(lifetime)),
-            What::ContactGone { phone } => user.contacts.remove(&*phone).and_then(|_| user.lost()),
+            What::Contact { uri, phone, lifetime } => user.contact(uri.into(), phone.into(), now.checked_add(lifetime)),
+            What::ContactGone { uri } => user.contacts.remove(&*uri).and_then(|_| user.lost()),
             What::Published(lifetime) => user.published(now, lifetime),
             What::Call(call) => user.call(call, self.options),
             What::CallKept => user.call.as_ref().map(|_| Event::Kept),
         };
         if let Some(event) = event {
+            user.state = user.state.after(event);
+        }
+        // Who comes back in a call is in it: nobody says so again.
+        if event == Some(Event::Registered)
+            && let Some(event) = user.in_call(self.options)
+        {
             user.state = user.state.after(event);
         }
         let is_told = event.is_some() || (user.state, user.contacts.len()) != before;
@@ -120,7 +136,7 @@ impl Users {
         let mut changes = Vec::new();
         self.users.retain(|name, user| {
             let before = user.holds();
-            user.contacts.retain(|_, until| *until > now);
+            user.contacts.retain(|_, contact| contact.until > now);
             user.published_until = user.published_until.filter(|until| *until > now);
             if user.holds() != before {
                 user.state = user.lost().map_or(user.state, |event| user.state.after(event));
@@ -133,7 +149,7 @@ impl Users {
 
     /// The phones of a user that are registered.
     pub fn phones(&self, user: &str) -> impl Iterator<Item = &str> {
-        self.users.get(user).into_iter().flat_map(|user| user.contacts.keys().map(|phone| &**phone))
+        self.users.get(user).into_iter().flat_map(|user| user.contacts.values().map(|contact| &*contact.phone))
     }
 
     /// What the account of a user is to show, with the other side of the call.
@@ -161,10 +177,10 @@ impl User {
     }
 
     /// A contact that cannot be held any more changes nothing: its user has more than enough.
-    fn contact(&mut self, phone: Box<str>, until: Option<Instant>) -> Option<Event> {
+    fn contact(&mut self, uri: Box<str>, phone: Box<str>, until: Option<Instant>) -> Option<Event> {
         let is_first = self.holds() == 0;
-        if self.contacts.len() < MOST_CONTACTS || self.contacts.contains_key(&phone) {
-            self.contacts.insert(phone, until?);
+        if self.contacts.len() < MOST_CONTACTS || self.contacts.contains_key(&uri) {
+            self.contacts.insert(uri, Contact { phone, until: until? });
         }
         Some(if is_first { Event::Registered } else { Event::Refreshed })
     }
@@ -201,6 +217,16 @@ impl User {
             (Some(Seen::OnHold), Some(Seen::Talking)) => Some(Event::Resumed),
             (Some(Seen::Ringing | Seen::Nothing) | None, Some(Seen::Talking)) => Some(Event::Confirmed),
             (_, Some(Seen::OnHold)) => Some(Event::Held),
+        }
+    }
+
+    /// What the calls that there are make of a phone that is there.
+    fn in_call(&self, options: Options) -> Option<Event> {
+        match self.call.as_ref().map(|(phase, _)| options.seen(*phase))? {
+            Seen::Nothing => None,
+            Seen::Ringing => Some(Event::Ringing),
+            Seen::Talking => Some(Event::Confirmed),
+            Seen::OnHold => Some(Event::Held),
         }
     }
 
@@ -276,11 +302,15 @@ mod tests {
         }
 
         fn contact(&mut self, phone: &str) -> &'static str {
-            self.fact(What::Contact { phone: phone.to_owned(), lifetime: Duration::from_secs(600) })
+            self.contact_of(phone, phone)
+        }
+
+        fn contact_of(&mut self, uri: &str, phone: &str) -> &'static str {
+            self.fact(What::Contact { uri: uri.to_owned(), phone: phone.to_owned(), lifetime: Duration::from_secs(600) })
         }
 
         fn gone(&mut self, phone: &str) -> &'static str {
-            self.fact(What::ContactGone { phone: phone.to_owned() })
+            self.fact(What::ContactGone { uri: phone.to_owned() })
         }
 
         fn call(&mut self, phase: Option<Phase>) -> &'static str {
@@ -366,6 +396,27 @@ mod tests {
         assert_eq!(scene.gone("a"), "offline");
         assert_eq!(scene.call(None), "offline");
         assert!(scene.users.users.is_empty());
+    }
+
+    #[test]
+    fn who_comes_back_in_a_call_is_in_it() {
+        let mut scene = Scene::with(Options { ringing: true, on_hold: true });
+        for (phase, shown) in [(Phase::Ringing, "ringing"), (Phase::Talking, "onthephone"), (Phase::OnHold, "onhold")] {
+            scene.contact("a");
+            scene.call(Some(phase));
+            assert_eq!([scene.gone("a"), scene.contact("a")], ["offline", shown]);
+            scene.call(None);
+            scene.gone("a");
+        }
+    }
+
+    #[test]
+    fn a_phone_whose_old_contact_is_gone_is_there_by_the_new_one() {
+        let mut scene = Scene::new();
+        assert_eq!([scene.contact_of("a", "phone"), scene.contact_of("b", "phone")], ["online", "still-online"]);
+        assert_eq!(scene.gone("a"), "still-online");
+        assert_eq!(scene.users.phones("sip:juliet@example.com").collect::<Vec<_>>(), ["phone"]);
+        assert_eq!(scene.gone("b"), "offline");
     }
 
     #[test]

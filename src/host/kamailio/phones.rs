@@ -227,6 +227,7 @@ impl PhoneHost for KamailioPhones<'_> {
 fn registered(user: &str) -> Option<Vec<Fact>> {
     let Registrar(api) = REGISTRAR.get()?;
     let (find_domain, lock, unlock, find) = (api.get_udomain?, api.lock_udomain?, api.unlock_udomain?, api.get_urecord?);
+    let release = api.release_urecord?;
     let mut domain = ptr::null_mut();
     // SAFETY: [H1][H2] the name is NUL-terminated and only read; the place lives through the call.
     if unsafe { find_domain(LOCATION.as_ptr(), &raw mut domain) } < 0 || domain.is_null() {
@@ -248,6 +249,8 @@ fn registered(user: &str) -> Option<Vec<Fact>> {
             facts.extend(lifetime(contact).and_then(|left| described(contact, Some(left)).fact()));
             next = contact.next;
         }
+        // SAFETY: [H1] the record that was found: a copy, where the registrar keeps all in a database.
+        unsafe { release(record) };
     }
     // SAFETY: [H1] taken above.
     unsafe { unlock(domain, &raw mut aor) };
