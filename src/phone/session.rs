@@ -117,6 +117,11 @@ impl View {
         Self { presence: account.looks.of(shown).map(|look| look.presence(other)), activity: Activity::of(shown) }
     }
 
+    /// Nothing of one phone, while others of the account show this: what the account does is left to them.
+    pub fn without(shown: Shown) -> Self {
+        Self { presence: None, activity: Activity::of(shown) }
+    }
+
     /// Whether nothing is to be seen.
     pub fn is_offline(&self) -> bool {
         self.presence.is_none()
@@ -180,6 +185,11 @@ impl Session {
     /// What is to be done next.
     pub fn step(&mut self) -> Option<Step> {
         self.steps.pop_front()
+    }
+
+    /// The step that is next, still to be done.
+    pub fn next_step(&self) -> Option<&Step> {
+        self.steps.front()
     }
 
     /// The full JID, while it is logged in.
@@ -494,6 +504,14 @@ mod tests {
         assert_eq!(scene.show(Shown::Online), [""; 0], "the next login takes another session");
         let mut early = Scene(Session::new(&account(0), "SIP-phone", Security::Encrypted, view(Shown::Online)));
         assert_eq!(early.show(Shown::Offline), ["Close"]);
+    }
+
+    #[test]
+    fn one_phone_of_several_takes_no_activity_back() {
+        let mut scene = Scene::up(0);
+        scene.show(Shown::OnThePhone);
+        scene.0.show(View::without(Shown::OnThePhone));
+        assert_eq!(scene.steps(), ["<presence type='unavailable'/>", "Close"]);
     }
 
     #[test]

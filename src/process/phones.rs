@@ -102,8 +102,10 @@ fn live(registrar: &mut impl Registrar, config: &Phones, facts: &End) -> io::Res
                     }
                 }
                 ready = told.readable() => {
-                    ready?.clear_ready();
-                    hear(&mut desk, registrar, facts)?;
+                    let mut ready = ready?;
+                    if hear(&mut desk, registrar, facts)? == Heard::All {
+                        ready.clear_ready();
+                    }
                 }
                 Some(report) = reports.recv() => desk.report(registrar, report),
                 _ = tick.tick() => desk.tick(Instant::now(), registrar),
@@ -115,17 +117,28 @@ fn live(registrar: &mut impl Registrar, config: &Phones, facts: &End) -> io::Res
     })
 }
 
-/// Takes some of what was told; what is left makes the line readable again.
-fn hear(desk: &mut Desk, registrar: &mut impl Registrar, facts: &End) -> io::Result<()> {
-    while let Some(datagram) = facts.receive()? {
+/// Whether something is left to be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    All,
+    Some,
+}
+
+/// Takes some of what was told: sessions have their turn too.
+fn hear(desk: &mut Desk, registrar: &mut impl Registrar, facts: &End) -> io::Result<Heard> {
+    for _ in 0..AT_ONCE {
+        let Some(datagram) = facts.receive()? else { return Ok(Heard::All) };
         match phone_datagram::decode(&datagram) {
             Ok(Told::Fact(fact)) => desk.fact(Instant::now(), fact),
             Ok(Told::Reload) => desk.load(registrar),
             Err(error) => log::error!("what the phone process was told cannot be read: {error:?}"),
         }
     }
-    Ok(())
+    Ok(Heard::Some)
 }
+
+/// Facts that are taken in one turn.
+const AT_ONCE: usize = 64;
 
 /// How often lifetimes are looked at, and what is to be kept is written.
 const TICK: Duration = Duration::from_secs(1);

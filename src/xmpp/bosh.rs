@@ -133,11 +133,12 @@ struct Trouble {
 }
 
 impl Exchange {
-    /// Whether nothing was answered at once to a request that says nothing: held, it would have waited. To ask again at once, and again,
+    /// Whether nothing was answered to a request that says nothing, long before it would have had to be. To ask again at once, and again,
     /// would keep both sides busy with nothing.
-    fn is_unheld(&self, now: Instant, answer: &Body) -> bool {
-        let at_once = matches!(self.progress, Progress::Posted(at) if now.saturating_duration_since(at) < AT_ONCE);
-        at_once && self.says == Says::Nothing && answer.payload().next().is_none()
+    fn is_unheld(&self, now: Instant, answer: &Body, wait: Duration) -> bool {
+        let held = wait.checked_div(2).unwrap_or(wait).min(HELD);
+        let early = matches!(self.progress, Progress::Posted(at) if now.saturating_duration_since(at) < held);
+        early && self.says == Says::Nothing && answer.payload().next().is_none()
     }
 }
 
@@ -271,9 +272,12 @@ impl Bosh {
             Kind::Recoverable => self.failed(now, 0..=at, Reason::Refused),
             Kind::Usual => {
                 self.troubled = None;
+                // Another one under way has taken its place.
+                let is_alone = self.exchanges.len() == 1;
                 if let Some(exchange) = self.exchanges.get_mut(at) {
-                    if exchange.is_unheld(now, &body)
-                        && let Phase::Open(terms) = &self.phase
+                    if let Phase::Open(terms) = &self.phase
+                        && is_alone
+                        && exchange.is_unheld(now, &body, terms.wait)
                     {
                         self.idle_until = now.checked_add(terms.polling);
                     }
@@ -467,8 +471,8 @@ const LAST_RID: u64 = (1 << 53) - 1;
 /// First numbers are below that: what follows lasts longer than any session.
 const FIRST_RIDS: u64 = 1 << 52;
 
-/// What is answered sooner was not held.
-const AT_ONCE: Duration = Duration::from_millis(200);
+/// What is answered sooner was not held, where it may be held for longer.
+const HELD: Duration = Duration::from_secs(5);
 
 /// How much later than agreed a response may come.
 const GRACE: Duration = Duration::from_secs(15);

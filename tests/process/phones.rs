@@ -54,6 +54,8 @@ struct FakeRegistrar {
     notes: mpsc::Sender<Note>,
     messages: mpsc::Sender<String>,
     wake: UnixStream,
+    /// How often it is asked for a user before it knows that there is a contact; 0: there is none.
+    asked: u32,
 }
 
 impl Registrar for FakeRegistrar {
@@ -75,8 +77,11 @@ impl Registrar for FakeRegistrar {
         Ok(Vec::new())
     }
 
-    fn registered(&mut self, _: &str) -> Vec<Fact> {
-        Vec::new()
+    fn registered(&mut self, user: &str) -> Vec<Fact> {
+        self.asked = self.asked.saturating_sub(1);
+        let lifetime = PATIENCE;
+        let what = What::Contact { uri: "sip:a@192.0.2.1".to_owned(), phone: "a".to_owned(), lifetime };
+        if self.asked == 1 { vec![Fact { user: user.to_owned(), what }] } else { Vec::new() }
     }
 
     fn message(&mut self, user: &str, message: &Element) {
@@ -108,6 +113,12 @@ struct Scene {
 
 impl Scene {
     fn start(table: &[Entry]) -> Self {
+        Self::start_with(table, 0)
+    }
+
+    /// With a registrar that knows of its contacts when it is asked for the second, third ... time.
+    fn start_with(table: &[Entry], asked: u32) -> Self {
+        let asked = if asked > 0 { asked + 1 } else { 0 };
         let (facts, told) = store::pair().unwrap();
         let (stop, wake) = UnixStream::pair().unwrap();
         let (note, notes) = mpsc::channel();
@@ -124,7 +135,7 @@ impl Scene {
         };
         let table = table.to_vec();
         let process = thread::spawn(move || {
-            let mut registrar = FakeRegistrar { table, notes: note, messages: message, wake };
+            let mut registrar = FakeRegistrar { table, notes: note, messages: message, wake, asked };
             phones::run(&mut registrar, &config, &told);
         });
         Self { facts, notes, messages, stop, process }
@@ -194,6 +205,10 @@ impl Manager {
 
     /// Answers the request that is held, once there is one: a request is told of before it is held.
     fn release(&self, content: &str) {
+        self.release_with(&body(content));
+    }
+
+    fn release_with(&self, text: &str) {
         let patience = Instant::now() + PATIENCE;
         let earliest = || {
             let mut held = self.held.lock().unwrap();
@@ -207,7 +222,7 @@ impl Manager {
                 None => panic!("no request is held"),
             }
         };
-        answer(&stream, &body(content));
+        answer(&stream, text);
     }
 
     fn request(&self) -> Element {
@@ -412,6 +427,67 @@ fn a_session_that_is_forgotten_is_followed_by_a_login() {
     assert!(later.request().attribute("sid").is_some());
     assert!(later.request().attribute("ver").is_some());
     assert_eq!(later.shown(), "dnd");
+    scene.stop();
+}
+
+#[test]
+fn who_was_refused_is_not_asked_again_by_coming_back() {
+    let manager = Manager::start(|request| match request.child("auth", ns::SASL) {
+        Some(_) => Reply::Body(format!("<failure xmlns='{}'><not-authorized/></failure>", ns::SASL)),
+        None => hospitable(request),
+    });
+    let other = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("romeo", &manager), entry("juliet", &other)]);
+    scene.is("romeo", State::Online);
+    scene.trouble();
+    scene.is("romeo", State::Offline);
+    scene.is("juliet", State::Online);
+    assert_eq!(other.shown(), "online");
+    manager.requests.try_iter().count();
+    scene.is("romeo", State::Online);
+    scene.is("juliet", State::OnThePhone);
+    assert_eq!(other.shown(), "dnd");
+    assert_eq!(manager.requests.try_iter().count(), 0);
+    scene.stop();
+}
+
+#[test]
+fn a_session_that_another_has_thrown_out_does_not_throw_it_out_again() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("juliet", &manager)]);
+    scene.is("juliet", State::Online);
+    assert_eq!(manager.shown(), "online");
+    manager.release_with(&format!(
+        "<body type='terminate' condition='remote-stream-error' xmlns='{}'><stream:error xmlns:stream='{}'>\
+         <conflict xmlns='{}'/></stream:error></body>",
+        ns::HTTPBIND,
+        ns::STREAMS,
+        ns::STREAM_ERRORS
+    ));
+    assert_eq!(scene.trouble(), "sip:juliet@sip.example.com: conflict");
+    assert!(manager.requests.try_iter().all(|request| request.attribute("ver").is_none()), "no login");
+    scene.stop();
+}
+
+#[test]
+fn a_session_of_another_account_is_not_gone_on_with() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("juliet", &manager)]);
+    scene.is("juliet", State::Online);
+    assert_eq!(manager.shown(), "online");
+    let session = scene.stop().replace("juliet@", "romeo@");
+    manager.requests.try_iter().count();
+    let scene = Scene::start(&[Entry { session, ..entry("juliet", &manager) }]);
+    scene.is("juliet", State::Online);
+    assert!(manager.request().attribute("ver").is_some(), "a login");
+    scene.stop();
+}
+
+#[test]
+fn who_is_registered_when_the_registrar_has_read_its_contacts_is_shown() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start_with(&[entry("juliet", &manager)], 2);
+    assert_eq!(manager.shown(), "online");
     scene.stop();
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::config::Phones;
 use crate::net::transport::client_config;
 use crate::phone::account::Account;
 use crate::phone::account::Row;
+use crate::phone::account::Transport;
 use crate::phone::kept::Kept;
 use crate::phone::presence::Looks;
 use crate::phone::session::View;
@@ -32,6 +34,8 @@ use crate::phone::state::Shown;
 use crate::phone::users::Change;
 use crate::phone::users::Fact;
 use crate::phone::users::Users;
+use crate::process::storekeeper::Unavailable;
+use crate::xmpp::stanza;
 
 /// All accounts.
 pub(crate) struct Desk {
@@ -49,6 +53,12 @@ pub(crate) struct Desk {
     notes: BTreeMap<String, Note>,
     /// What was last said to be wrong with an account.
     troubles: HashMap<String, String>,
+    /// When accounts may be asked again that have refused us.
+    refused: HashMap<String, Instant>,
+    /// When registrars are asked for those who are not there: some read their contacts after we have asked.
+    asks: VecDeque<Instant>,
+    /// Until then the database is left alone.
+    database_rests: Option<Instant>,
     exchange: Rc<Exchange>,
     stop: watch::Sender<bool>,
     load: Load,
@@ -78,6 +88,7 @@ impl Desk {
             tls: client_config(&config.roots)?,
             clear: config.clear,
             pacer: RefCell::new(Pacer::new(config.login_rate)),
+            resumes: RefCell::new(Pacer::new(RESUME_RATE)),
             reports: sender,
             stop: stopped,
         };
@@ -90,6 +101,9 @@ impl Desk {
             kept: HashMap::new(),
             notes: BTreeMap::new(),
             troubles: HashMap::new(),
+            refused: HashMap::new(),
+            asks: VecDeque::new(),
+            database_rests: None,
             exchange: Rc::new(exchange),
             stop,
             load: Load::Done,
@@ -106,7 +120,7 @@ impl Desk {
         let read = registrar.accounts(&mut |row, session| match Account::of(row, &looks) {
             Ok(account) if account.wishes.is_disabled => {}
             Ok(account) => {
-                if let Some(session) = Kept::read(session).filter(|_| is_first) {
+                if let Some(session) = Kept::read(session).filter(|kept| is_first && belongs(kept, &account)) {
                     kept.insert(account.user.clone(), session);
                 }
                 accounts.insert(account.user.clone(), Arc::new(account));
@@ -130,6 +144,7 @@ impl Desk {
         let named = |user: &String| Some((user.strip_prefix("sip:")?.split('@').next()?.to_owned(), user.clone()));
         self.names = self.accounts.keys().filter_map(named).collect();
         let now = Instant::now();
+        self.asks = ASKS.into_iter().filter_map(|after| now.checked_add(after)).collect();
         let known: Vec<String> = self.accounts.keys().cloned().collect();
         for user in known {
             match before.get(&user) {
@@ -160,20 +175,30 @@ impl Desk {
 
     /// Takes what other programs have written.
     pub(super) fn poll(&mut self, now: Instant, registrar: &mut impl Registrar) {
-        // What cannot be read now is there the next time; the host's log says why.
-        registrar.states().unwrap_or_default().into_iter().for_each(|fact| self.fact(now, fact));
+        if self.database_rests.is_some_and(|until| now < until) {
+            return;
+        }
+        match registrar.states() {
+            Ok(facts) => facts.into_iter().for_each(|fact| self.fact(now, fact)),
+            // What cannot be read now is there the next time; the host's log says why.
+            Err(Unavailable) => self.database_rests = now.checked_add(AGAIN),
+        }
     }
 
     /// A line has something to say.
     pub(super) fn report(&mut self, registrar: &mut impl Registrar, Report { user, resource, said }: Report) {
         match said {
             Said::Up => {
+                self.refused.remove(&user);
                 if self.troubles.remove(&user).is_some() {
                     log::info!("the phone of {user} is shown in its account again");
                 }
                 self.note(&user).trouble = Some(String::new());
             }
-            Said::Trouble(why) => {
+            Said::Trouble(why, not_before) => {
+                if let Some(time) = not_before {
+                    self.refused.insert(user.clone(), time);
+                }
                 let is_new = self.troubles.get(&user) != Some(&why);
                 if is_new {
                     log::warn!("the phone of {user} is not shown in its account ({resource}): {why}");
@@ -194,7 +219,10 @@ impl Desk {
     pub(super) fn tick(&mut self, now: Instant, registrar: &mut impl Registrar) {
         self.users.expire(now).iter().for_each(|change| self.show(change));
         self.reap();
-        self.write(registrar);
+        self.ask(now, registrar);
+        if self.database_rests.is_none_or(|until| now >= until) {
+            self.write(now, registrar);
+        }
         if matches!(self.load, Load::Again(at) if at <= now) {
             self.load(registrar);
         }
@@ -217,7 +245,20 @@ impl Desk {
         while let Ok(report) = reports.try_recv() {
             self.report(registrar, report);
         }
-        self.write(registrar);
+        self.write(Instant::now(), registrar);
+    }
+
+    /// Asks the registrar for those who are not there.
+    fn ask(&mut self, now: Instant, registrar: &mut impl Registrar) {
+        if self.asks.front().is_none_or(|at| *at > now) {
+            return;
+        }
+        self.asks.pop_front();
+        let away = |user: &&String| self.users.state(user).shown() == Shown::Offline;
+        let away: Vec<String> = self.accounts.keys().filter(away).cloned().collect();
+        for user in away {
+            registrar.registered(&user).into_iter().for_each(|fact| self.fact(now, fact));
+        }
     }
 
     /// Has the lines of a user show what is to be seen now.
@@ -228,7 +269,11 @@ impl Desk {
             Shown::Offline => Vec::new(),
             Shown::Online | Shown::Ringing | Shown::OnThePhone | Shown::OnHold => self.resources(&account),
         };
-        let offline = View::of(&account, Shown::Offline, None);
+        let offline = View::without(change.state.shown());
+        if change.state.shown() == Shown::Offline && self.troubles.remove(&change.user).is_some() {
+            self.note(&change.user).trouble = Some(String::new());
+        }
+        let refused = self.refused.get(&change.user).copied();
         let lines = self.lines.entry(change.user.clone()).or_default();
         for (_, handle) in lines.iter().filter(|(resource, _)| !resources.contains(resource)) {
             handle.views.send_replace(offline.clone());
@@ -246,6 +291,7 @@ impl Desk {
                     let kept = self.kept.remove(&account.user).filter(|kept| kept.resource == resource);
                     let (views, seen) = watch::channel(view.clone());
                     let line = Line::new(Arc::clone(&account), resource.clone(), seen, Rc::clone(&self.exchange));
+                    let line = line.not_before(refused);
                     let task = tokio::task::spawn_local(line.run(kept));
                     lines.insert(resource, Handle { views, task, account: Arc::clone(&account) });
                 }
@@ -271,6 +317,7 @@ impl Desk {
     /// An account has changed: its lines hang up, and others follow.
     fn restart(&mut self, user: &str) {
         self.troubles.remove(user);
+        self.refused.remove(user);
         self.again(user.to_owned());
     }
 
@@ -283,6 +330,7 @@ impl Desk {
     fn hang_up(&mut self, account: &Account) {
         self.users.forget(&account.user);
         self.troubles.remove(&account.user);
+        self.refused.remove(&account.user);
         for handle in self.lines.get(&account.user).into_iter().flat_map(BTreeMap::values) {
             handle.views.send_replace(View::of(account, Shown::Offline, None));
         }
@@ -311,10 +359,11 @@ impl Desk {
     }
 
     /// Writes what has changed; what cannot be written is tried again with what comes next.
-    fn write(&mut self, registrar: &mut impl Registrar) {
+    fn write(&mut self, now: Instant, registrar: &mut impl Registrar) {
         while !self.notes.is_empty() {
             let batch: Vec<Note> = self.notes.values().take(BATCH).cloned().collect();
             if registrar.keep(&batch).is_err() {
+                self.database_rests = now.checked_add(AGAIN);
                 return;
             }
             for note in batch {
@@ -322,6 +371,15 @@ impl Desk {
             }
         }
     }
+}
+
+/// Whether a session is one of the account as it is now.
+fn belongs(kept: &Kept, account: &Account) -> bool {
+    let is_reached = match &account.transport {
+        Transport::Bosh(url) => url.as_ref().is_none_or(|url| *url == kept.url),
+        Transport::Tcp(_) => false,
+    };
+    is_reached && stanza::bare(&kept.jid).eq_ignore_ascii_case(account.jid.as_str())
 }
 
 /// A row's name for the log.
@@ -335,7 +393,14 @@ const REPORTS: usize = 1024;
 /// Rows that are complained of one by one.
 const WRONG_ROWS: usize = 20;
 
-/// How soon a table is read again that could not be.
+/// Sessions a second that go on after a restart.
+const RESUME_RATE: u32 = 200;
+
+/// When registrars are asked again after the table was read: OpenSIPS reads its contacts when its workers have begun.
+const ASKS: [Duration; 5] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8), Duration::from_secs(20), Duration::from_secs(60)];
+
+/// How soon the database is asked again that did not answer: each try may hold up all sessions for seconds.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// How long sessions have to say that they will be back.

@@ -26,6 +26,8 @@ use crate::process::backoff::Backoff;
 use crate::process::backoff::dice;
 use crate::xmpp::element::Element;
 use crate::xmpp::sasl::ShowPassword;
+use crate::xmpp::stream_error::Condition;
+use crate::xmpp::stream_error::StreamError;
 
 /// What all lines share.
 pub(super) struct Exchange {
@@ -33,6 +35,8 @@ pub(super) struct Exchange {
     /// Whether a password may be shown where nothing is encrypted.
     pub(super) clear: ShowPassword,
     pub(super) pacer: RefCell<Pacer>,
+    /// Of sessions that go on: they cost no login.
+    pub(super) resumes: RefCell<Pacer>,
     pub(super) reports: mpsc::Sender<Report>,
     /// Becomes true when the host stops.
     pub(super) stop: watch::Receiver<bool>,
@@ -57,8 +61,8 @@ pub(super) enum Said {
     Kept(Option<Kept>),
     /// For the SIP user.
     Message(Element),
-    /// The session is over, or there is none; why.
-    Trouble(String),
+    /// The session is over, or there is none; why, and when the account may be asked again.
+    Trouble(String, Option<Instant>),
 }
 
 /// Why a session is over.
@@ -87,28 +91,50 @@ pub(super) struct Line {
     /// Where a server has sent us.
     elsewhere: Option<String>,
     backoff: Backoff,
+    /// The account is not to be asked before: another line of it was refused.
+    not_before: Option<Instant>,
+}
+
+/// What a line waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Login,
+    Resume,
 }
 
 impl Line {
     pub(super) fn new(account: Arc<Account>, resource: String, views: watch::Receiver<View>, exchange: Rc<Exchange>) -> Self {
-        Self { account, resource, views, exchange, elsewhere: None, backoff: Backoff::default() }
+        Self { account, resource, views, exchange, elsewhere: None, backoff: Backoff::default(), not_before: None }
+    }
+
+    /// Not to log in before that.
+    pub(super) fn not_before(self, time: Option<Instant>) -> Self {
+        Self { not_before: time, ..self }
     }
 
     /// Until there is nothing to show, or the host stops.
     pub(super) async fn run(mut self, kept: Option<Kept>) {
         let mut kept = kept;
         let mut moved = 0_u32;
+        if let Some(time) = self.not_before.take()
+            && self.wait(time.saturating_duration_since(Instant::now())).await.is_none()
+        {
+            return;
+        }
         while !self.views.borrow_and_update().is_offline() {
             let end = match kept.take() {
-                Some(kept) => over_bosh::resume(&mut self, kept).await,
+                Some(kept) => match self.turn(Turn::Resume).await {
+                    Some(()) => over_bosh::resume(&mut self, kept).await,
+                    None => End::Stopped,
+                },
                 None => self.begin().await,
             };
             let pause = match end {
                 End::Closed | End::Forgotten => continue,
                 End::Stopped => return,
                 End::Account(why) => {
-                    self.trouble(why).await;
-                    self.backoff.pause(Instant::now(), ACCOUNT_PAUSE, dice()).max(ACCOUNT_PAUSE)
+                    self.trouble(why, Instant::now().checked_add(ACCOUNT_PAUSE)).await;
+                    ACCOUNT_PAUSE
                 }
                 End::Elsewhere(url) if moved < MOST_MOVES => {
                     moved = moved.saturating_add(1);
@@ -117,11 +143,11 @@ impl Line {
                 }
                 End::Elsewhere(url) => {
                     (moved, self.elsewhere) = (0, None);
-                    self.trouble(format!("sent on from one URL to the next, at last to {url}")).await;
+                    self.trouble(format!("sent on from one URL to the next, at last to {url}"), None).await;
                     self.backoff.pause(Instant::now(), LONG, dice())
                 }
                 End::Broken(why) => {
-                    self.trouble(why).await;
+                    self.trouble(why, None).await;
                     self.backoff.pause(Instant::now(), Duration::ZERO, dice())
                 }
             };
@@ -133,8 +159,7 @@ impl Line {
 
     /// Waits for a turn, and logs in.
     async fn begin(&mut self) -> End {
-        let turn = self.exchange.pacer.borrow_mut().turn(Instant::now());
-        match self.wait(turn).await {
+        match self.turn(Turn::Login).await {
             None => End::Stopped,
             Some(()) if self.views.borrow_and_update().is_offline() => End::Closed,
             Some(()) => match &self.account.transport {
@@ -148,6 +173,16 @@ impl Line {
                 },
             },
         }
+    }
+
+    /// Waits until it is this line's turn. `None`: the host stops.
+    async fn turn(&mut self, turn: Turn) -> Option<()> {
+        let pacer = match turn {
+            Turn::Login => &self.exchange.pacer,
+            Turn::Resume => &self.exchange.resumes,
+        };
+        let pause = pacer.borrow_mut().turn(Instant::now());
+        self.wait(pause).await
     }
 
     /// Waits, unless there is nothing to show any more. `None`: the host stops.
@@ -171,9 +206,9 @@ impl Line {
         self.report(Said::Up).await;
     }
 
-    async fn trouble(&self, why: String) {
+    async fn trouble(&self, why: String, not_before: Option<Instant>) {
         self.report(Said::Kept(None)).await;
-        self.report(Said::Trouble(why)).await;
+        self.report(Said::Trouble(why, not_before)).await;
     }
 
     pub(super) async fn report(&self, said: Said) {
@@ -188,8 +223,13 @@ impl End {
         match ended {
             Ended::Login(error) if error.is_about_the_account() => Self::Account(error.to_string()),
             Ended::Login(error) => Self::broken(error),
-            Ended::Stream(error) => Self::broken(error),
+            Ended::Stream(error) => Self::stream(error),
         }
+    }
+
+    /// Who has taken our place would be thrown out by the next login, and throw out us (RFC 6120 §4.9.3.3).
+    pub(super) fn stream(error: StreamError) -> Self {
+        if error.condition == Condition::Conflict { Self::Account(error.to_string()) } else { Self::broken(error) }
     }
 
     pub(super) fn broken(why: impl Display) -> Self {

@@ -33,6 +33,9 @@ use crate::xmpp::client::Security;
 /// How long a connection manager may hold a request, seconds.
 const WAIT: u32 = 60;
 
+/// How long a login may take.
+const LOGIN: Duration = Duration::from_secs(60);
+
 /// How long the SIP server may take to start anew, for its sessions to go on.
 const PAUSE: Duration = Duration::from_secs(120);
 
@@ -109,11 +112,13 @@ impl<'a> OverBosh<'a> {
 
     async fn live(mut self) -> End {
         let mut stop = self.line.exchange.stop.clone();
+        let login_end = Instant::now().checked_add(LOGIN).unwrap_or_else(Instant::now);
         loop {
             if let Some(end) = self.advance().await {
                 return end;
             }
             self.keep().await;
+            let logs_in = self.session.jid().is_none() && self.ended.is_none();
             let deadline = self.bosh.deadline();
             let idle = self.answered_at.filter(|_| !self.posts.is_empty()).and_then(|at| at.checked_add(IDLE));
             tokio::select! {
@@ -127,6 +132,7 @@ impl<'a> OverBosh<'a> {
                     self.answered_at = None;
                     self.client.close_idle();
                 }
+                () = sleep_until(login_end.into()), if logs_in => self.ended_by(End::broken("the server does not go on with the login")),
                 _ = stop.wait_for(|stops| *stops) => return self.pause().await,
             }
         }
@@ -198,6 +204,7 @@ impl<'a> OverBosh<'a> {
             return end;
         }
         match reason {
+            Reason::Terminated(Condition::RemoteStreamError(Some(error))) => End::stream(error),
             Reason::Ours => End::Closed,
             Reason::Terminated(Condition::SeeOtherUri(Some(url))) if self.may_move_to(&url) => End::Elsewhere(url),
             Reason::Terminated(_)

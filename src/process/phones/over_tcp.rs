@@ -152,7 +152,7 @@ impl OverTcp<'_> {
             if let Some(end) = self.steps().await? {
                 return Ok(end);
             }
-            let is_late = self.session.jid().is_none() && began.elapsed() >= LOGIN;
+            let is_late = !self.is_closing && self.session.jid().is_none() && began.elapsed() >= LOGIN;
             if is_late {
                 return Ok(End::broken("the server does not go on with the login"));
             }
@@ -220,7 +220,17 @@ impl OverTcp<'_> {
         loop {
             match self.framer.next(&mut input) {
                 Ok(None) => return None,
-                Ok(Some(StreamEvent::Stanza(element))) => self.session.element(&element),
+                Ok(Some(StreamEvent::Stanza(element))) => {
+                    self.session.element(&element);
+                    match self.session.next_step() {
+                        // What stands behind it was not encrypted: somebody on the way may have put it there.
+                        Some(Step::BeginTls) if !input.is_empty() => {
+                            return Some(End::broken("the server goes on before TLS has begun"));
+                        }
+                        Some(Step::BeginTls | Step::Restart) => return None,
+                        Some(_) | None => {}
+                    }
+                }
                 // Nobody waits for an answer of a phone to what is too long.
                 Ok(Some(StreamEvent::Opened(_) | StreamEvent::Refused(_))) => {}
                 Ok(Some(StreamEvent::Closed)) if self.is_closing => return Some(End::Closed),

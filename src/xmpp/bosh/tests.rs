@@ -304,7 +304,7 @@ fn a_page_of_a_proxy_is_no_answer() {
     pair.answer(43, "<body xmlns='http://jabber.org/protocol/httpbind'><presence");
     pair.pass(1);
     assert_eq!(pair.post(), held);
-    pair.pass(1);
+    pair.pass(5);
     pair.answer(43, &response(""));
     assert_eq!(pair.bodies(), [empty(44)]);
 }
@@ -359,11 +359,18 @@ fn a_connection_manager_that_holds_nothing_is_not_asked_without_end() {
     pair.answer(43, &response(""));
     assert_eq!(pair.post(), []);
     assert_eq!(pair.bosh.deadline(), Some(pair.now + Duration::from_secs(5)));
-    assert!(pair.bosh.send("<presence/>"));
-    assert_eq!(pair.post().len(), 1);
+    pair.pass(5);
+    assert_eq!(pair.bodies(), [empty(44)]);
     pair.pass(1);
     pair.answer(44, &response(""));
-    assert_eq!(pair.bodies(), [empty(45)], "one that was held");
+    assert_eq!(pair.post(), [], "a slow way is no holding");
+    pair.pass(5);
+    assert_eq!(pair.bodies(), [empty(45)]);
+    assert!(pair.bosh.send("<presence/>"));
+    assert_eq!(pair.post().len(), 1);
+    pair.answer(45, &response(""));
+    pair.answer(46, &response(""));
+    assert_eq!(pair.bodies(), [empty(47)], "one that was displaced, and one that has said something");
 }
 
 #[test]
