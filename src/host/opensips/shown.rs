@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Kept by itself, each change would be two statements of SQL, and every NOTIFY one more. What has no place in our memory is kept by it
-//! nevertheless, and a body is made of both. So are all states where other servers are given them (`cluster_id`), and where its
-//! subscriptions survive a restart (`fallback2db`) and our memory does not (`store`).
+//! nevertheless, and a body is made of both. So are all states where other servers are given them (`cluster_id`), and where all of
+//! its subscriptions survive a restart (`fallback2db`) and our memory does not (`store`).
 
 use std::ffi::CStr;
 use std::ffi::c_int;
