@@ -228,3 +228,50 @@ fn where_the_host_takes_several_states_nothing_waits() {
     scene.gateway.publication_ends(&publish, &mut Vec::new());
     assert_eq!(outcome(&mut scene, stored("b")), NOTHING);
 }
+
+fn one_by_one_of(composition: &str) -> Scene {
+    let mut scene = started(composition);
+    scene.stream_up();
+    scene.gateway.publish_one_by_one();
+    scene
+}
+
+/// His only resource is not there any more.
+fn romeo_leaves(scene: &mut Scene, id: &str) -> Vec<String> {
+    let lines = scene.stanza(&format!("<presence from='{ROMEO}/desk' to='{JULIET}' type='unavailable'/>"));
+    if lines == [ENDS] {
+        let publish = Publish { presentity: Uri::new(URI.into()).unwrap(), id: id.into(), body: None, expires: 0 };
+        scene.gateway.publication_ends(&publish, &mut Vec::new());
+    }
+    lines
+}
+
+#[test]
+fn who_is_back_before_an_answer_that_never_comes_is_published_when_it_is_overdue() {
+    for (composition, id) in [("all", "ID-desk"), ("most-available", "ID-")] {
+        let mut scene = one_by_one_of(composition);
+        romeo_is(&mut scene, "dnd");
+        assert_eq!(romeo_leaves(&mut scene, id), [ENDS]);
+        assert_eq!(romeo_is(&mut scene, "away"), NOTHING);
+        assert_eq!(scene.pass(Duration::from_secs(20)), NOTHING);
+        // What changes meanwhile is no reason to wait longer.
+        assert_eq!(romeo_is(&mut scene, "dnd"), NOTHING);
+        assert_eq!(scene.pass(OVERDUE - Duration::from_secs(20)), NOTHING);
+        assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED, "{composition}");
+        assert_eq!(id_outcome(&mut scene, id, stored("a")), NOTHING);
+    }
+}
+
+#[test]
+fn a_state_waits_as_long_as_one_of_another_resource_is_not_answered() {
+    let mut scene = one_by_one_of("most-available");
+    assert_eq!(romeo_is(&mut scene, "away"), PUBLISHED);
+    scene.pass(Duration::from_secs(10));
+    let phone = format!("<presence from='{ROMEO}/phone' to='{JULIET}'><show>dnd</show></presence>");
+    assert_eq!(scene.stanza(&phone), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(25)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED, "the answer was overdue");
+    for _ in 0..12 {
+        assert_eq!(scene.pass(Duration::from_secs(1)), NOTHING);
+    }
+}

@@ -142,11 +142,11 @@ impl Publications {
         let Some(tag) = key.and_then(|key| self.entity_tags.0.get_mut(&key)).filter(|tag| tag.is_awaited) else { return false };
         tag.is_over = false;
         if let Some(known) = self.known.get_mut(jid) {
-            known.is_held = true;
+            let waits_already = std::mem::replace(&mut known.is_held, true) && known.due > now;
             if known.said == Said::Newest {
                 known.said = Said::Older;
             }
-            if known.answer == Answer::Here {
+            if !waits_already && !matches!(known.answer, Answer::Awaited(_)) {
                 self.look_again(jid, now.checked_add(OVERDUE));
             }
         }
@@ -198,19 +198,24 @@ impl Publications {
 
     /// An answer is overdue, if one is waited for: then it is as if it were none.
     pub(super) fn is_overdue(&mut self, now: Instant, jid: &str) -> bool {
-        let is_awaited = self.known.get(jid).is_some_and(|known| matches!(known.answer, Answer::Awaited(_)));
-        if is_awaited {
-            let key = self.known.get(jid).map(|known| self.key_of(&known.publish));
-            if let Some(tag) = key.and_then(|key| self.entity_tags.0.get_mut(&key)) {
+        let Some(known) = self.known.get(jid) else { return false };
+        let key = self.key_of(&known.publish);
+        let is_awaited = |known: &Publication| matches!(known.answer, Answer::Awaited(_));
+        // The answer may be to what this resource, or another one, said before it left.
+        let user = user_of(jid);
+        let of_user = || self.known.get(user).into_iter().chain(self.of_user(user).map(|(_, other)| other));
+        let is_left_behind = || known.is_held && !of_user().any(|other| is_awaited(other) && self.key_of(&other.publish) == key);
+        let is_overdue = is_awaited(known) || is_left_behind();
+        if is_overdue {
+            if let Some(tag) = self.entity_tags.0.get_mut(&key) {
                 tag.is_awaited = false;
             }
-            let user = user_of(jid).to_owned();
-            if let Some(composed) = self.composed.get_mut(&user) {
+            if let Some(composed) = self.composed.get_mut(user) {
                 composed.body = None;
             }
             self.failed(now, jid);
         }
-        is_awaited
+        is_overdue
     }
 
     /// A state goes out: when its answer is overdue, where the host tells of answers.
