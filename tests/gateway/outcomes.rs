@@ -275,3 +275,16 @@ fn a_state_waits_as_long_as_one_of_another_resource_is_not_answered() {
         assert_eq!(scene.pass(Duration::from_secs(1)), NOTHING);
     }
 }
+
+#[test]
+fn who_leaves_twice_before_the_answer_is_withdrawn_once_it_has_come() {
+    for (composition, id) in [("all", "ID-desk"), ("most-available", "ID-")] {
+        let mut scene = one_by_one_of(composition);
+        romeo_is(&mut scene, "dnd");
+        assert_eq!(romeo_leaves(&mut scene, id), [ENDS]);
+        assert_eq!(romeo_is(&mut scene, "away"), NOTHING);
+        assert_eq!(romeo_leaves(&mut scene, id), NOTHING);
+        assert_eq!(id_outcome(&mut scene, id, stored("a")), [format!("PUBLISH {URI} ends for a")], "{composition}");
+        assert_eq!(id_outcome(&mut scene, id, stored("b")), NOTHING);
+    }
+}

@@ -48,7 +48,7 @@ struct EntityTag {
     inherited: Option<String>,
     /// Whether a PUBLISH is not answered yet, where the next one waits for that.
     is_awaited: bool,
-    /// Whether the publication has ended since.
+    /// Whether the publication has ended since; what came after it is not published yet.
     is_over: bool,
 }
 
@@ -139,8 +139,10 @@ impl Publications {
     /// Whether a state has to wait for the answer to the one before; then it is published later.
     pub(super) fn hold(&mut self, now: Instant, jid: &str) -> bool {
         let key = self.known.get(jid).map(|known| self.key_of(&known.publish));
-        let Some(tag) = key.and_then(|key| self.entity_tags.0.get_mut(&key)).filter(|tag| tag.is_awaited) else { return false };
-        tag.is_over = false;
+        // If the one before is over, that stays so: this one may end before it is published, and the host is told of no end then.
+        if !key.and_then(|key| self.entity_tags.0.get(&key)).is_some_and(|tag| tag.is_awaited) {
+            return false;
+        }
         if let Some(known) = self.known.get_mut(jid) {
             let waits_already = std::mem::replace(&mut known.is_held, true) && known.due > now;
             if known.said == Said::Newest {
