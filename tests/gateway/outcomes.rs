@@ -288,3 +288,16 @@ fn who_leaves_twice_before_the_answer_is_withdrawn_once_it_has_come() {
         assert_eq!(id_outcome(&mut scene, id, stored("b")), NOTHING);
     }
 }
+
+#[test]
+fn an_end_that_was_not_taken_does_not_meet_who_is_back() {
+    for (composition, id) in [("all", "ID-desk"), ("most-available", "ID-")] {
+        let mut scene = started(composition);
+        scene.stream_up();
+        romeo_is(&mut scene, "dnd");
+        assert_eq!(romeo_leaves(&mut scene, id), [ENDS]);
+        assert_eq!(id_outcome(&mut scene, id, Outcome::Failed), NOTHING);
+        assert_eq!(romeo_is(&mut scene, "away"), PUBLISHED);
+        assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING, "{composition}");
+    }
+}

@@ -83,6 +83,16 @@ impl Publications {
         (self.tells_outcomes, self.one_by_one) = (true, true);
     }
 
+    /// Whether the host was given a state of this user, a bare JID, under this presentity and id, and that has not ended.
+    pub(in crate::gateway) fn is_published(&self, user: &str, presentity: &str, id: &str) -> bool {
+        if id == COMPOSED_ID && self.composition == PresenceComposition::MostAvailable {
+            return self.composed.get(user).is_some_and(|composed| &*composed.presentity == presentity);
+        }
+        let of_user = self.known.get(user).into_iter().chain(self.of_user(user).map(|(_, known)| known));
+        let mut published = of_user.filter(|known| known.said != Said::Nothing).map(|known| &known.publish);
+        published.any(|publish| &*publish.presentity == presentity && publish.id == id)
+    }
+
     /// A state was published, or not. False: it has ended since.
     pub(in crate::gateway) fn published(&mut self, now: Instant, published: &Published, actions: &mut Vec<Action>) -> bool {
         let Published { user, presentity, id, outcome } = published;
