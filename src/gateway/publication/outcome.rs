@@ -28,6 +28,9 @@ use crate::translate::presence::COMPOSED_ID;
 /// How often a state is published again that was not taken.
 const TRIES: u32 = 5;
 
+/// Failures that far apart are none in a row. Some hosts tell of no success.
+const IN_A_ROW: Duration = Duration::from_secs(120);
+
 /// When an answer is overdue: a request without one is over by then (RFC 3261 §17.1.2.2), and pua tells of no other failure on each host.
 const OVERDUE: Duration = Duration::from_secs(35);
 
@@ -59,8 +62,8 @@ pub(super) enum Answer {
     Here,
     /// It is waited for; so often it failed before.
     Awaited(u32),
-    /// It was none; so often by now. It is published again.
-    Failed(u32),
+    /// It was none; so often by now, the last time then. It is published again.
+    Failed(u32, Instant),
 }
 
 /// What is left of a publication that ended before it was answered.
@@ -194,16 +197,17 @@ impl Publications {
         let Some(known) = self.known.get_mut(jid) else { return };
         let before = match known.answer {
             Answer::Here => 0,
-            Answer::Awaited(failures) | Answer::Failed(failures) => failures,
+            Answer::Failed(_, last) if now.saturating_duration_since(last) > IN_A_ROW => 0,
+            Answer::Awaited(failures) | Answer::Failed(failures, _) => failures,
         };
+        known.is_held = false;
         if before >= TRIES {
             log::warn!("the presence of {jid} is not published {before} times in a row; it is tried again with the next change");
             known.answer = Answer::Here;
             self.look_again(jid, now.checked_add(super::REFRESH));
             return;
         }
-        known.answer = Answer::Failed(before.saturating_add(1));
-        known.is_held = false;
+        known.answer = Answer::Failed(before.saturating_add(1), now);
         known.said = Said::Older;
         self.look_again(jid, now.checked_add(Duration::from_secs(1 << before)));
     }
@@ -239,7 +243,7 @@ impl Publications {
         let known = self.known.get_mut(jid)?;
         let (failures, patience) = match known.answer {
             Answer::Here => (0, OVERDUE),
-            Answer::Awaited(failures) | Answer::Failed(failures) => (failures, OVERDUE),
+            Answer::Awaited(failures) | Answer::Failed(failures, _) => (failures, OVERDUE),
         };
         known.answer = Answer::Awaited(failures);
         Some(if is_inherited { OVERDUE_AFTER_RESTART } else { patience })
