@@ -89,6 +89,10 @@ impl Crossings {
                 false if before == EMPTY || is_over(time, now) => key | act | 1,
                 false => continue,
             };
+            if before == EMPTY {
+                // Whoever finds us there must not take us for one who has been forgotten.
+                time.store(u64::from(now), Ordering::Release);
+            }
             if state.compare_exchange(before, after, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 time.store(u64::from(now), Ordering::Release);
                 return Some(Stay { key, state });
@@ -219,5 +223,34 @@ mod tests {
             });
             assert_eq!(*told.lock().unwrap(), 4);
         }
+    }
+
+    /// Else a second one that comes at this moment would take the place for forgotten.
+    #[test]
+    fn whoever_is_seen_at_a_place_is_seen_to_have_come_just_now() {
+        let (today, has_ended) = (AtomicU64::new(0), AtomicU64::new(0));
+        let words: &'static [AtomicU64; ENTRY] = Box::leak(Box::new([AtomicU64::new(0), AtomicU64::new(0)]));
+        let [state, time] = words;
+        let table = Crossings::over(words);
+        let seen_too_early = std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut seen_too_early = 0;
+                while has_ended.load(Ordering::SeqCst) == 0 {
+                    let before = today.load(Ordering::SeqCst);
+                    let is_there = state.load(Ordering::SeqCst) != EMPTY;
+                    let seems_forgotten = is_over(time, u32::try_from(before).unwrap());
+                    seen_too_early += u32::from(is_there && seems_forgotten && today.load(Ordering::SeqCst) == before);
+                }
+                seen_too_early
+            });
+            for round in 1..=500_000 {
+                let now = round * 2 * LONGEST;
+                today.store(u64::from(now), Ordering::SeqCst);
+                table.enter(1 << 40, Act::Publish, now).unwrap().leave();
+            }
+            has_ended.store(1, Ordering::SeqCst);
+            watch.join().unwrap()
+        });
+        assert_eq!(seen_too_early, 0);
     }
 }
