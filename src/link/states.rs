@@ -127,10 +127,10 @@ impl States {
         self.read(self.index(presentity, id)?)
     }
 
-    /// All states of a presentity that have not run out: what was said last comes last.
-    pub fn of(&self, presentity: &str, now: u64) -> Vec<State> {
-        let mut states: Vec<State> =
-            self.of_presentity(presentity).map(|(_, state)| state).filter(|state| state.expires > now).collect();
+    /// All states of a presentity that have not run out, and the one whose id is `ending`: what was said last comes last.
+    pub fn of(&self, presentity: &str, now: u64, ending: Option<&str>) -> Vec<State> {
+        let counts = |state: &State| state.expires > now || ending == Some(&*state.id);
+        let mut states: Vec<State> = self.of_presentity(presentity).map(|(_, state)| state).filter(counts).collect();
         states.sort_by_key(|state| state.said);
         states
     }
@@ -260,7 +260,7 @@ mod tests {
     const ROMEO: &str = "sip:romeo@example.net";
 
     fn bodies(states: &States, now: u64) -> Vec<String> {
-        states.of(ROMEO, now).into_iter().map(|state| String::from_utf8(state.body).unwrap()).collect()
+        states.of(ROMEO, now, None).into_iter().map(|state| String::from_utf8(state.body).unwrap()).collect()
     }
 
     #[test]
@@ -295,6 +295,16 @@ mod tests {
             found
         };
         assert_eq!((run_out(19), run_out(20)), (vec![], vec!["desk".to_owned()]));
+    }
+
+    /// Its watchers are told that it ends, in a document in which it stands.
+    #[test]
+    fn what_is_about_to_end_is_among_the_states_though_it_has_run_out() {
+        let states = States::new().unwrap();
+        states.put(ROMEO, "desk", b"at the desk", 10);
+        states.put(ROMEO, "phone", b"on the phone", 10);
+        let ids = |ending| states.of(ROMEO, 10, ending).into_iter().map(|state| state.id).collect::<Vec<_>>();
+        assert_eq!((ids(None), ids(Some("phone")), ids(Some("tablet"))), (vec![], vec!["phone".to_owned()], vec![]));
     }
 
     #[test]
