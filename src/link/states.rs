@@ -106,12 +106,11 @@ impl States {
         true
     }
 
-    /// The same state for longer. False: there is none.
-    pub fn refresh(&self, presentity: &str, id: &str, expires: u64) -> bool {
+    /// The same state for longer. False: there is none, or it has run out, as its watchers may know.
+    pub fn refresh(&self, presentity: &str, id: &str, now: u64, expires: u64) -> bool {
         let _alone = Alone::wait_for(&self.table.is_written);
-        let Some((index, known)) = self.index(presentity, id).and_then(|index| Some((index, self.read(index)?))) else {
-            return false;
-        };
+        let known = self.index(presentity, id).and_then(|index| Some((index, self.read(index)?)));
+        let Some((index, known)) = known.filter(|(_, known)| known.expires > now) else { return false };
         self.write(index, &State { expires, ..known });
         true
     }
@@ -281,8 +280,8 @@ mod tests {
     fn what_has_run_out_is_not_shown_and_is_found() {
         let states = States::new().unwrap();
         states.put(ROMEO, "desk", b"here", 10);
-        assert!(states.refresh(ROMEO, "desk", 20));
-        assert!(!states.refresh(ROMEO, "phone", 20));
+        assert!(states.refresh(ROMEO, "desk", 9, 20));
+        assert!(!states.refresh(ROMEO, "phone", 9, 20));
         assert_eq!((bodies(&states, 19).len(), bodies(&states, 20).len()), (1, 0));
         let run_out = |now| {
             let (mut found, mut place) = (Vec::new(), 0);
@@ -305,6 +304,16 @@ mod tests {
         states.put(ROMEO, "phone", b"on the phone", 10);
         let ids = |ending| states.of(ROMEO, 10, ending).into_iter().map(|state| state.id).collect::<Vec<_>>();
         assert_eq!((ids(None), ids(Some("phone")), ids(Some("tablet"))), (vec![], vec!["phone".to_owned()], vec![]));
+    }
+
+    /// Its watchers are to be told that it is back.
+    #[test]
+    fn what_has_run_out_is_not_the_same_state_for_longer() {
+        let states = States::new().unwrap();
+        states.put(ROMEO, "desk", b"here", 10);
+        assert!(states.refresh(ROMEO, "desk", 9, 20));
+        assert!(!states.refresh(ROMEO, "desk", 20, 30));
+        assert!(states.of(ROMEO, 20, None).is_empty());
     }
 
     #[test]

@@ -81,9 +81,9 @@ impl Shown {
         self.states.put(&publish.presentity, &publish.id, body, now.saturating_add(publish.expires.into()))
     }
 
-    /// The same state for longer. False: it is not here.
+    /// The same state for longer. False: it is not here, or has run out.
     pub(super) fn refresh(&self, publish: &Publish, now: u64) -> bool {
-        self.states.refresh(&publish.presentity, &publish.id, now.saturating_add(publish.expires.into()))
+        self.states.refresh(&publish.presentity, &publish.id, now, now.saturating_add(publish.expires.into()))
     }
 
     /// Takes it away.
