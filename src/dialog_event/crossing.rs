@@ -89,6 +89,10 @@ impl Crossings {
                 false if before == EMPTY || is_over(time, now) => key | act | 1,
                 false => continue,
             };
+            if before == EMPTY {
+                // Whoever finds us there must not take us for one who has been forgotten.
+                time.store(u64::from(now), Ordering::Release);
+            }
             if state.compare_exchange(before, after, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 time.store(u64::from(now), Ordering::Release);
                 return Some(Stay { key, state });
@@ -106,8 +110,18 @@ impl Crossings {
             let first = start.wrapping_add(step).checked_rem(places)?.checked_mul(ENTRY)?;
             words.get(first..)?.split_first_chunk().map(|([state, time], _)| (state, time))
         });
-        let is_free = |(state, time): &(&AtomicU64, &AtomicU64)| state.load(Ordering::Acquire) == EMPTY || is_over(time, now);
-        near.clone().find(|(state, _)| state.load(Ordering::Acquire) & KEY == key).or_else(|| near.clone().find(is_free))
+        // Each is looked at once: what is free now and taken in a moment is still where all who come at once meet.
+        let mut free = None;
+        for (state, time) in near {
+            let there = state.load(Ordering::Acquire);
+            if there & KEY == key {
+                return Some((state, time));
+            }
+            if there == EMPTY || is_over(time, now) {
+                free = free.or(Some((state, time)));
+            }
+        }
+        free
     }
 }
 
@@ -219,5 +233,61 @@ mod tests {
             });
             assert_eq!(*told.lock().unwrap(), 4);
         }
+    }
+
+    /// Else a second one that comes at this moment would take the place for forgotten.
+    #[test]
+    fn whoever_is_seen_at_a_place_is_seen_to_have_come_just_now() {
+        let (today, has_ended) = (AtomicU64::new(0), AtomicU64::new(0));
+        let words: &'static [AtomicU64; ENTRY] = Box::leak(Box::new([AtomicU64::new(0), AtomicU64::new(0)]));
+        let [state, time] = words;
+        let table = Crossings::over(words);
+        let seen_too_early = std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut seen_too_early = 0;
+                while has_ended.load(Ordering::SeqCst) == 0 {
+                    let before = today.load(Ordering::SeqCst);
+                    let is_there = state.load(Ordering::SeqCst) != EMPTY;
+                    let seems_forgotten = is_over(time, u32::try_from(before).unwrap());
+                    seen_too_early += u32::from(is_there && seems_forgotten && today.load(Ordering::SeqCst) == before);
+                }
+                seen_too_early
+            });
+            for round in 1..=500_000 {
+                let now = round * 2 * LONGEST;
+                today.store(u64::from(now), Ordering::SeqCst);
+                table.enter(1 << 40, Act::Publish, now).unwrap().leave();
+            }
+            has_ended.store(1, Ordering::SeqCst);
+            watch.join().unwrap()
+        });
+        assert_eq!(seen_too_early, 0);
+    }
+
+    #[test]
+    fn two_that_come_at_once_meet_at_one_place() {
+        const ROUNDS: u32 = 30_000;
+        let (table, arrived, told_again) = (table(64), AtomicU64::new(0), AtomicU64::new(0));
+        let wait_for = |all: u64| {
+            arrived.fetch_add(1, Ordering::SeqCst);
+            for spins in 0_u64.. {
+                if arrived.load(Ordering::SeqCst) >= all {
+                    return;
+                }
+                if spins > 200 {
+                    std::thread::yield_now();
+                }
+            }
+        };
+        let rounds = || {
+            for round in 1..=u64::from(ROUNDS) {
+                wait_for(round * 4 - 2);
+                let stay = table.enter(3 << 40, Act::Publish, 0).unwrap();
+                wait_for(round * 4);
+                told_again.fetch_add(u64::from(stay.leave() == Again::Yes), Ordering::SeqCst);
+            }
+        };
+        std::thread::scope(|scope| [scope.spawn(rounds), scope.spawn(rounds)].map(|thread| thread.join().unwrap()));
+        assert_eq!(told_again.into_inner(), u64::from(ROUNDS));
     }
 }

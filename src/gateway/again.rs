@@ -22,8 +22,8 @@ const MEMORY: Duration = Duration::from_secs(120);
 pub(super) enum Wish {
     /// The watchers of this presentity, a SIP URI, are told of a decision.
     Watchers(String),
-    /// The publication of this presentity with this id ends.
-    End(String, String),
+    /// The publication of this user, a bare JID, ends.
+    End { user: String, presentity: String, id: String },
 }
 
 /// What was not done.
@@ -53,13 +53,14 @@ impl Again {
         self.due.insert((now.checked_add(pause).unwrap_or(now), wish), presentity);
     }
 
-    /// Asks for what is due.
-    pub(super) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    /// Asks for what is due, but for the end of what is published again: whether it is, `is_back` says of user, presentity and id.
+    pub(super) fn tick(&mut self, now: Instant, is_back: impl Fn(&str, &str, &str) -> bool, actions: &mut Vec<Action>) {
         while let Some(first) = self.due.first_entry().filter(|first| first.key().0 <= now) {
             let ((_, wish), presentity) = first.remove_entry();
             actions.push(match wish {
                 Wish::Watchers(_) => Action::TellWatchers(presentity),
-                Wish::End(_, id) => Action::Publish(sip::Publish { presentity, id, body: None, expires: 0 }),
+                Wish::End { user, presentity, id } if is_back(&user, &presentity, &id) => continue,
+                Wish::End { id, .. } => Action::Publish(sip::Publish { presentity, id, body: None, expires: 0 }),
             });
         }
         self.failures.retain(|_, (_, last)| now.saturating_duration_since(*last) < MEMORY);
@@ -79,7 +80,7 @@ mod tests {
         for _ in 0..1000 {
             now += Duration::from_secs(1);
             let mut actions = Vec::new();
-            again.tick(now, &mut actions);
+            again.tick(now, |_, _, _| false, &mut actions);
             for action in actions {
                 assert_eq!(action, Action::TellWatchers(uri.clone()));
                 tried += 1;
@@ -89,8 +90,8 @@ mod tests {
         assert_eq!((tried, again.failures.len(), again.due.len()), (TRIES, 0, 0));
         again.failed(now, wish, uri);
         let mut actions = Vec::new();
-        again.tick(now + Duration::from_secs(1), &mut actions);
-        again.tick(now + MEMORY, &mut actions);
+        again.tick(now + Duration::from_secs(1), |_, _, _| false, &mut actions);
+        again.tick(now + MEMORY, |_, _, _| false, &mut actions);
         assert_eq!((actions.len(), again.failures.len(), again.due.len()), (1, 0, 0));
     }
 }

@@ -197,7 +197,11 @@ impl Gateway {
                 }
                 self.subscriptions.restore(clock.now, kept)
             }
-            Entry::Publication(kept) => {
+            Entry::Publication(mut kept) => {
+                if self.presence_mode != PresenceMode::Pua {
+                    // It was pua's: this host's own presence server knows nothing of it, and tells of no answers.
+                    kept.entity_tag = None;
+                }
                 let lit = self.lamps.was_lit(&kept.body).then(|| (kept.jid.clone(), kept.presentity.clone()));
                 let is_restored = self.publications.restore(clock.now, kept);
                 if let Some((jid, presentity)) = lit.filter(|_| is_restored) {

@@ -49,6 +49,7 @@ use again::Wish;
 use event::Event;
 use event::NotifyReply;
 use event::Outcome;
+use event::Published;
 use event::SubscribeReply;
 use hidden::Hidden;
 use iq::Answers;
@@ -166,7 +167,8 @@ impl Gateway {
         self.notifier.tick(now, actions);
         self.farewell(actions);
         self.undelivered.tick(now);
-        self.again.tick(now, actions);
+        let publications = &self.publications;
+        self.again.tick(now, |user, presentity, id| publications.is_published(user, presentity, id), actions);
     }
 
     /// What came together from XMPP has been told.
@@ -205,8 +207,9 @@ impl Gateway {
             }
             Event::Published(published) => {
                 let is_known = self.publications.published(now, &published, actions);
-                if let (false, Outcome::Failed, Some(uri)) = (is_known, published.outcome, sip::Uri::new(published.presentity)) {
-                    self.again.failed(now, Wish::End(uri.to_string(), published.id), uri);
+                let Published { user, presentity, id, outcome } = published;
+                if let (false, Outcome::Failed, Some(uri)) = (is_known, outcome, sip::Uri::new(presentity.clone())) {
+                    self.again.failed(now, Wish::End { user, presentity, id }, uri);
                 }
             }
             Event::WatchersNotTold(presentity) => {

@@ -106,12 +106,11 @@ impl States {
         true
     }
 
-    /// The same state for longer. False: there is none.
-    pub fn refresh(&self, presentity: &str, id: &str, expires: u64) -> bool {
+    /// The same state for longer. False: there is none, or it has run out, as its watchers may know.
+    pub fn refresh(&self, presentity: &str, id: &str, now: u64, expires: u64) -> bool {
         let _alone = Alone::wait_for(&self.table.is_written);
-        let Some((index, known)) = self.index(presentity, id).and_then(|index| Some((index, self.read(index)?))) else {
-            return false;
-        };
+        let known = self.index(presentity, id).and_then(|index| Some((index, self.read(index)?)));
+        let Some((index, known)) = known.filter(|(_, known)| known.expires > now) else { return false };
         self.write(index, &State { expires, ..known });
         true
     }
@@ -127,10 +126,10 @@ impl States {
         self.read(self.index(presentity, id)?)
     }
 
-    /// All states of a presentity that have not run out: what was said last comes last.
-    pub fn of(&self, presentity: &str, now: u64) -> Vec<State> {
-        let mut states: Vec<State> =
-            self.of_presentity(presentity).map(|(_, state)| state).filter(|state| state.expires > now).collect();
+    /// All states of a presentity that have not run out, and the one whose id is `ending`: what was said last comes last.
+    pub fn of(&self, presentity: &str, now: u64, ending: Option<&str>) -> Vec<State> {
+        let counts = |state: &State| state.expires > now || ending == Some(&*state.id);
+        let mut states: Vec<State> = self.of_presentity(presentity).map(|(_, state)| state).filter(counts).collect();
         states.sort_by_key(|state| state.said);
         states
     }
@@ -260,7 +259,7 @@ mod tests {
     const ROMEO: &str = "sip:romeo@example.net";
 
     fn bodies(states: &States, now: u64) -> Vec<String> {
-        states.of(ROMEO, now).into_iter().map(|state| String::from_utf8(state.body).unwrap()).collect()
+        states.of(ROMEO, now, None).into_iter().map(|state| String::from_utf8(state.body).unwrap()).collect()
     }
 
     #[test]
@@ -281,8 +280,8 @@ mod tests {
     fn what_has_run_out_is_not_shown_and_is_found() {
         let states = States::new().unwrap();
         states.put(ROMEO, "desk", b"here", 10);
-        assert!(states.refresh(ROMEO, "desk", 20));
-        assert!(!states.refresh(ROMEO, "phone", 20));
+        assert!(states.refresh(ROMEO, "desk", 9, 20));
+        assert!(!states.refresh(ROMEO, "phone", 9, 20));
         assert_eq!((bodies(&states, 19).len(), bodies(&states, 20).len()), (1, 0));
         let run_out = |now| {
             let (mut found, mut place) = (Vec::new(), 0);
@@ -295,6 +294,26 @@ mod tests {
             found
         };
         assert_eq!((run_out(19), run_out(20)), (vec![], vec!["desk".to_owned()]));
+    }
+
+    /// Its watchers are told that it ends, in a document in which it stands.
+    #[test]
+    fn what_is_about_to_end_is_among_the_states_though_it_has_run_out() {
+        let states = States::new().unwrap();
+        states.put(ROMEO, "desk", b"at the desk", 10);
+        states.put(ROMEO, "phone", b"on the phone", 10);
+        let ids = |ending| states.of(ROMEO, 10, ending).into_iter().map(|state| state.id).collect::<Vec<_>>();
+        assert_eq!((ids(None), ids(Some("phone")), ids(Some("tablet"))), (vec![], vec!["phone".to_owned()], vec![]));
+    }
+
+    /// Its watchers are to be told that it is back.
+    #[test]
+    fn what_has_run_out_is_not_the_same_state_for_longer() {
+        let states = States::new().unwrap();
+        states.put(ROMEO, "desk", b"here", 10);
+        assert!(states.refresh(ROMEO, "desk", 9, 20));
+        assert!(!states.refresh(ROMEO, "desk", 20, 30));
+        assert!(states.of(ROMEO, 20, None).is_empty());
     }
 
     #[test]

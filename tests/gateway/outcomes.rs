@@ -20,16 +20,19 @@ const PUBLISHED: [&str; 1] = ["PUBLISH sip:romeo@example.net for 3600"];
 const ENDS: &str = "PUBLISH sip:romeo@example.net ends";
 const OVERDUE: Duration = Duration::from_secs(35);
 
-fn started(composition: &str) -> Scene {
-    let parameters = Parameters {
+fn parameters(composition: &str) -> Parameters {
+    Parameters {
         db_url: Some("sqlite:///db".into()),
         store: Some(1),
         presence_composition: Some(composition.into()),
         rate_limit: Some(0),
         rate_limit_domain: Some(0),
         ..Parameters::default()
-    };
-    Scene::before_any_stream(&config(&[DOMAIN], parameters))
+    }
+}
+
+fn started(composition: &str) -> Scene {
+    Scene::before_any_stream(&config(&[DOMAIN], parameters(composition)))
 }
 
 fn outcome(scene: &mut Scene, outcome: Outcome) -> Vec<String> {
@@ -50,7 +53,10 @@ fn romeo_is(scene: &mut Scene, show: &str) -> Vec<String> {
 
 /// All rows of a gateway, in another one.
 fn restarted(scene: &mut Scene, composition: &str) -> Scene {
-    let mut other = started(composition);
+    restarted_as(scene, started(composition))
+}
+
+fn restarted_as(scene: &mut Scene, mut other: Scene) -> Scene {
     let clock = Clock { now: scene.now, wall: WALL + Duration::from_secs(1000) };
     for key in scene.gateway.changes(usize::MAX) {
         let row = scene.gateway.entry(clock, &key, |_, _| None).map(|entry| entry.to_row());
@@ -227,4 +233,119 @@ fn where_the_host_takes_several_states_nothing_waits() {
     let publish = Publish { presentity: Uri::new(URI.into()).unwrap(), id: "ID-desk".into(), body: None, expires: 0 };
     scene.gateway.publication_ends(&publish, &mut Vec::new());
     assert_eq!(outcome(&mut scene, stored("b")), NOTHING);
+}
+
+fn one_by_one_of(composition: &str) -> Scene {
+    let mut scene = started(composition);
+    scene.stream_up();
+    scene.gateway.publish_one_by_one();
+    scene
+}
+
+/// His only resource is not there any more.
+fn romeo_leaves(scene: &mut Scene, id: &str) -> Vec<String> {
+    let lines = scene.stanza(&format!("<presence from='{ROMEO}/desk' to='{JULIET}' type='unavailable'/>"));
+    if lines == [ENDS] {
+        let publish = Publish { presentity: Uri::new(URI.into()).unwrap(), id: id.into(), body: None, expires: 0 };
+        scene.gateway.publication_ends(&publish, &mut Vec::new());
+    }
+    lines
+}
+
+#[test]
+fn who_is_back_before_an_answer_that_never_comes_is_published_when_it_is_overdue() {
+    for (composition, id) in [("all", "ID-desk"), ("most-available", "ID-")] {
+        let mut scene = one_by_one_of(composition);
+        romeo_is(&mut scene, "dnd");
+        assert_eq!(romeo_leaves(&mut scene, id), [ENDS]);
+        assert_eq!(romeo_is(&mut scene, "away"), NOTHING);
+        assert_eq!(scene.pass(Duration::from_secs(20)), NOTHING);
+        // What changes meanwhile is no reason to wait longer.
+        assert_eq!(romeo_is(&mut scene, "dnd"), NOTHING);
+        assert_eq!(scene.pass(OVERDUE - Duration::from_secs(20)), NOTHING);
+        assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED, "{composition}");
+        assert_eq!(id_outcome(&mut scene, id, stored("a")), NOTHING);
+    }
+}
+
+#[test]
+fn a_state_waits_as_long_as_one_of_another_resource_is_not_answered() {
+    let mut scene = one_by_one_of("most-available");
+    assert_eq!(romeo_is(&mut scene, "away"), PUBLISHED);
+    scene.pass(Duration::from_secs(10));
+    let phone = format!("<presence from='{ROMEO}/phone' to='{JULIET}'><show>dnd</show></presence>");
+    assert_eq!(scene.stanza(&phone), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(25)), NOTHING);
+    assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED, "the answer was overdue");
+    for _ in 0..12 {
+        assert_eq!(scene.pass(Duration::from_secs(1)), NOTHING);
+    }
+}
+
+#[test]
+fn who_leaves_twice_before_the_answer_is_withdrawn_once_it_has_come() {
+    for (composition, id) in [("all", "ID-desk"), ("most-available", "ID-")] {
+        let mut scene = one_by_one_of(composition);
+        romeo_is(&mut scene, "dnd");
+        assert_eq!(romeo_leaves(&mut scene, id), [ENDS]);
+        assert_eq!(romeo_is(&mut scene, "away"), NOTHING);
+        assert_eq!(romeo_leaves(&mut scene, id), NOTHING);
+        assert_eq!(id_outcome(&mut scene, id, stored("a")), [format!("PUBLISH {URI} ends for a")], "{composition}");
+        assert_eq!(id_outcome(&mut scene, id, stored("b")), NOTHING);
+    }
+}
+
+#[test]
+fn an_end_that_was_not_taken_does_not_meet_who_is_back() {
+    for (composition, id) in [("all", "ID-desk"), ("most-available", "ID-")] {
+        let mut scene = started(composition);
+        scene.stream_up();
+        romeo_is(&mut scene, "dnd");
+        assert_eq!(romeo_leaves(&mut scene, id), [ENDS]);
+        assert_eq!(id_outcome(&mut scene, id, Outcome::Failed), NOTHING);
+        assert_eq!(romeo_is(&mut scene, "away"), PUBLISHED);
+        assert_eq!(scene.pass(Duration::from_secs(60)), NOTHING, "{composition}");
+    }
+}
+
+/// Where the presence server is this host's own, nobody tells of what was taken.
+#[test]
+fn failures_long_ago_do_not_count() {
+    let mut scene = Scene::new();
+    romeo_is(&mut scene, "dnd");
+    for _ in 0..10 {
+        assert_eq!(outcome(&mut scene, Outcome::Failed), NOTHING);
+        assert_eq!(scene.pass(Duration::from_secs(1)), PUBLISHED);
+        assert_eq!(scene.pass(Duration::from_secs(121)), NOTHING);
+    }
+}
+
+#[test]
+fn a_state_that_waited_when_all_tries_had_failed_is_not_published_twice() {
+    let mut scene = one_by_one();
+    assert_eq!(romeo_is(&mut scene, "dnd"), PUBLISHED);
+    for pause in [1, 2, 4, 8, 16] {
+        outcome(&mut scene, Outcome::Failed);
+        assert_eq!(scene.pass(Duration::from_secs(pause)), PUBLISHED);
+    }
+    assert_eq!(romeo_is(&mut scene, "away"), NOTHING);
+    outcome(&mut scene, Outcome::Failed);
+    assert_eq!(romeo_is(&mut scene, "xa"), PUBLISHED);
+    assert_eq!(outcome(&mut scene, stored("a")), NOTHING);
+}
+
+/// It was pua before the restart; this host tells of no answers.
+#[test]
+fn entity_tags_of_pua_are_nothing_to_the_presence_server_of_this_host() {
+    let mut scene = started("all");
+    scene.stream_up();
+    romeo_is(&mut scene, "away");
+    outcome(&mut scene, stored("old"));
+    let parameters = Parameters { presence_mode: Some("local".into()), ..parameters("all") };
+    let mut scene = restarted_as(&mut scene, Scene::before_any_stream(&config(&[DOMAIN], parameters)));
+    assert_eq!(romeo_is(&mut scene, "dnd"), PUBLISHED);
+    for _ in 0..60 {
+        assert_eq!(scene.pass(Duration::from_secs(1)), NOTHING);
+    }
+    assert_eq!(romeo_leaves(&mut scene, "ID-desk"), [ENDS]);
 }

@@ -28,6 +28,9 @@ use crate::translate::presence::COMPOSED_ID;
 /// How often a state is published again that was not taken.
 const TRIES: u32 = 5;
 
+/// Failures that far apart are none in a row. Some hosts tell of no success.
+const IN_A_ROW: Duration = Duration::from_secs(120);
+
 /// When an answer is overdue: a request without one is over by then (RFC 3261 §17.1.2.2), and pua tells of no other failure on each host.
 const OVERDUE: Duration = Duration::from_secs(35);
 
@@ -48,7 +51,7 @@ struct EntityTag {
     inherited: Option<String>,
     /// Whether a PUBLISH is not answered yet, where the next one waits for that.
     is_awaited: bool,
-    /// Whether the publication has ended since.
+    /// Whether the publication has ended since; what came after it is not published yet.
     is_over: bool,
 }
 
@@ -59,8 +62,8 @@ pub(super) enum Answer {
     Here,
     /// It is waited for; so often it failed before.
     Awaited(u32),
-    /// It was none; so often by now. It is published again.
-    Failed(u32),
+    /// It was none; so often by now, the last time then. It is published again.
+    Failed(u32, Instant),
 }
 
 /// What is left of a publication that ended before it was answered.
@@ -81,6 +84,16 @@ impl Publications {
     /// From now on one PUBLISH is under way for each publication.
     pub(in crate::gateway) fn publish_one_by_one(&mut self) {
         (self.tells_outcomes, self.one_by_one) = (true, true);
+    }
+
+    /// Whether the host was given a state of this user, a bare JID, under this presentity and id, and that has not ended.
+    pub(in crate::gateway) fn is_published(&self, user: &str, presentity: &str, id: &str) -> bool {
+        if id == COMPOSED_ID && self.composition == PresenceComposition::MostAvailable {
+            return self.composed.get(user).is_some_and(|composed| &*composed.presentity == presentity);
+        }
+        let of_user = self.known.get(user).into_iter().chain(self.of_user(user).map(|(_, known)| known));
+        let mut published = of_user.filter(|known| known.said != Said::Nothing).map(|known| &known.publish);
+        published.any(|publish| &*publish.presentity == presentity && publish.id == id)
     }
 
     /// A state was published, or not. False: it has ended since.
@@ -139,14 +152,16 @@ impl Publications {
     /// Whether a state has to wait for the answer to the one before; then it is published later.
     pub(super) fn hold(&mut self, now: Instant, jid: &str) -> bool {
         let key = self.known.get(jid).map(|known| self.key_of(&known.publish));
-        let Some(tag) = key.and_then(|key| self.entity_tags.0.get_mut(&key)).filter(|tag| tag.is_awaited) else { return false };
-        tag.is_over = false;
+        // If the one before is over, that stays so: this one may end before it is published, and the host is told of no end then.
+        if !key.and_then(|key| self.entity_tags.0.get(&key)).is_some_and(|tag| tag.is_awaited) {
+            return false;
+        }
         if let Some(known) = self.known.get_mut(jid) {
-            known.is_held = true;
+            let waits_already = std::mem::replace(&mut known.is_held, true) && known.due > now;
             if known.said == Said::Newest {
                 known.said = Said::Older;
             }
-            if known.answer == Answer::Here {
+            if !waits_already && !matches!(known.answer, Answer::Awaited(_)) {
                 self.look_again(jid, now.checked_add(OVERDUE));
             }
         }
@@ -182,35 +197,41 @@ impl Publications {
         let Some(known) = self.known.get_mut(jid) else { return };
         let before = match known.answer {
             Answer::Here => 0,
-            Answer::Awaited(failures) | Answer::Failed(failures) => failures,
+            Answer::Failed(_, last) if now.saturating_duration_since(last) > IN_A_ROW => 0,
+            Answer::Awaited(failures) | Answer::Failed(failures, _) => failures,
         };
+        known.is_held = false;
         if before >= TRIES {
             log::warn!("the presence of {jid} is not published {before} times in a row; it is tried again with the next change");
             known.answer = Answer::Here;
             self.look_again(jid, now.checked_add(super::REFRESH));
             return;
         }
-        known.answer = Answer::Failed(before.saturating_add(1));
-        known.is_held = false;
+        known.answer = Answer::Failed(before.saturating_add(1), now);
         known.said = Said::Older;
         self.look_again(jid, now.checked_add(Duration::from_secs(1 << before)));
     }
 
     /// An answer is overdue, if one is waited for: then it is as if it were none.
     pub(super) fn is_overdue(&mut self, now: Instant, jid: &str) -> bool {
-        let is_awaited = self.known.get(jid).is_some_and(|known| matches!(known.answer, Answer::Awaited(_)));
-        if is_awaited {
-            let key = self.known.get(jid).map(|known| self.key_of(&known.publish));
-            if let Some(tag) = key.and_then(|key| self.entity_tags.0.get_mut(&key)) {
+        let Some(known) = self.known.get(jid) else { return false };
+        let key = self.key_of(&known.publish);
+        let is_awaited = |known: &Publication| matches!(known.answer, Answer::Awaited(_));
+        // The answer may be to what this resource, or another one, said before it left.
+        let user = user_of(jid);
+        let of_user = || self.known.get(user).into_iter().chain(self.of_user(user).map(|(_, other)| other));
+        let is_left_behind = || known.is_held && !of_user().any(|other| is_awaited(other) && self.key_of(&other.publish) == key);
+        let is_overdue = is_awaited(known) || is_left_behind();
+        if is_overdue {
+            if let Some(tag) = self.entity_tags.0.get_mut(&key) {
                 tag.is_awaited = false;
             }
-            let user = user_of(jid).to_owned();
-            if let Some(composed) = self.composed.get_mut(&user) {
+            if let Some(composed) = self.composed.get_mut(user) {
                 composed.body = None;
             }
             self.failed(now, jid);
         }
-        is_awaited
+        is_overdue
     }
 
     /// A state goes out: when its answer is overdue, where the host tells of answers.
@@ -222,7 +243,7 @@ impl Publications {
         let known = self.known.get_mut(jid)?;
         let (failures, patience) = match known.answer {
             Answer::Here => (0, OVERDUE),
-            Answer::Awaited(failures) | Answer::Failed(failures) => (failures, OVERDUE),
+            Answer::Awaited(failures) | Answer::Failed(failures, _) => (failures, OVERDUE),
         };
         known.answer = Answer::Awaited(failures);
         Some(if is_inherited { OVERDUE_AFTER_RESTART } else { patience })

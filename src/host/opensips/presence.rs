@@ -112,10 +112,11 @@ impl Presence {
     /// Has every watcher of this presentity judged anew and told.
     pub(super) fn watchers_changed(&self, presentity: &str) -> Result<(), HostError> {
         let update = self.api.update_watchers_status.ok_or(HostError::Missing("presence"))?;
-        restored::enter(presentity, self.event);
+        let entered = restored::enter(presentity, self.event);
         // SAFETY: [H1][H5] the URI lives through the call; there is no rules document.
         let code = unsafe { update(calls::bytes(presentity.as_bytes()), self.event.as_ptr(), ptr::null_mut()) };
-        calls::accepted(code)
+        // Who is in its table is told in any case.
+        calls::accepted(code).and(entered)
     }
 
     /// Stores, changes or takes away the state of one resource, and has the watchers told.

@@ -26,6 +26,7 @@ use super::presence::WAITS;
 use super::presence::who;
 use super::sys;
 use crate::gateway::action::Authorization;
+use crate::process::host::HostError;
 use crate::worker::Judgement;
 use crate::worker::Worker;
 
@@ -68,20 +69,23 @@ pub(super) fn take(of_presence: *const c_void, event: NonNull<sys::pres_ev>, wor
     }
 }
 
-/// Before the watchers of a presentity are judged anew: sees to it that the presence server finds those from before the restart.
-pub(super) fn enter(presentity: &str, event: NonNull<sys::pres_ev>) {
-    let Some(restored) = RESTORED.get() else { return };
-    let Some(watchers) = restored.watchers.get(presentity.as_bytes()) else { return };
-    if watchers.are_in_table.swap(true, Ordering::Relaxed) {
-        return;
+/// Before the watchers of a presentity are judged anew: sees to it that the presence server finds those from before the restart. After an
+/// error it is to be called again: that database may be free then.
+pub(super) fn enter(presentity: &str, event: NonNull<sys::pres_ev>) -> Result<(), HostError> {
+    let Some(restored) = RESTORED.get() else { return Ok(()) };
+    let Some(watchers) = restored.watchers.get(presentity.as_bytes()) else { return Ok(()) };
+    if watchers.are_in_table.load(Ordering::Relaxed) {
+        return Ok(());
     }
-    for watcher in &watchers.of {
-        restored.enter(presentity, watcher, event);
-    }
+    // One that cannot be entered keeps out no other.
+    let entered = watchers.of.iter().map(|watcher| restored.enter(presentity, watcher, event));
+    entered.fold(Ok(()), Result::and)?;
+    watchers.are_in_table.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 impl Restored {
-    fn enter(&self, presentity: &str, watcher: &Watcher, event: NonNull<sys::pres_ev>) {
+    fn enter(&self, presentity: &str, watcher: &Watcher, event: NonNull<sys::pres_ev>) -> Result<(), HostError> {
         let subscription = || {
             // SAFETY: [H3] plain C: integers, strings and pointers, for which zero is "none".
             let mut subscription: sys::subs_t = unsafe { zeroed() };
@@ -98,17 +102,17 @@ impl Restored {
             // SAFETY: [H5] the host made it for its caller, by this allocator.
             unsafe { sys::host_pkg_free(asked.reason.s.cast()) };
         }
-        if done < 0 || found != 0 {
-            return;
+        calls::accepted(done)?;
+        if found != 0 {
+            return Ok(());
         }
         let mut entered = subscription();
         let (status, reason) = if watcher.waits { (sys::PENDING_STATUS, WAITS) } else { (sys::ACTIVE_STATUS, c"") };
         entered.status = status.unsigned_abs();
         entered.reason = calls::bytes(reason.to_bytes());
         // SAFETY: [H1][H5] as above.
-        if unsafe { (self.insert)(&raw mut entered) } < 0 {
-            log::error!("a watcher of {presentity} from before the restart cannot be told of decisions");
-        }
+        calls::accepted(unsafe { (self.insert)(&raw mut entered) })
+            .inspect_err(|_| log::error!("a watcher of {presentity} from before the restart cannot be told of decisions now"))
     }
 }
 

@@ -81,9 +81,9 @@ impl Shown {
         self.states.put(&publish.presentity, &publish.id, body, now.saturating_add(publish.expires.into()))
     }
 
-    /// The same state for longer. False: it is not here.
+    /// The same state for longer. False: it is not here, or has run out.
     pub(super) fn refresh(&self, publish: &Publish, now: u64) -> bool {
-        self.states.refresh(&publish.presentity, &publish.id, now.saturating_add(publish.expires.into()))
+        self.states.refresh(&publish.presentity, &publish.id, now, now.saturating_add(publish.expires.into()))
     }
 
     /// Takes it away.
@@ -128,7 +128,12 @@ impl Shown {
         aggregate: sys::agg_nbody_t,
     ) -> Option<*mut sys::str_> {
         let why = TELLING.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let ours = self.states.of(presentity, now);
+        let ending = match &why {
+            Telling::End(whose, id) if whose == presentity => Some(id.as_str()),
+            Telling::End(..) | Telling::State | Telling::Taken => None,
+        };
+        // It may end because it has run out.
+        let ours = self.states.of(presentity, now, ending);
         let mut texts: Vec<sys::str_> = ours.iter().map(|state| calls::bytes(&state.body)).collect();
         if texts.is_empty() {
             return None;
@@ -154,9 +159,7 @@ impl Shown {
             // What it says where it has nothing (`notify_offline_body`).
             all.clear();
         }
-        if let Telling::End(whose, id) = why
-            && whose == presentity
-        {
+        if let Some(id) = ending {
             ended = ours.iter().position(|state| state.id == id).map(|index| index.saturating_add(all.len())).or(ended);
         }
         all.extend(texts.iter_mut().map(|text| -> *mut sys::str_ { text }));
