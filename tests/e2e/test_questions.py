@@ -14,8 +14,8 @@ CAPS = "{http://jabber.org/protocol/caps}c"
 INFO = "http://jabber.org/protocol/disco#info"
 
 GATEWAY_FEATURES = {"http://jabber.org/protocol/caps", INFO, "http://jabber.org/protocol/disco#items", "jabber:iq:last",
-                    "jabber:iq:version", "urn:xmpp:ping", "urn:xmpp:time", "vcard-temp"}
-USER_FEATURES = GATEWAY_FEATURES - {"jabber:iq:last", "jabber:iq:version", "urn:xmpp:time"}
+                    "jabber:iq:version", "urn:xmpp:ping", "urn:xmpp:time", "vcard-temp", "http://jabber.org/protocol/shim"}
+USER_FEATURES = (GATEWAY_FEATURES - {"jabber:iq:last", "jabber:iq:version", "urn:xmpp:time"}) | {"http://jabber.org/protocol/activity+notify"}
 
 
 def refused(user, question):
