@@ -16,11 +16,23 @@ PAIRS = pairs()
 ACTIVITY = "http://jabber.org/protocol/activity"
 
 
+def with_script_states(text):
+    """INFO says what the phone of its sender does."""
+    anchor = '    if (is_method("REGISTER")) {'
+    # Each host writes a status in its own way.
+    quote = '"' if 'sl_send_reply("' in text else ""
+    said = '    if (is_method("INFO")) {\n        if (xmpp_phone_state("$fu", "$rU")) ' \
+           f'sl_send_reply({quote}200{quote}, "OK");\n        else sl_send_reply({quote}488{quote}, "No State");\n        exit;\n    }}\n'
+    text = with_calls("local")(text)
+    assert anchor in text
+    return text.replace(anchor, said + anchor, 1)
+
+
 @pytest.fixture(scope="module")
 def phones(pair, tmp_path_factory):
     made = Phones(pair, tmp_path_factory.mktemp("phones"), ("phone_hold_status", '"On hold"'), ("phone_call_show", '"away"'),
-                  ("phone_state_poll", 1),
-                  edit=with_calls("local"))
+                  ("phone_state_poll", 1), ("phone_priority", -7), ("login_rate", 50),
+                  edit=with_script_states)
     made.gateway.wait_connected()
     yield made
     made.gateway.stop()
@@ -117,6 +129,17 @@ def test_a_program_says_what_the_state_is(phones, alice):
     watcher.sees("away/On the phone", "online")
     phones.gateway.host.phone_state(alice.uri, "offline")
     watcher.sees("away/On the phone", "online", "unavailable")
+
+
+def test_the_script_says_what_the_state_is(phones, alice):
+    watcher = Watcher(phones, phones.add(alice))
+    shown = []
+    for state, look in (("onthephone", "away/On the phone"), ("online", "online"), ("offline", "unavailable")):
+        assert alice.request("INFO", f"sip:{state}@{alice.domain}").status == 200
+        shown.append(look)
+        watcher.sees(*shown)
+    assert alice.request("INFO", f"sip:busy@{alice.domain}").status == 488
+    assert {child(p, "priority") for p in watcher.client.stanzas("presence", lambda p: "/SIP-phone" in p.get("from"))} == {"-7", None}
 
 
 def test_a_wrong_password_is_written_down(phones, alice):
