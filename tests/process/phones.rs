@@ -41,7 +41,7 @@ use xmpp_gateway::xmpp::sasl::ShowPassword;
 
 use super::PATIENCE;
 
-/// One account of the table: user, URL, and the session that was kept.
+/// One account of the table: user, URL, or host and port of a stream, and the session that was kept.
 #[derive(Clone)]
 struct Entry {
     user: &'static str,
@@ -62,7 +62,8 @@ impl Registrar for FakeRegistrar {
     fn accounts(&mut self, row: &mut dyn FnMut(&Row<'_>, &str)) -> Result<(), Unavailable> {
         for Entry { user, url, session } in &self.table {
             let (sip_uri, jid) = (sip_uri(user), format!("{user}@example.com"));
-            let read = Row { sip_uri: &sip_uri, jid: &jid, password: "pencil", url, flags: 4 | 8, ..Row::default() };
+            let transport = if url.starts_with("http") { "bosh" } else { "tcp" };
+            let read = Row { sip_uri: &sip_uri, jid: &jid, password: "pencil", transport, url, flags: 4 | 8, ..Row::default() };
             row(&read, session);
         }
         Ok(())
@@ -499,5 +500,25 @@ fn a_message_to_the_phone_reaches_it() {
     assert_eq!(manager.shown(), "online");
     manager.release("<message xmlns='jabber:client' type='chat' from='romeo@example.net/o'><body>Hi</body></message>");
     assert_eq!(scene.messages.recv_timeout(PATIENCE).unwrap(), "sip:juliet@sip.example.com: Hi");
+    scene.stop();
+}
+
+#[test]
+fn what_stands_behind_the_word_that_tls_begins_is_not_taken_for_encrypted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = listener.local_addr().unwrap().to_string();
+    let scene = Scene::start(&[Entry { user: "juliet", url, session: String::new() }]);
+    scene.is("juliet", State::Online);
+    let (mut stream, _) = listener.accept().unwrap();
+    // All of it in one write, as somebody on the way can have it.
+    let features = |content: &str| format!("<stream:features>{content}</stream:features>");
+    let text = [
+        format!("<stream:stream xmlns='jabber:client' xmlns:stream='{}' version='1.0'>", ns::STREAMS),
+        features(&format!("<starttls xmlns='{}'/>", ns::TLS)),
+        format!("<proceed xmlns='{}'/>", ns::TLS),
+        features(&format!("<mechanisms xmlns='{}'><mechanism>PLAIN</mechanism></mechanisms>", ns::SASL)),
+    ];
+    stream.write_all(text.concat().as_bytes()).unwrap();
+    assert_eq!(scene.trouble(), "sip:juliet@sip.example.com: the server goes on before TLS has begun");
     scene.stop();
 }
