@@ -237,6 +237,9 @@ const DEFAULT_RESOURCE: &str = "SIP-phone";
 /// Where the phone stands in a pattern.
 const PHONE: &str = "{phone}";
 
+/// Characters of a text column of the table.
+pub(crate) const LONGEST_COLUMN: usize = 255;
+
 /// Bytes of an address, and characters of a status.
 const LONGEST: usize = 256;
 

@@ -194,7 +194,7 @@ impl OverTcp<'_> {
     async fn steps(&mut self) -> io::Result<Option<End>> {
         while let Some(step) = self.session.step() {
             match step {
-                Step::Send(xml) => self.io.write(&xml).await?,
+                Step::Send(xml) | Step::Answer(xml) => self.io.write(&xml).await?,
                 Step::BeginTls => {
                     self.io = std::mem::replace(&mut self.io, Io::Closed).encrypt(self.line).await?;
                     self.header().await?;
