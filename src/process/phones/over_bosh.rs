@@ -201,7 +201,7 @@ impl<'a> OverBosh<'a> {
     fn answered(&mut self, rid: u64, answer: Result<Response, HttpError>) {
         let now = Instant::now();
         match answer {
-            Ok(Response { status: 200, body }) => self.bosh.response(now, rid, &body),
+            Ok(Response { status: 200, body, .. }) => self.bosh.response(now, rid, &body),
             Ok(Response { status, .. }) => self.bosh.status(now, rid, status),
             Err(error) => {
                 self.last_error = Some(error);
