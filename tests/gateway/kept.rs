@@ -14,10 +14,8 @@ use xmpp_gateway::gateway::notifier::CONFIRM;
 use xmpp_gateway::sip::Dialog;
 use xmpp_gateway::sip::Reason;
 use xmpp_gateway::sip::SubscriptionState;
-use xmpp_gateway::sip::Uri;
 use xmpp_gateway::store::Id;
 use xmpp_gateway::store::Row;
-use xmpp_gateway::store::entry;
 use xmpp_gateway::store::entry::Entry;
 use xmpp_gateway::translate::presence::Availability;
 
