@@ -41,7 +41,7 @@ pub(crate) fn ordered<T>(mut services: Vec<(Service, T)>, mut dice: impl FnMut()
     while let Some(priority) = services.first().map(|(service, _)| service.priority) {
         let same = || services.iter().take_while(|(service, _)| service.priority == priority);
         let sum: u64 = same().map(|(service, _)| u64::from(service.weight)).sum();
-        let lot = dice() % sum.saturating_add(1);
+        let lot = dice().checked_rem(sum.saturating_add(1)).unwrap_or(0);
         let mut passed = 0_u64;
         let reached = same().position(|(service, _)| {
             passed = passed.saturating_add(u64::from(service.weight));

@@ -108,10 +108,10 @@ mod tests {
     }
 
     /// Asks a web in which each URL has a status, and a location or a document; which of its URLs were asked.
-    fn ask(url: &str, web: &[(&str, u16, &str)]) -> (Result<Bytes, String>, usize) {
+    fn ask(url: &str, web: &[(&str, u16, &str)]) -> (Result<Bytes, String>, u32) {
         let asked = std::cell::Cell::new(0);
         let get = async |url: Url| {
-            asked.set(asked.get() + 1);
+            asked.update(|count: u32| count.saturating_add(1));
             let (_, status, text) = web.iter().find(|(known, ..)| *known == url.to_string()).unwrap();
             let location = (*status != 200).then(|| (*text).to_owned());
             Ok(Response { status: *status, location, body: Bytes::from((*text).to_owned()) })
