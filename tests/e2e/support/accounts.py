@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+from urllib.parse import urlsplit
 
 from . import example
 from .address_table import with_database
@@ -33,14 +34,13 @@ def offer_bosh(server):
         text = re.sub(r"^modules:\n", "modules:\n  mod_bosh: {}\n", text, count=1, flags=re.MULTILINE)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    server.bosh_port = port
     return f"http://127.0.0.1:{port}/http-bind"
 
 
 class Phones:
-    """A gateway that shows phones in accounts of its XMPP server."""
+    """A gateway that shows phones in accounts of its XMPP server. `offer` has an XMPP server that is not started yet offer BOSH, and gives its URL; `before` are words before the SIP host's command."""
 
-    def __init__(self, pair, folder, *parameters, edit=lambda text: text):
+    def __init__(self, pair, folder, *parameters, edit=lambda text: text, offer=offer_bosh, before=()):
         self.url = None
         lines = "".join(f'modparam("xmpp_gateway", "{name}", {value})\n'
                         for name, value in (("phone_state", 1), ("bosh_allow_plain", 0), *parameters))
@@ -52,6 +52,7 @@ class Phones:
 
         def host(where, **options):
             made = pair.host(where, edit=with_phones, **options)
+            made.before = before
             self.database = made.database
             for name in ("xmpp_address", "xmpp_account", "xmpp_phone_state"):
                 with open(script("sqlite", name), encoding="utf-8") as file:
@@ -59,10 +60,10 @@ class Phones:
             return made
 
         def before_start(server):
-            self.url = offer_bosh(server)
+            self.url = offer(server)
 
-        def after_start(server):
-            wait_until("BOSH to answer", lambda: accepts(server.bosh_port))
+        def after_start(_):
+            wait_until("BOSH to answer", lambda: accepts(urlsplit(self.url).port))
 
         self.gateway = Gateway(Pair(pair.name, host, pair.server, pair.missing), folder, before_start=before_start, after_start=after_start)
 
@@ -85,9 +86,9 @@ class Phones:
             found = tables.execute("SELECT * FROM xmpp_account WHERE sip_uri = ?", (user.uri,)).fetchone()
         return dict(found) if found else None
 
-    def add(self, user, password=PASSWORD, **columns):
+    def add(self, user, password=PASSWORD, domain=None, **columns):
         """An XMPP account of its own for a SIP user, in the table too; its JID."""
-        jid = self.gateway.account()
+        jid = self.gateway.account(domain=domain)
         values = {"sip_uri": user.uri, "jid": jid, "password": password, "url": self.url, **columns}
         names = ", ".join(values)
         self.change(lambda tables: tables.execute(

@@ -7,19 +7,20 @@ from .process import free_port
 
 
 class Relay:
-    """Passes bytes between `port` and `target`, a port to be set before the first connection. `written` has the bytes of the gateway,
-    one entry a connection. While it is cut, nothing listens at its port."""
+    """Passes bytes between `port` of `address` and `target`, a port to be set before the first connection. `written` has the bytes of the
+    gateway, one entry a connection. While it is cut, nothing listens at its port."""
 
-    def __init__(self):
-        self.port = free_port()
-        self.target = None
+    def __init__(self, target=None, port=None, address="127.0.0.1"):
+        self.port = port or free_port()
+        self.address = address
+        self.target = target
         self.written = []
         self.open = []
         self.listener = None
         self.mend()
 
     def mend(self):
-        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.listener = socket.create_server((self.address, self.port))
         threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
 
     def cut(self):
