@@ -481,4 +481,6 @@ const GRACE: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
+mod idle_tests;
+#[cfg(test)]
 mod tests;
