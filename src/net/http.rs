@@ -125,17 +125,17 @@ impl Client {
         Rc::new(Self { url, tls, idle: RefCell::default() })
     }
 
-    /// Posts XML.
-    pub(crate) async fn post(self: Rc<Self>, body: Arc<str>) -> Result<Response, HttpError> {
+    /// Posts XML. `sent` is called when a connection has taken it.
+    pub(crate) async fn post(self: Rc<Self>, body: Arc<str>, sent: impl FnOnce()) -> Result<Response, HttpError> {
         let body = Full::new(Bytes::from_owner(Arc::<[u8]>::from(body)));
         let request = self.request(Method::POST).header(header::CONTENT_TYPE, "text/xml; charset=utf-8").body(body);
-        self.ask(request.map_err(HttpError::Request)?).await
+        self.ask(request.map_err(HttpError::Request)?, sent).await
     }
 
     /// Gets a document.
     pub(crate) async fn get(self: Rc<Self>) -> Result<Response, HttpError> {
         let request = self.request(Method::GET).body(Full::default());
-        self.ask(request.map_err(HttpError::Request)?).await
+        self.ask(request.map_err(HttpError::Request)?, || {}).await
     }
 
     /// Closes the connections that have nothing to do.
@@ -149,12 +149,14 @@ impl Client {
         Request::builder().method(method).uri(path).header(header::HOST, authority)
     }
 
-    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Response, HttpError> {
+    async fn ask(&self, request: Request<Full<Bytes>>, sent: impl FnOnce()) -> Result<Response, HttpError> {
         let mut connection = match self.idle() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let response = connection.send_request(request).await.map_err(HttpError::Broken)?;
+        let answer = connection.send_request(request);
+        sent();
+        let response = answer.await.map_err(HttpError::Broken)?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), LONGEST_BODY).collect().await.map_err(|_| HttpError::Body)?;
         let mut idle = self.idle.borrow_mut();
@@ -266,7 +268,7 @@ mod tests {
             ],
             async |client| {
                 for (status, body) in [(200, "one"), (404, "two")] {
-                    let response = Rc::clone(&client).post("<body/>".into()).await.unwrap();
+                    let response = Rc::clone(&client).post("<body/>".into(), || {}).await.unwrap();
                     assert_eq!((response.status, &*response.body), (status, body.as_bytes()));
                 }
             },
@@ -283,7 +285,7 @@ mod tests {
             "SSH-2.0-x\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntw",
         ] {
-            with_server(vec![answer], async |client| assert!(client.post("<body/>".into()).await.is_err()));
+            with_server(vec![answer], async |client| assert!(client.post("<body/>".into(), || {}).await.is_err()));
         }
     }
 
@@ -291,7 +293,7 @@ mod tests {
     fn an_answer_has_an_end() {
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n{}", "x".repeat(2_000_000));
         with_server(vec![Box::leak(long.into_boxed_str())], async |client| {
-            assert!(matches!(client.post("<body/>".into()).await, Err(HttpError::Body)));
+            assert!(matches!(client.post("<body/>".into(), || {}).await, Err(HttpError::Body)));
         });
     }
 

@@ -5,11 +5,12 @@
 //!                           | send(), restart(), pause(), terminate()
 //! ```
 //!
-//! Sans-IO: the driver posts what [`Bosh::request`] gives, and tells what became of it by [`Bosh::response`], [`Bosh::status`] or
-//! [`Bosh::broken`]. What came out of it are [`Event`]s, in the order of the requests, whatever the order of the responses.
+//! Sans-IO: the driver posts what [`Bosh::request`] gives, and tells what became of it by [`Bosh::sent`], [`Bosh::response`],
+//! [`Bosh::status`] or [`Bosh::broken`]. What came out of it are [`Event`]s, in the order of the requests, whatever the order of the responses.
 //!
 //! A session outlives its connections: what had no response is sent again, the same bytes under the same number, and the connection
-//! manager answers it once. It outlives this process too ([`Bosh::saved`], [`Bosh::resume`]).
+//! manager answers it once. It outlives this process too ([`Bosh::saved`], [`Bosh::resume`]). What comes again arrives before what is new:
+//! a connection manager that has taken a newer request does not know the older one any more, if its response was never sent (Prosody).
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -107,6 +108,18 @@ struct Exchange {
     request: Request,
     says: Says,
     progress: Progress,
+    lead: Lead,
+}
+
+/// Whether what is newer waits for a request to arrive. Each has a connection of its own, so the second one sent may be the first there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lead {
+    /// No: connection managers put what comes for the first time into order.
+    None,
+    /// It comes again, and was not sent yet.
+    ToBeSent,
+    /// It was sent again, and is there by then.
+    Until(Instant),
 }
 
 /// Whether a request is there only to be held.
@@ -140,6 +153,14 @@ impl Exchange {
         let early = matches!(self.progress, Progress::Posted(at) if now.saturating_duration_since(at) < held);
         early && self.says == Says::Nothing && answer.payload().next().is_none()
     }
+
+    /// Whether what is newer has to wait.
+    fn leads(&mut self, now: Instant) -> bool {
+        if matches!(self.lead, Lead::Until(time) if time <= now) {
+            self.lead = Lead::None;
+        }
+        self.lead != Lead::None
+    }
 }
 
 impl Bosh {
@@ -151,7 +172,7 @@ impl Bosh {
 
     /// A session that another process began.
     pub fn resume(ask: Ask, saved: Saved, now: Instant) -> Self {
-        let due = |request| Exchange { request, says: Says::Something, progress: Progress::Due(now) };
+        let due = |request| Exchange { request, says: Says::Something, progress: Progress::Due(now), lead: Lead::ToBeSent };
         let exchanges = saved.unanswered.into_iter().take(MOST_REQUESTS).map(due).collect();
         Self::with(ask, Phase::Open(saved.terms), saved.rid, exchanges)
     }
@@ -207,17 +228,23 @@ impl Bosh {
 
     /// What is to be posted now, if anything. To be asked until there is nothing.
     pub fn request(&mut self, now: Instant) -> Option<Request> {
-        let due = self.exchanges.iter_mut().find(|exchange| matches!(exchange.progress, Progress::Due(at) if at <= now));
-        if let Some(exchange) = due {
-            exchange.progress = Progress::Posted(now);
-            return Some(exchange.request.clone());
+        for exchange in &mut self.exchanges {
+            let leads = exchange.leads(now) && self.wanted != Wanted::End;
+            match exchange.progress {
+                Progress::Due(at) if at <= now => {
+                    exchange.progress = Progress::Posted(now);
+                    return Some(exchange.request.clone());
+                }
+                Progress::Due(_) | Progress::Posted(_) if leads => return None,
+                Progress::Due(_) | Progress::Posted(_) | Progress::Answered(_) => {}
+            }
         }
         let is_plain = matches!(self.phase, Phase::Open(_)) && self.wanted == Wanted::Nothing && self.payload.is_empty();
         let says = if is_plain { Says::Nothing } else { Says::Something };
         let body = self.next_body(now)?;
         let request = Request { rid: self.rid, body: body.into() };
         self.rid = self.rid.saturating_add(1);
-        self.exchanges.push_back(Exchange { request: request.clone(), says, progress: Progress::Posted(now) });
+        self.exchanges.push_back(Exchange { request: request.clone(), says, progress: Progress::Posted(now), lead: Lead::None });
         Some(request)
     }
 
@@ -257,6 +284,15 @@ impl Bosh {
                 self.idle_until = if terms.is_polling() { now.checked_add(terms.polling) } else { None };
                 Some(body::payload(rid, sid, &std::mem::take(&mut self.payload)))
             }
+        }
+    }
+
+    /// A request has been handed to an open connection.
+    pub fn sent(&mut self, now: Instant, rid: u64) {
+        if let Some(exchange) = self.exchanges.iter_mut().find(|exchange| exchange.request.rid == rid)
+            && exchange.lead == Lead::ToBeSent
+        {
+            exchange.lead = now.checked_add(HEAD_START).map_or(Lead::None, Lead::Until);
         }
     }
 
@@ -325,7 +361,10 @@ impl Bosh {
         let patience = self.patience();
         let exchanges = self.exchanges.iter().filter_map(|exchange| match exchange.progress {
             Progress::Due(at) => Some(at),
-            Progress::Posted(at) => at.checked_add(patience),
+            Progress::Posted(at) => match exchange.lead {
+                Lead::Until(time) => Some(time),
+                Lead::None | Lead::ToBeSent => at.checked_add(patience),
+            },
             Progress::Answered(_) => None,
         });
         let poll = match &self.phase {
@@ -397,6 +436,7 @@ impl Bosh {
         for (at, exchange) in self.exchanges.iter_mut().enumerate() {
             if which.contains(&at) && matches!(exchange.progress, Progress::Posted(_)) {
                 exchange.progress = Progress::Due(again);
+                exchange.lead = Lead::ToBeSent;
             }
         }
     }
@@ -473,6 +513,9 @@ const FIRST_RIDS: u64 = 1 << 52;
 
 /// What is answered sooner was not held, where it may be held for longer.
 const HELD: Duration = Duration::from_secs(5);
+
+/// How long what was sent first takes longer to arrive, at the most. A held request is not answered, so nothing else says that it is there.
+const HEAD_START: Duration = Duration::from_millis(500);
 
 /// How much later than agreed a response may come.
 const GRACE: Duration = Duration::from_secs(15);

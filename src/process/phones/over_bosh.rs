@@ -1,5 +1,6 @@
 //! A session over HTTP.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,6 +28,7 @@ use crate::xmpp::bosh::Bosh;
 use crate::xmpp::bosh::Condition;
 use crate::xmpp::bosh::Event;
 use crate::xmpp::bosh::Reason;
+use crate::xmpp::bosh::Request;
 use crate::xmpp::bosh::Saved;
 use crate::xmpp::client::Security;
 
@@ -122,7 +124,7 @@ impl<'a> OverBosh<'a> {
             let deadline = self.bosh.deadline();
             let idle = self.answered_at.filter(|_| !self.posts.is_empty()).and_then(|at| at.checked_add(IDLE));
             tokio::select! {
-                (rid, answer) = self.posts.next() => self.answered(rid, answer),
+                (rid, news) = self.posts.next() => self.heard(rid, news),
                 changed = self.line.views.changed() => match changed {
                     Ok(()) => self.session.show(self.line.views.borrow_and_update().clone()),
                     Err(_) => return End::Stopped,
@@ -150,7 +152,7 @@ impl<'a> OverBosh<'a> {
                 None => {
                     let request = self.bosh.request(Instant::now());
                     match request {
-                        Some(request) => self.posts.push(request.rid, Box::pin(Rc::clone(&self.client).post(request.body))),
+                        Some(request) => self.posts.push(&self.client, request),
                         None if !self.bosh.has_event() => return None,
                         None => {}
                     }
@@ -184,6 +186,13 @@ impl<'a> OverBosh<'a> {
     fn ended_by(&mut self, end: End) {
         self.ended.get_or_insert(end);
         self.bosh.terminate();
+    }
+
+    fn heard(&mut self, rid: u64, news: News) {
+        match news {
+            News::Sent => self.bosh.sent(Instant::now(), rid),
+            News::Answered(answer) => self.answered(rid, answer),
+        }
     }
 
     fn answered(&mut self, rid: u64, answer: Result<Response, HttpError>) {
@@ -246,9 +255,9 @@ impl<'a> OverBosh<'a> {
             let _ = timeout(FAREWELL, async {
                 while self.advance().await.is_none() && !self.posts.is_empty() {
                     self.keep().await;
-                    let (rid, answer) = self.posts.next().await;
-                    let is_answered = answer.is_ok();
-                    self.answered(rid, answer);
+                    let (rid, news) = self.posts.next().await;
+                    let is_answered = matches!(news, News::Answered(Ok(_)));
+                    self.heard(rid, news);
                     if is_answered && self.bosh.saved().is_none_or(|saved| saved.unanswered.is_empty()) {
                         break;
                     }
@@ -263,32 +272,52 @@ impl<'a> OverBosh<'a> {
 
 /// Requests under way.
 #[derive(Default)]
-struct Posts(Vec<(u64, Post)>);
+struct Posts(Vec<Post>);
 
-type Post = Pin<Box<dyn Future<Output = Result<Response, HttpError>>>>;
+struct Post {
+    rid: u64,
+    /// Whether a connection has taken it since this was last looked at.
+    is_sent: Rc<Cell<bool>>,
+    answer: Pin<Box<dyn Future<Output = Result<Response, HttpError>>>>,
+}
+
+/// What there is to say of a request.
+enum News {
+    /// A connection has taken it.
+    Sent,
+    /// It was answered, or will not be.
+    Answered(Result<Response, HttpError>),
+}
 
 impl Posts {
-    fn push(&mut self, rid: u64, post: Post) {
+    fn push(&mut self, client: &Rc<Client>, Request { rid, body }: Request) {
         self.abandon(rid);
-        self.0.push((rid, post));
+        let is_sent = Rc::new(Cell::new(false));
+        let sent = Rc::clone(&is_sent);
+        let answer = Box::pin(Rc::clone(client).post(body, move || sent.set(true)));
+        self.0.push(Post { rid, is_sent, answer });
     }
 
     fn abandon(&mut self, rid: u64) {
-        self.0.retain(|(known, _)| *known != rid);
+        self.0.retain(|post| post.rid != rid);
     }
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The next one that is done; never, if there is none.
-    async fn next(&mut self) -> (u64, Result<Response, HttpError>) {
+    /// What there is to say next; never, if there is no request.
+    async fn next(&mut self) -> (u64, News) {
         poll_fn(|context| {
-            for (rid, post) in &mut self.0 {
-                if let Poll::Ready(answer) = post.as_mut().poll(context) {
-                    let rid = *rid;
+            for post in &mut self.0 {
+                let polled = post.answer.as_mut().poll(context);
+                let rid = post.rid;
+                if let Poll::Ready(answer) = polled {
                     self.abandon(rid);
-                    return Poll::Ready((rid, answer));
+                    return Poll::Ready((rid, News::Answered(answer)));
+                }
+                if post.is_sent.take() {
+                    return Poll::Ready((rid, News::Sent));
                 }
             }
             Poll::Pending
