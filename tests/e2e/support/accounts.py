@@ -40,8 +40,10 @@ def offer_bosh(server):
 class Phones:
     """A gateway that shows phones in accounts of its XMPP server. `offer` has an XMPP server that is not started yet offer BOSH, and gives its URL; `before` are words before the SIP host's command."""
 
-    def __init__(self, pair, folder, *parameters, edit=lambda text: text, offer=offer_bosh, before=()):
+    def __init__(self, pair, folder, *parameters, edit=lambda text: text, offer=offer_bosh, before=(),
+                 accounts="xmpp_account", states="xmpp_phone_state"):
         self.url = None
+        self.accounts, self.states = accounts, states
         lines = "".join(f'modparam("xmpp_gateway", "{name}", {value})\n'
                         for name, value in (("phone_state", 1), ("bosh_allow_plain", 0), *parameters))
 
@@ -54,9 +56,9 @@ class Phones:
             made = pair.host(where, edit=with_phones, **options)
             made.before = before
             self.database = made.database
-            for name in ("xmpp_address", "xmpp_account", "xmpp_phone_state"):
+            for name, called in (("xmpp_address",) * 2, ("xmpp_account", accounts), ("xmpp_phone_state", states)):
                 with open(script("sqlite", name), encoding="utf-8") as file:
-                    self.change(lambda tables, text=file.read(): tables.executescript(text))
+                    self.change(lambda tables, text=file.read().replace(name, called): tables.executescript(text))
             return made
 
         def before_start(server):
@@ -83,7 +85,7 @@ class Phones:
         """What stands in the table of a SIP user."""
         with sqlite3.connect(self.database, timeout=5) as tables:
             tables.row_factory = sqlite3.Row
-            found = tables.execute("SELECT * FROM xmpp_account WHERE sip_uri = ?", (user.uri,)).fetchone()
+            found = tables.execute(f"SELECT * FROM {self.accounts} WHERE sip_uri = ?", (user.uri,)).fetchone()
         return dict(found) if found else None
 
     def add(self, user, password=PASSWORD, domain=None, **columns):
@@ -92,20 +94,26 @@ class Phones:
         values = {"sip_uri": user.uri, "jid": jid, "password": password, "url": self.url, **columns}
         names = ", ".join(values)
         self.change(lambda tables: tables.execute(
-            f"INSERT INTO xmpp_account ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())))
+            f"INSERT INTO {self.accounts} ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())))
         self.gateway.host.reload_accounts()
         return jid
 
-    def set_url(self, user):
-        """The URL of the connection manager, for an account without one."""
-        self.change(lambda tables: tables.execute("UPDATE xmpp_account SET url = ? WHERE sip_uri = ?", (self.url, user.uri)))
+    def set(self, user, **columns):
+        """Changes what an account's row says."""
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        self.change(lambda tables: tables.execute(f"UPDATE {self.accounts} SET {changes} WHERE sip_uri = ?", (*columns.values(), user.uri)))
+        self.gateway.host.reload_accounts()
+
+    def remove(self, user):
+        """Takes the account's row out of the table."""
+        self.change(lambda tables: tables.execute(f"DELETE FROM {self.accounts} WHERE sip_uri = ?", (user.uri,)))
         self.gateway.host.reload_accounts()
 
     def write_state(self, user, state):
         """What a program writes that knows the phone."""
-        self.change(lambda tables: tables.execute("INSERT INTO xmpp_phone_state (sip_uri, state) VALUES (?, ?)", (user.uri, state)))
+        self.change(lambda tables: tables.execute(f"INSERT INTO {self.states} (sip_uri, state) VALUES (?, ?)", (user.uri, state)))
 
-    def states(self):
+    def states_left(self):
         """How many of them are there."""
         with sqlite3.connect(self.database, timeout=5) as tables:
-            return tables.execute("SELECT COUNT(*) FROM xmpp_phone_state").fetchone()[0]
+            return tables.execute(f"SELECT COUNT(*) FROM {self.states}").fetchone()[0]
