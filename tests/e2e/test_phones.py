@@ -45,8 +45,8 @@ def phones(pair, tmp_path_factory):
 class Watcher:
     """The other client of the account, and what it sees of the phone."""
 
-    def __init__(self, phones, jid):
-        self.client = phones.gateway.login(jid)
+    def __init__(self, phones, jid, **options):
+        self.client = phones.gateway.login(jid, **options)
 
     def shown(self, resource="SIP-phone"):
         """All that was shown of the resource, one after the other."""
