@@ -263,7 +263,14 @@ impl<'a> OverBosh<'a> {
             let _ = timeout(FAREWELL, async {
                 while self.advance().await.is_none() && !self.posts.is_empty() {
                     self.keep().await;
-                    let (rid, news) = self.posts.next().await;
+                    let deadline = self.bosh.deadline();
+                    let (rid, news) = tokio::select! {
+                        next = self.posts.next() => next,
+                        () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
+                            self.bosh.timeout(Instant::now());
+                            continue;
+                        }
+                    };
                     let is_answered = matches!(news, News::Answered(Ok(_)));
                     self.heard(rid, news);
                     if is_answered && self.bosh.saved().is_some_and(|saved| saved.unanswered.is_empty()) {
