@@ -20,6 +20,7 @@ use crate::link::store::End;
 use crate::phone::account;
 use crate::phone::account::Row;
 use crate::phone::import;
+use crate::phone::import::Imported;
 use crate::phone::state::State;
 use crate::phone::users::Fact;
 use crate::phone::users::What;
@@ -118,12 +119,7 @@ impl<D: Stores> Phones<D> {
         let file = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
         let (accounts, bad) = import::read(&file, domain);
         let mut session = self.tables.session();
-        let mut taken = 0_usize;
-        let all = accounts.chunks(ROWS).try_for_each(|some| {
-            session.import(some)?;
-            taken = taken.saturating_add(some.len());
-            Ok(())
-        });
+        let (taken, all) = in_portions(&accounts, |some| session.import(some));
         // Those that it took are there, whatever became of the others.
         if taken > 0 {
             self.reload()?;
@@ -226,6 +222,20 @@ impl fmt::Display for PhonesError {
     }
 }
 
+/// Writes accounts until it fails: how many were written, and whether that is all.
+fn in_portions(
+    accounts: &[Imported],
+    mut write: impl FnMut(&[Imported]) -> Result<(), Unavailable>,
+) -> (usize, Result<(), Unavailable>) {
+    let mut taken = 0_usize;
+    let all = accounts.chunks(ROWS).try_for_each(|some| {
+        write(some)?;
+        taken = taken.saturating_add(some.len());
+        Ok(())
+    });
+    (taken, all)
+}
+
 /// What an XMPP user says to a phone, as a MESSAGE to its user (RFC 7572 §4); `None` if it says nothing.
 pub(crate) fn message(config: &Config, user: &str, message: &Element) -> Option<sip::Message> {
     let from = read_jid(message.attribute("from")?).ok().filter(|from| config.addresses.is_allowed_peer(from))?;
@@ -273,6 +283,22 @@ mod tests {
         assert_eq!(fact, Fact { user: "sip:juliet@example.com".to_owned(), what });
         let gone = contact("juliet@example.com", "", None).unwrap();
         assert_eq!(gone.what, What::ContactGone { uri });
+    }
+
+    #[test]
+    fn what_was_written_before_a_failure_counts() {
+        let account = Imported { sip_uri: "sip:a@x".to_owned(), jid: "a@y".to_owned(), password: "p".to_owned() };
+        let accounts = vec![account; ROWS * 2 + 1];
+        let fails_at = |portion: usize| {
+            let mut before = portion;
+            in_portions(&accounts, |_| {
+                before = before.checked_sub(1).ok_or(Unavailable)?;
+                Ok(())
+            })
+        };
+        assert_eq!(fails_at(0), (0, Err(Unavailable)));
+        assert_eq!(fails_at(2), (ROWS * 2, Err(Unavailable)));
+        assert_eq!(fails_at(3), (ROWS * 2 + 1, Ok(())));
     }
 
     #[test]
