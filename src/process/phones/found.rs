@@ -1,28 +1,84 @@
 //! The connection manager of a domain, as its host-meta names it (XEP-0156).
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
+use std::time::Instant;
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::events::BytesStart;
 use quick_xml::events::Event;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tokio_rustls::rustls::ClientConfig;
 
+use crate::net::connector::Connector;
 use crate::net::http::Client;
 use crate::net::http::Url;
 
-/// Asks for it over TLS: who could change the answer could read the password.
-pub(super) async fn bosh_url(tls: &Arc<ClientConfig>, domain: &str) -> Result<String, String> {
-    let url = format!("https://{domain}/.well-known/host-meta");
-    let asked = Url::read(&url).ok_or_else(|| format!("{domain} can have no host-meta"))?;
-    let answer = timeout(PATIENCE, Client::new(asked, Arc::clone(tls)).get()).await;
-    let response = answer.map_err(|_| format!("{url}: no answer"))?.map_err(|error| format!("{url}: {error}"))?;
-    if response.status != 200 {
-        return Err(format!("{url}: HTTP status {}", response.status));
+/// What was found out lately, by domain: many accounts have the same one, and log in one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    domains: RefCell<HashMap<String, Rc<Domain>>>,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// This process has as many files open as it may.
+    OutOfFiles,
+    /// The server, or the way to it.
+    Because(String),
+}
+
+/// What was answered, and when. Who asks while somebody else does waits for that answer.
+type Domain = Mutex<Option<(Instant, Result<String, Missing>)>>;
+
+impl Found {
+    /// The URL of a domain's connection manager.
+    pub(super) async fn bosh_url(&self, connector: &Rc<Connector>, domain: &str) -> Result<String, Missing> {
+        let known = self.of(domain);
+        let mut answer = known.lock().await;
+        if let Some((at, found)) = &*answer
+            && at.elapsed() < if found.is_ok() { FRESH } else { FRESH_FAILURE }
+        {
+            return found.clone();
+        }
+        let found = ask(connector, domain).await;
+        // It says nothing of the domain.
+        if found != Err(Missing::OutOfFiles) {
+            *answer = Some((Instant::now(), found.clone()));
+        }
+        found
     }
-    linked(&response.body).ok_or_else(|| format!("{url} names no connection manager"))
+
+    fn of(&self, domain: &str) -> Rc<Domain> {
+        let mut domains = self.domains.borrow_mut();
+        if let Some(known) = domains.get(domain) {
+            return Rc::clone(known);
+        }
+        // It is soon found out again. Who asks just now has a hold of what is asked for.
+        if domains.len() >= MOST_DOMAINS {
+            domains.clear();
+        }
+        Rc::clone(domains.entry(domain.to_owned()).or_default())
+    }
+}
+
+/// Asks for it over TLS: who could change the answer could read the password.
+async fn ask(connector: &Rc<Connector>, domain: &str) -> Result<String, Missing> {
+    let url = format!("https://{domain}/.well-known/host-meta");
+    let because = |why: String| Missing::Because(why);
+    let asked = Url::read(&url).ok_or_else(|| because(format!("{domain} can have no host-meta")))?;
+    let answer = timeout(PATIENCE, Client::new(asked, Rc::clone(connector)).get()).await;
+    let response = answer.map_err(|_| because(format!("{url}: no answer")))?;
+    let response = response
+        .map_err(|error| if error.is_out_of_files() { Missing::OutOfFiles } else { because(format!("{url}: {error}")) })?;
+    if response.status != 200 {
+        return Err(because(format!("{url}: HTTP status {}", response.status)));
+    }
+    linked(&response.body).ok_or_else(|| because(format!("{url} names no connection manager")))
 }
 
 /// The link to it in an XRD document: one over TLS, if there is one.
@@ -66,9 +122,47 @@ const RELATION: &str = "urn:xmpp:alt-connections:xbosh";
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long an answer holds, and how long there being none.
+const FRESH: Duration = Duration::from_secs(10 * 60);
+const FRESH_FAILURE: Duration = Duration::from_secs(30);
+
+/// Domains whose answers are kept.
+const MOST_DOMAINS: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+    use tokio_rustls::rustls::RootCertStore;
+
+    #[test]
+    fn a_domain_is_asked_once_for_all_its_accounts() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let connector = Rc::new(Connector::new(&Arc::new(RootCertStore::empty())).unwrap());
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let domain = listener.local_addr().unwrap().to_string();
+            let found = Found::default();
+            let ask = || found.bosh_url(&connector, &domain);
+            // No TLS is agreed on; a second connection would wait for an answer that never comes.
+            let refuse = async { drop(listener.accept().await.unwrap()) };
+            let (first, second, third, ()) = tokio::join!(ask(), ask(), ask(), refuse);
+            assert!(matches!(&first, Err(Missing::Because(why)) if why.contains("host-meta")), "{first:?}");
+            assert_eq!((&second, &third), (&first, &first));
+            assert_eq!(ask().await, first);
+        });
+    }
+
+    #[test]
+    fn no_more_domains_are_kept_than_there_is_room_for() {
+        let found = Found::default();
+        for number in 0..=MOST_DOMAINS {
+            found.of(&number.to_string());
+        }
+        assert_eq!(found.domains.borrow().len(), 1);
+    }
 
     #[test]
     fn the_link_over_tls_is_preferred() {
