@@ -112,6 +112,11 @@ pub enum What {
         /// After how many seconds the host ends the call.
         lifetime: u32,
     },
+    /// A request within the call shows that it goes on: a re-INVITE or an UPDATE, maybe without an offer (RFC 4028).
+    Kept {
+        /// After how many seconds the host ends the call.
+        lifetime: u32,
+    },
     /// It is over.
     Ended(Ending),
 }

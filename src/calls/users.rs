@@ -22,6 +22,7 @@ pub(super) struct Users {
     /// Whose call each dialog is.
     owners: HashMap<Name, String>,
     changed: BTreeSet<String>,
+    kept: BTreeSet<String>,
 }
 
 impl Users {
@@ -63,6 +64,20 @@ impl Users {
             (user, call)
         };
         std::mem::take(&mut self.changed).into_iter().map(state).collect()
+    }
+
+    /// A request within the call of a dialog shows that it goes on. Before it is answered that means nothing.
+    pub(super) fn keep(&mut self, name: Name) {
+        let Some(owner) = self.owners.get(&name) else { return };
+        let phase = self.calls.get(owner).and_then(|calls| calls.get(&name)).map(|call| call.phase);
+        if matches!(phase, Some(Phase::Talking | Phase::OnHold)) {
+            self.kept.insert(owner.clone());
+        }
+    }
+
+    /// Those of whose calls that was shown.
+    pub(super) fn take_kept(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.kept)
     }
 
     /// All are told again.

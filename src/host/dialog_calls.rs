@@ -113,9 +113,13 @@ pub(super) fn begun(
     })
 }
 
-/// What a re-INVITE, or an UPDATE, says of hold.
-pub(super) fn offered(headers: &Headers, from: Side, lifetime: u32) -> Option<What> {
-    Some(What::Offer { from, cseq: headers.number()?, rendering: offer::rendering(&headers.body)?, lifetime })
+/// What a re-INVITE, or an UPDATE, says: of hold, or nothing but that the call goes on.
+pub(super) fn within(headers: &Headers, from: Option<Side>, lifetime: u32) -> What {
+    let offer = from.zip(headers.number()).zip(offer::rendering(&headers.body));
+    match offer {
+        Some(((from, cseq), rendering)) => What::Offer { from, cseq, rendering, lifetime },
+        None => What::Kept { lifetime },
+    }
 }
 
 /// Leaves with the dialog what a restart must not lose.
@@ -133,6 +137,12 @@ pub(super) fn keep(begun: &Begun, dialog: &impl Variables) {
     if !dialog.store(CALL, Some(&fields.join(FIELD))) {
         log::warn!("a call of {} will not be shown after a restart: its dialog keeps no variable", caller.uri);
     }
+}
+
+/// Whether a call is known already.
+#[cfg(any(host = "opensips", test))]
+pub(super) fn is_kept(dialog: &impl Variables) -> bool {
+    dialog.fetch(CALL).is_some()
 }
 
 /// The call was answered on this branch.

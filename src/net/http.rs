@@ -134,16 +134,16 @@ impl Client {
         Rc::new(Self { url, connector, idle: RefCell::default() })
     }
 
-    /// Posts XML.
-    pub(crate) async fn post(self: Rc<Self>, body: Arc<str>) -> Result<Response, HttpError> {
+    /// Posts XML. `sent` is called when a connection has taken it.
+    pub(crate) async fn post(self: Rc<Self>, body: Arc<str>, sent: impl FnOnce()) -> Result<Response, HttpError> {
         let length = body.len();
         let content = format!("Content-Type: text/xml; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{body}");
-        self.ask([self.head("POST"), content].concat()).await
+        self.ask([self.head("POST"), content].concat(), sent).await
     }
 
     /// Gets a document.
     pub(crate) async fn get(self: Rc<Self>) -> Result<Response, HttpError> {
-        self.ask([self.head("GET").as_str(), "\r\n"].concat()).await
+        self.ask([self.head("GET").as_str(), "\r\n"].concat(), || {}).await
     }
 
     /// Closes the connection that has nothing to do.
@@ -158,13 +158,14 @@ impl Client {
         format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\n")
     }
 
-    async fn ask(&self, request: String) -> Result<Response, HttpError> {
+    async fn ask(&self, request: String, sent: impl FnOnce()) -> Result<Response, HttpError> {
         let mut connection = match self.idle() {
             Some(connection) => connection,
             // What connecting takes is gone when the request is held.
             None => Box::pin(self.connect()).await?,
         };
         Box::pin(connection.write(request)).await.map_err(HttpError::Broken)?;
+        sent();
         let response = connection.response().await?;
         if response.after == After::Open {
             // One is kept: the other request of a session is the one that is held.
@@ -309,7 +310,7 @@ mod tests {
             ],
             async |client| {
                 for (status, body) in [(200, "one"), (404, "two")] {
-                    let response = Rc::clone(&client).post("<body/>".into()).await.unwrap();
+                    let response = Rc::clone(&client).post("<body/>".into(), || {}).await.unwrap();
                     assert_eq!((response.status, &*response.body), (status, body.as_bytes()));
                 }
             },
@@ -326,7 +327,7 @@ mod tests {
             "SSH-2.0-x\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntw",
         ] {
-            with_server(vec![answer], async |client| assert!(client.post("<body/>".into()).await.is_err()));
+            with_server(vec![answer], async |client| assert!(client.post("<body/>".into(), || {}).await.is_err()));
         }
     }
 
@@ -334,7 +335,7 @@ mod tests {
     fn an_answer_has_an_end() {
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n{}", "x".repeat(2_000_000));
         with_server(vec![Box::leak(long.into_boxed_str())], async |client| {
-            assert!(matches!(client.post("<body/>".into()).await, Err(HttpError::Response(Fault::LongBody))));
+            assert!(matches!(client.post("<body/>".into(), || {}).await, Err(HttpError::Response(Fault::LongBody))));
         });
     }
 

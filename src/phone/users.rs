@@ -38,7 +38,7 @@ pub enum What {
         /// Its URI.
         uri: String,
     },
-    /// A PUBLISH of the user was taken; with a lifetime of zero it was the last.
+    /// A PUBLISH of the user was taken; with a lifetime of zero nothing is published any more.
     Published(Duration),
     /// The user's calls changed: what keeps most busy, with the other side; `None`: there are none.
     Call(Option<(Phase, String)>),
@@ -112,7 +112,7 @@ impl Users {
             What::ContactGone { uri } => user.contacts.remove(&*uri).and_then(|_| user.lost()),
             What::Published(lifetime) => user.published(now, lifetime),
             What::Call(call) => user.call(call, self.options),
-            What::CallKept => user.call.as_ref().map(|_| Event::Kept),
+            What::CallKept => user.call_kept(self.options),
         };
         if let Some(event) = event {
             user.state = user.state.after(event);
@@ -190,7 +190,8 @@ impl User {
             return self.published_until.take().and_then(|_| self.lost());
         }
         let is_first = self.holds() == 0;
-        self.published_until = now.checked_add(lifetime);
+        // Several phones of a user publish, and which of their publications this one is nobody says.
+        self.published_until = self.published_until.max(now.checked_add(lifetime));
         Some(if is_first { Event::Registered } else { Event::Refreshed })
     }
 
@@ -218,6 +219,12 @@ impl User {
             (Some(Seen::Ringing | Seen::Nothing) | None, Some(Seen::Talking)) => Some(Event::Confirmed),
             (_, Some(Seen::OnHold)) => Some(Event::Held),
         }
+    }
+
+    /// Requests within a call that is not up say nothing.
+    fn call_kept(&self, options: Options) -> Option<Event> {
+        let is_up = matches!(self.call.as_ref().map(|(phase, _)| options.seen(*phase)), Some(Seen::Talking | Seen::OnHold));
+        is_up.then_some(Event::Kept)
     }
 
     /// What the calls that there are make of a phone that is there.
@@ -329,6 +336,7 @@ mod tests {
         assert_eq!(scene.contact("a"), "online");
         assert_eq!(scene.contact("a"), "still-online");
         assert_eq!(scene.call(Some(Phase::Ringing)), "-", "not shown");
+        assert_eq!(scene.fact(What::CallKept), "-", "an UPDATE before the answer");
         assert_eq!(scene.call(Some(Phase::Talking)), "onthephone");
         assert_eq!(scene.fact(What::CallKept), "still-onthephone");
         assert_eq!(scene.contact("a"), "still-onthephone");
@@ -378,7 +386,9 @@ mod tests {
         assert_eq!(scene.fact(What::Published(Duration::ZERO)), "-", "a contact is left");
         assert_eq!(scene.gone("a"), "offline");
         assert_eq!(scene.fact(What::Published(hour)), "online");
-        assert_eq!(scene.pass(3601), ["offline"]);
+        assert_eq!(scene.fact(What::Published(Duration::from_secs(60))), "still-online", "of another phone");
+        assert!(scene.pass(3599).is_empty());
+        assert_eq!(scene.pass(2), ["offline"]);
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub trait Host {
     /// The calls of a SIP user have changed: for the phone process, if there is one.
     fn call_changed(&mut self, _user: &str, _call: Option<&UserCall>) {}
 
+    /// A call of a SIP user goes on: likewise.
+    fn call_kept(&mut self, _user: &str) {}
+
     /// The calls that the host has from before its restart, once.
     fn restored_calls(&mut self) -> Vec<calls::Event>;
 

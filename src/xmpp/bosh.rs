@@ -5,11 +5,12 @@
 //!                           | send(), restart(), pause(), terminate()
 //! ```
 //!
-//! Sans-IO: the driver posts what [`Bosh::request`] gives, and tells what became of it by [`Bosh::response`], [`Bosh::status`] or
-//! [`Bosh::broken`]. What came out of it are [`Event`]s, in the order of the requests, whatever the order of the responses.
+//! Sans-IO: the driver posts what [`Bosh::request`] gives, and tells what became of it by [`Bosh::sent`], [`Bosh::response`],
+//! [`Bosh::status`] or [`Bosh::broken`]. What came out of it are [`Event`]s, in the order of the requests, whatever the order of the responses.
 //!
 //! A session outlives its connections: what had no response is sent again, the same bytes under the same number, and the connection
-//! manager answers it once. It outlives this process too ([`Bosh::saved`], [`Bosh::resume`]).
+//! manager answers it once. It outlives this process too ([`Bosh::saved`], [`Bosh::resume`]). What comes again arrives before what is new:
+//! a connection manager that has taken a newer request does not know the older one any more, if its response was never sent (Prosody).
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -88,8 +89,8 @@ enum Phase {
     New,
     Creating,
     Open(Terms),
-    /// Our last request is on its way.
-    Ending(Terms),
+    /// Our last request is on its way, and is waited for until then.
+    Ending(Terms, Instant),
     Over,
 }
 
@@ -107,6 +108,18 @@ struct Exchange {
     request: Request,
     says: Says,
     progress: Progress,
+    lead: Lead,
+}
+
+/// Whether what is newer waits for a request to arrive. Each has a connection of its own, so the second one sent may be the first there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lead {
+    /// No: connection managers put what comes for the first time into order.
+    None,
+    /// It comes again, and was not sent yet.
+    ToBeSent,
+    /// It was sent again, and is there by then.
+    Until(Instant),
 }
 
 /// Whether a request is there only to be held.
@@ -140,6 +153,14 @@ impl Exchange {
         let early = matches!(self.progress, Progress::Posted(at) if now.saturating_duration_since(at) < held);
         early && self.says == Says::Nothing && answer.payload().next().is_none()
     }
+
+    /// Whether what is newer has to wait.
+    fn leads(&mut self, now: Instant) -> bool {
+        if matches!(self.lead, Lead::Until(time) if time <= now) {
+            self.lead = Lead::None;
+        }
+        self.lead != Lead::None
+    }
 }
 
 impl Bosh {
@@ -151,7 +172,7 @@ impl Bosh {
 
     /// A session that another process began.
     pub fn resume(ask: Ask, saved: Saved, now: Instant) -> Self {
-        let due = |request| Exchange { request, says: Says::Something, progress: Progress::Due(now) };
+        let due = |request| Exchange { request, says: Says::Something, progress: Progress::Due(now), lead: Lead::ToBeSent };
         let exchanges = saved.unanswered.into_iter().take(MOST_REQUESTS).map(due).collect();
         Self::with(ask, Phase::Open(saved.terms), saved.rid, exchanges)
     }
@@ -201,23 +222,29 @@ impl Bosh {
         match self.phase {
             Phase::Open(_) => self.wanted = Wanted::End,
             Phase::New | Phase::Creating => self.end(Reason::Ours),
-            Phase::Ending(_) | Phase::Over => {}
+            Phase::Ending(..) | Phase::Over => {}
         }
     }
 
     /// What is to be posted now, if anything. To be asked until there is nothing.
     pub fn request(&mut self, now: Instant) -> Option<Request> {
-        let due = self.exchanges.iter_mut().find(|exchange| matches!(exchange.progress, Progress::Due(at) if at <= now));
-        if let Some(exchange) = due {
-            exchange.progress = Progress::Posted(now);
-            return Some(exchange.request.clone());
+        for exchange in &mut self.exchanges {
+            let leads = exchange.leads(now) && self.wanted != Wanted::End;
+            match exchange.progress {
+                Progress::Due(at) if at <= now => {
+                    exchange.progress = Progress::Posted(now);
+                    return Some(exchange.request.clone());
+                }
+                Progress::Due(_) | Progress::Posted(_) if leads => return None,
+                Progress::Due(_) | Progress::Posted(_) | Progress::Answered(_) => {}
+            }
         }
         let is_plain = matches!(self.phase, Phase::Open(_)) && self.wanted == Wanted::Nothing && self.payload.is_empty();
         let says = if is_plain { Says::Nothing } else { Says::Something };
         let body = self.next_body(now)?;
         let request = Request { rid: self.rid, body: body.into() };
         self.rid = self.rid.saturating_add(1);
-        self.exchanges.push_back(Exchange { request: request.clone(), says, progress: Progress::Posted(now) });
+        self.exchanges.push_back(Exchange { request: request.clone(), says, progress: Progress::Posted(now), lead: Lead::None });
         Some(request)
     }
 
@@ -230,7 +257,7 @@ impl Bosh {
                 self.phase = Phase::Creating;
                 Some(body::creation(rid, &self.ask))
             }
-            Phase::Creating | Phase::Ending(_) | Phase::Over => None,
+            Phase::Creating | Phase::Ending(..) | Phase::Over => None,
             Phase::Open(_) if rid >= LAST_RID && (in_flight == 0 || !self.payload.is_empty()) => {
                 self.end(Reason::Numbers);
                 None
@@ -239,7 +266,7 @@ impl Bosh {
             Phase::Open(terms) if self.wanted == Wanted::End => {
                 let terms = terms.clone();
                 let body = body::terminate(rid, &terms.sid, &std::mem::take(&mut self.payload));
-                self.phase = Phase::Ending(terms);
+                self.phase = Phase::Ending(terms, now.checked_add(GRACE).unwrap_or(now));
                 Some(body)
             }
             Phase::Open(terms) if in_flight >= terms.requests => None,
@@ -257,6 +284,15 @@ impl Bosh {
                 self.idle_until = if terms.is_polling() { now.checked_add(terms.polling) } else { None };
                 Some(body::payload(rid, sid, &std::mem::take(&mut self.payload)))
             }
+        }
+    }
+
+    /// A request has been handed to an open connection.
+    pub fn sent(&mut self, now: Instant, rid: u64) {
+        if let Some(exchange) = self.exchanges.iter_mut().find(|exchange| exchange.request.rid == rid)
+            && exchange.lead == Lead::ToBeSent
+        {
+            exchange.lead = now.checked_add(HEAD_START).map_or(Lead::None, Lead::Until);
         }
     }
 
@@ -295,7 +331,7 @@ impl Bosh {
         match status {
             400 => self.end(Reason::Terminated(Condition::BadRequest)),
             403 => self.end(Reason::Terminated(Condition::PolicyViolation)),
-            404 if matches!(self.phase, Phase::Open(_) | Phase::Ending(_)) => {
+            404 if matches!(self.phase, Phase::Open(_) | Phase::Ending(..)) => {
                 self.end(Reason::Terminated(Condition::ItemNotFound))
             }
             500.. => self.failed(now, at..=at, Reason::Status(status)),
@@ -325,19 +361,26 @@ impl Bosh {
         let patience = self.patience();
         let exchanges = self.exchanges.iter().filter_map(|exchange| match exchange.progress {
             Progress::Due(at) => Some(at),
-            Progress::Posted(at) => at.checked_add(patience),
+            Progress::Posted(at) => match exchange.lead {
+                Lead::Until(time) => Some(time),
+                Lead::None | Lead::ToBeSent => at.checked_add(patience?),
+            },
             Progress::Answered(_) => None,
         });
-        let poll = match &self.phase {
+        let whole = match &self.phase {
             Phase::Open(_) if self.exchanges.is_empty() => self.idle_until,
-            Phase::New | Phase::Creating | Phase::Open(_) | Phase::Ending(_) | Phase::Over => None,
+            Phase::Ending(_, until) => Some(*until),
+            Phase::New | Phase::Creating | Phase::Open(_) | Phase::Over => None,
         };
-        exchanges.chain(poll).min()
+        exchanges.chain(whole).min()
     }
 
     /// A deadline has passed.
     pub fn timeout(&mut self, now: Instant) {
-        let patience = self.patience();
+        if matches!(self.phase, Phase::Ending(_, until) if now >= until) {
+            return self.end(Reason::Lost);
+        }
+        let Some(patience) = self.patience() else { return };
         let late = |exchange: &Exchange| matches!(exchange.progress, Progress::Posted(at) if now.saturating_duration_since(at) >= patience);
         let late: Vec<u64> =
             self.exchanges.iter().filter(|exchange| late(exchange)).map(|exchange| exchange.request.rid).collect();
@@ -350,7 +393,7 @@ impl Bosh {
     /// What was agreed on, once the session stands.
     pub fn terms(&self) -> Option<&Terms> {
         match &self.phase {
-            Phase::Open(terms) | Phase::Ending(terms) => Some(terms),
+            Phase::Open(terms) | Phase::Ending(terms, _) => Some(terms),
             Phase::New | Phase::Creating | Phase::Over => None,
         }
     }
@@ -367,13 +410,13 @@ impl Bosh {
         self.phase == Phase::Over
     }
 
-    /// How long a response may take.
-    fn patience(&self) -> Duration {
+    /// How long a response may take. `None`: no request has a time of its own, as at the end, when those that were held for long already are
+    /// answered with the last one.
+    fn patience(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Open(terms) => terms.wait.saturating_add(GRACE),
-            // Nothing is held any more.
-            Phase::Ending(_) => GRACE,
-            Phase::New | Phase::Creating | Phase::Over => ANSWER,
+            Phase::Open(terms) => Some(terms.wait.saturating_add(GRACE)),
+            Phase::Ending(..) => None,
+            Phase::New | Phase::Creating | Phase::Over => Some(ANSWER),
         }
     }
 
@@ -384,10 +427,11 @@ impl Bosh {
     }
 
     /// These requests have come to nothing, or to a response that is none: a proxy may have made it, and the connection manager never seen
-    /// the request. They are sent again, after a pause, with the same bytes. A session that does not stand yet is over with that, as is one
-    /// that was in trouble for longer than the connection manager would wait.
+    /// the request. They are sent again, after a pause, with the same bytes: the last one too, or others would see us until the connection
+    /// manager finds that we are gone. A session that does not stand yet is over with that, as is one that was in trouble for longer than the
+    /// connection manager would wait.
     fn failed(&mut self, now: Instant, which: RangeInclusive<usize>, reason: Reason) {
-        let Phase::Open(terms) = &self.phase else { return self.end(reason) };
+        let (Phase::Open(terms) | Phase::Ending(terms, _)) = &self.phase else { return self.end(reason) };
         let trouble = self.troubled.unwrap_or(Trouble { since: now, tries: 0 });
         if now.saturating_duration_since(trouble.since) >= terms.inactivity {
             return self.end(reason);
@@ -397,6 +441,7 @@ impl Bosh {
         for (at, exchange) in self.exchanges.iter_mut().enumerate() {
             if which.contains(&at) && matches!(exchange.progress, Progress::Posted(_)) {
                 exchange.progress = Progress::Due(again);
+                exchange.lead = Lead::ToBeSent;
             }
         }
     }
@@ -414,11 +459,11 @@ impl Bosh {
                     None => return self.end(Reason::NoSession),
                 },
                 // The answer to our last request.
-                Phase::Ending(_) if self.exchanges.is_empty() => {
+                Phase::Ending(..) if self.exchanges.is_empty() => {
                     self.hand_on(&body);
                     return self.end(Reason::Ours);
                 }
-                Phase::New | Phase::Open(_) | Phase::Ending(_) | Phase::Over => {}
+                Phase::New | Phase::Open(_) | Phase::Ending(..) | Phase::Over => {}
             }
             self.hand_on(&body);
         }
@@ -431,7 +476,7 @@ impl Bosh {
 
     /// The connection manager has ended the session; it says so in the response to any of the requests.
     fn terminal(&mut self, body: &Body) {
-        let is_ours = matches!(self.phase, Phase::Ending(_));
+        let is_ours = matches!(self.phase, Phase::Ending(..));
         let condition = body.attribute("condition");
         let stream_error = body.payload().find_map(StreamError::of);
         self.hand_on(body);
@@ -474,7 +519,10 @@ const FIRST_RIDS: u64 = 1 << 52;
 /// What is answered sooner was not held, where it may be held for longer.
 const HELD: Duration = Duration::from_secs(5);
 
-/// How much later than agreed a response may come.
+/// How long what was sent first takes longer to arrive, at the most. A held request is not answered, so nothing else says that it is there.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// How much later than agreed a response may come, and how long the last one may take.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// How long the connection manager may take to make a session.

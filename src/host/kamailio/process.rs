@@ -25,6 +25,7 @@ use super::contact_lamps;
 use super::dialog_event;
 use super::phones;
 use super::presence;
+use super::published;
 use super::senders;
 use super::store;
 use super::sys;
@@ -89,6 +90,12 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
     dialog_event::bench();
     if gateway.config.calls.mode == DialogMode::Local && presence::bind_dialogs().is_none() {
         log::error!("{}", host::NO_DIALOG_EVENT);
+        return -1;
+    }
+    if gateway.phones.is_some()
+        && let Err(sentence) = published::hear()
+    {
+        log::error!("{sentence}");
         return -1;
     }
     let mode = gateway.config.presence_mode;
@@ -208,7 +215,7 @@ impl Host for KamailioHost<'_> {
         Ok(match self.gateway.config.calls.mode {
             DialogMode::Local => Taken::Done,
             // pua would take a change for a new publication until the first one is answered.
-            DialogMode::Pua | DialogMode::Off => Taken::UnderWay,
+            DialogMode::Pua | DialogMode::Off | DialogMode::Phones => Taken::UnderWay,
         })
     }
 
@@ -219,6 +226,12 @@ impl Host for KamailioHost<'_> {
     fn call_changed(&mut self, user: &str, call: Option<&UserCall>) {
         if let Some(phones) = &self.gateway.phones {
             phones.call(user, call);
+        }
+    }
+
+    fn call_kept(&mut self, user: &str) {
+        if let Some(phones) = &self.gateway.phones {
+            phones.call_kept(user);
         }
     }
 

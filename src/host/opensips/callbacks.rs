@@ -19,6 +19,7 @@ use super::msg::Wanted;
 use super::phones;
 use super::presence;
 use super::process;
+use super::published;
 use super::reply;
 use super::store;
 use super::sys;
@@ -217,6 +218,14 @@ pub(super) unsafe extern "C" fn dialoginfo_mute_branch(
         let letters = unsafe { msg::bytes(parties.cast::<sys::str_>()) };
         host::dialog_calls::for_parties("dialoginfo_mute_branch", &letters, |parties| dialog_calls::mute_branch(module, parties))
     })
+}
+
+/// dialog: an INVITE made one. In any worker.
+pub(super) unsafe extern "C" fn call_created(dialog: *mut sys::dlg_cell, _: c_int, parameters: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] dialog's parameters, alive through this call.
+        MODULE.get().and_then(|module| unsafe { dialog_calls::created(module, dialog, parameters) });
+    });
 }
 
 /// dialog: one from before a restart, in mod_init; or from another node, in any process.
@@ -445,11 +454,18 @@ pub(super) unsafe extern "C" fn notify_body(
     guard::answer(ptr::null_mut(), || unsafe { presence::notify_body(user, host, bodies, count, expired) })
 }
 
+/// The presence server has a PUBLISH (presence): in any worker.
+pub(super) unsafe extern "C" fn published(msg: *mut sys::sip_msg, has_sent: *mut c_int) -> c_int {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(-1, || unsafe { published::published(msg, has_sent) })
+}
+
 /// A request has been through the script: in any worker.
 pub(super) unsafe extern "C" fn script_ended(_: *mut sys::sip_msg, _: *mut c_void) -> c_int {
     guard::answer(sys::SCB_RUN_ALL, || {
         if let Some(module) = MODULE.get() {
             presence::script_ended(&module.worker);
+            published::script_ended();
         }
         sys::SCB_RUN_ALL
     })

@@ -113,6 +113,12 @@ impl Host for OpenSips<'_> {
         }
     }
 
+    fn call_kept(&mut self, user: &str) {
+        if let Some(phones) = &self.module.phones {
+            phones.call_kept(user);
+        }
+    }
+
     fn restored_calls(&mut self) -> Vec<Event> {
         dialog_calls::restored_calls()
     }

@@ -65,6 +65,7 @@ pub(crate) struct Desk {
     files: Files,
     exchange: Rc<Exchange>,
     stop: watch::Sender<bool>,
+    reloads: watch::Sender<()>,
     load: Load,
 }
 
@@ -90,6 +91,7 @@ impl Desk {
     pub(super) fn new(config: &Phones) -> io::Result<(Self, mpsc::Receiver<Report>)> {
         let (sender, reports) = mpsc::channel(REPORTS);
         let (stop, stopped) = watch::channel(false);
+        let (reloads, reloaded) = watch::channel(());
         let exchange = Exchange {
             connector: Rc::new(Connector::new(&config.roots)?),
             found: Found::default(),
@@ -99,6 +101,7 @@ impl Desk {
             farewells: Semaphore::new(FAREWELLS),
             reports: sender,
             stop: stopped,
+            reloads: reloaded,
         };
         let desk = Self {
             looks: config.looks.clone(),
@@ -115,12 +118,13 @@ impl Desk {
             files: Files::default(),
             exchange: Rc::new(exchange),
             stop,
+            reloads,
             load: Load::Done,
         };
         Ok((desk, reports))
     }
 
-    /// Reads the table. Who is new there is asked for at the registrar; who is not there any more goes offline.
+    /// Reads the table. Who is new there is asked for at the registrar; who is not there any more goes offline; who was refused is tried again.
     pub(super) fn load(&mut self, registrar: &mut impl Registrar) {
         let (mut accounts, mut kept) = (HashMap::new(), HashMap::new());
         let mut wrong = 0_usize;
@@ -151,6 +155,9 @@ impl Desk {
         self.files.expect(accounts.len());
         log::info!("{} accounts whose phones are shown, {wrong} rows left out", accounts.len());
         self.kept.extend(kept);
+        // The server may have been told something too.
+        self.refused.clear();
+        self.reloads.send_replace(());
         let before = std::mem::replace(&mut self.accounts, accounts);
         let named = |user: &String| Some((user.strip_prefix("sip:")?.split('@').next()?.to_owned(), user.clone()));
         self.names = self.accounts.keys().filter_map(named).collect();

@@ -1,5 +1,6 @@
 //! A session over HTTP.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,6 +28,7 @@ use crate::xmpp::bosh::Bosh;
 use crate::xmpp::bosh::Condition;
 use crate::xmpp::bosh::Event;
 use crate::xmpp::bosh::Reason;
+use crate::xmpp::bosh::Request;
 use crate::xmpp::bosh::Saved;
 use crate::xmpp::client::Security;
 
@@ -122,7 +124,7 @@ impl<'a> OverBosh<'a> {
             let deadline = self.bosh.deadline();
             let idle = self.answered_at.filter(|_| !self.posts.is_empty()).and_then(|at| at.checked_add(IDLE));
             tokio::select! {
-                (rid, answer) = self.posts.next() => self.answered(rid, answer),
+                (rid, news) = self.posts.next() => self.heard(rid, news),
                 changed = self.line.views.changed() => match changed {
                     Ok(()) => self.session.show(self.line.views.borrow_and_update().clone()),
                     Err(_) => return End::Stopped,
@@ -150,7 +152,7 @@ impl<'a> OverBosh<'a> {
                 None => {
                     let request = self.bosh.request(Instant::now());
                     match request {
-                        Some(request) => self.posts.push(request.rid, Box::pin(Rc::clone(&self.client).post(request.body))),
+                        Some(request) => self.posts.push(&self.client, request),
                         None if !self.bosh.has_event() => return None,
                         None => {}
                     }
@@ -184,6 +186,13 @@ impl<'a> OverBosh<'a> {
     fn ended_by(&mut self, end: End) {
         self.ended.get_or_insert(end);
         self.bosh.terminate();
+    }
+
+    fn heard(&mut self, rid: u64, news: News) {
+        match news {
+            News::Sent => self.bosh.sent(Instant::now(), rid),
+            News::Answered(answer) => self.answered(rid, answer),
+        }
     }
 
     fn answered(&mut self, rid: u64, answer: Result<Response, HttpError>) {
@@ -241,20 +250,25 @@ impl<'a> OverBosh<'a> {
         self.line.report(Said::Kept(kept)).await;
     }
 
-    /// The host stops: the session is to wait for us as long as it may.
+    /// The host stops: the session is to wait for us as long as it may. One that nobody will go on with is over, or others would see the phone
+    /// beside its next session.
     async fn pause(mut self: Box<Self>) -> End {
         // As many at once as can be answered soon. Who has no turn before the process ends is not asked to wait: the session goes on all the same, if
         // the SIP server is back within the time for which it may be without a request.
         let exchange = Rc::clone(&self.line.exchange);
         let Ok(_turn) = exchange.farewells.acquire().await else { return End::Stopped };
-        if self.session.jid().is_some() && self.bosh.pause(PAUSE) {
+        let is_kept = self.session.jid().is_some() && !self.line.account.resource.is_per_phone();
+        if !is_kept {
+            self.bosh.terminate();
+        }
+        if !is_kept || self.bosh.pause(PAUSE) {
             let _ = timeout(FAREWELL, async {
                 while self.advance().await.is_none() && !self.posts.is_empty() {
                     self.keep().await;
-                    let (rid, answer) = self.posts.next().await;
-                    let is_answered = answer.is_ok();
-                    self.answered(rid, answer);
-                    if is_answered && self.bosh.saved().is_none_or(|saved| saved.unanswered.is_empty()) {
+                    let (rid, news) = self.posts.next().await;
+                    let is_answered = matches!(news, News::Answered(Ok(_)));
+                    self.heard(rid, news);
+                    if is_answered && self.bosh.saved().is_some_and(|saved| saved.unanswered.is_empty()) {
                         break;
                     }
                 }
@@ -268,32 +282,52 @@ impl<'a> OverBosh<'a> {
 
 /// Requests under way.
 #[derive(Default)]
-struct Posts(Vec<(u64, Post)>);
+struct Posts(Vec<Post>);
 
-type Post = Pin<Box<dyn Future<Output = Result<Response, HttpError>>>>;
+struct Post {
+    rid: u64,
+    /// Whether a connection has taken it since this was last looked at.
+    is_sent: Rc<Cell<bool>>,
+    answer: Pin<Box<dyn Future<Output = Result<Response, HttpError>>>>,
+}
+
+/// What there is to say of a request.
+enum News {
+    /// A connection has taken it.
+    Sent,
+    /// It was answered, or will not be.
+    Answered(Result<Response, HttpError>),
+}
 
 impl Posts {
-    fn push(&mut self, rid: u64, post: Post) {
+    fn push(&mut self, client: &Rc<Client>, Request { rid, body }: Request) {
         self.abandon(rid);
-        self.0.push((rid, post));
+        let is_sent = Rc::new(Cell::new(false));
+        let sent = Rc::clone(&is_sent);
+        let answer = Box::pin(Rc::clone(client).post(body, move || sent.set(true)));
+        self.0.push(Post { rid, is_sent, answer });
     }
 
     fn abandon(&mut self, rid: u64) {
-        self.0.retain(|(known, _)| *known != rid);
+        self.0.retain(|post| post.rid != rid);
     }
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The next one that is done; never, if there is none.
-    async fn next(&mut self) -> (u64, Result<Response, HttpError>) {
+    /// What there is to say next; never, if there is no request.
+    async fn next(&mut self) -> (u64, News) {
         poll_fn(|context| {
-            for (rid, post) in &mut self.0 {
-                if let Poll::Ready(answer) = post.as_mut().poll(context) {
-                    let rid = *rid;
+            for post in &mut self.0 {
+                let polled = post.answer.as_mut().poll(context);
+                let rid = post.rid;
+                if let Poll::Ready(answer) = polled {
                     self.abandon(rid);
-                    return Poll::Ready((rid, answer));
+                    return Poll::Ready((rid, News::Answered(answer)));
+                }
+                if post.is_sent.take() {
+                    return Poll::Ready((rid, News::Sent));
                 }
             }
             Poll::Pending

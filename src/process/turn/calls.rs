@@ -58,6 +58,7 @@ impl<H: Host> Turn<'_, H> {
                 self.push_all(stanzas);
             }
         }
+        self.calls.kept_users().iter().for_each(|user| self.host.call_kept(user));
     }
 
     /// A stanza of the gateway, with what calls make of it.

@@ -37,6 +37,14 @@ impl Pair {
         posted
     }
 
+    /// What is posted now, and has reached the connection manager before what is posted next.
+    fn post_in_order(&mut self) -> Vec<Request> {
+        let posted = self.post();
+        posted.iter().for_each(|request| self.bosh.sent(self.now, request.rid));
+        self.now = self.now.checked_add(HEAD_START).unwrap();
+        posted
+    }
+
     fn bodies(&mut self) -> Vec<String> {
         self.post().iter().map(|request| request.body.to_string()).collect()
     }
@@ -202,12 +210,13 @@ fn a_recoverable_error_has_all_before_it_sent_again() {
     assert!(pair.bosh.send("<presence/>"));
     pair.post();
     pair.answer(44, &format!("<body type='error' xmlns='{}'/>", ns::HTTPBIND));
-    let again = pair.post();
+    let again = [pair.post_in_order(), pair.post_in_order()].concat();
     assert_eq!(again, pair.posted[1..3], "43 and 44, as they were");
     for _ in 0..40 {
         pair.answer(44, &format!("<body type='error' xmlns='{}'/>", ns::HTTPBIND));
         pair.pass(1);
-        pair.post();
+        pair.post_in_order();
+        pair.post_in_order();
     }
     assert_eq!(pair.ended(), Reason::Refused);
 }
@@ -402,6 +411,35 @@ fn an_end_that_nobody_answers_is_one() {
 }
 
 #[test]
+fn a_request_that_was_held_for_long_does_not_end_the_end() {
+    let mut pair = Pair::open(TERMS);
+    pair.post();
+    pair.pass(40);
+    pair.bosh.terminate();
+    let [last] = &pair.post()[..] else { panic!() };
+    assert_eq!(pair.bosh.deadline(), pair.now.checked_add(GRACE), "from when the end began");
+    pair.pass(14);
+    assert_eq!(pair.events(), []);
+    pair.bosh.broken(pair.now, 43);
+    assert_eq!(pair.post()[0].rid, 43, "what was held may break");
+    pair.answer(last.rid, &terminate("/>"));
+    assert_eq!(pair.ended(), Reason::Ours);
+}
+
+#[test]
+fn the_end_comes_again_if_its_connection_breaks() {
+    let mut pair = Pair::open(TERMS);
+    pair.bosh.terminate();
+    let last = pair.post();
+    pair.bosh.broken(pair.now, 43);
+    assert_eq!(pair.post(), last);
+    pair.bosh.broken(pair.now, 43);
+    assert_eq!(pair.post(), [], "after a pause");
+    pair.pass(15);
+    assert_eq!(pair.ended(), Reason::Lost);
+}
+
+#[test]
 fn nothing_is_left_of_a_session_that_is_not_wanted_before_it_stands() {
     let mut pair = Pair::new();
     pair.post();
@@ -427,6 +465,35 @@ fn another_process_goes_on_where_this_one_was() {
     assert_eq!(next.bodies(), [empty(45)]);
     next.answer(45, &terminate("condition='item-not-found'/>"));
     assert_eq!(next.ended(), Reason::Terminated(Condition::ItemNotFound));
+}
+
+#[test]
+fn what_comes_again_is_there_before_what_is_new() {
+    let mut pair = Pair::open(TERMS);
+    let held = pair.post();
+    let mut next = Pair::of(Bosh::resume(ask(), pair.bosh.saved().unwrap(), pair.now));
+    assert!(next.bosh.send("<presence/>"));
+    assert_eq!(next.post(), held);
+    next.pass(1);
+    assert_eq!(next.post(), [], "it has no connection yet");
+    next.bosh.sent(next.now, 43);
+    assert_eq!(next.post(), [], "the new one might overtake it");
+    assert_eq!(next.bosh.deadline(), next.now.checked_add(HEAD_START));
+    next.now = next.bosh.deadline().unwrap();
+    next.bosh.timeout(next.now);
+    assert_eq!(next.bodies(), [empty(44).replace("/>", "><presence xmlns='jabber:client'/></body>")]);
+    assert_eq!(
+        next.bosh.deadline(),
+        next.now.checked_add(Duration::from_millis(73_500)),
+        "the response is all that is waited for"
+    );
+    next.bosh.broken(next.now, 43);
+    next.bosh.broken(next.now, 44);
+    assert_eq!(next.post(), held, "and so it is with two");
+    next.answer(43, &response(""));
+    assert_eq!(next.post(), [], "the second one's time is not there");
+    next.pass(1);
+    assert_eq!(next.post().len(), 1);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn users(count: usize) -> Vec<&'static str> {
 }
 
 fn entries(users: &[&'static str], url: &str) -> Vec<Entry> {
-    users.iter().map(|user| Entry { user, url: url.to_owned(), session: String::new() }).collect()
+    users.iter().map(|user| Entry { user, url: url.to_owned(), session: String::new(), resource: "" }).collect()
 }
 
 #[test]
