@@ -16,6 +16,7 @@ use tokio_rustls::rustls::client::Resumption;
 
 use super::ConnectError;
 use super::MAX_ADDRESSES;
+use super::services::Services;
 use super::transport::client_config;
 use crate::config::Server;
 
@@ -54,11 +55,11 @@ impl Connector {
         super::resolved(&self.resolver()?, host).await
     }
 
-    /// Where a service of a domain is to be had (RFC 2782), the preferred first; none if DNS names nothing.
-    pub(crate) async fn services(&self, service: &str, domain: &str) -> Vec<Server> {
+    /// Where a service of a domain is to be had.
+    pub(crate) async fn services(&self, service: &str, domain: &str) -> Services {
         match self.resolver() {
             Ok(resolver) => super::services(&resolver, service, domain).await,
-            Err(_) => Vec::new(),
+            Err(_) => Services::Unknown,
         }
     }
 

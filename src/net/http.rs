@@ -77,6 +77,22 @@ impl Url {
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
+
+    /// What a reference in an answer of this URL leads to (RFC 3986 §5.2): one with a scheme, a host, or a path.
+    pub(crate) fn to(&self, reference: &str) -> Option<Self> {
+        if Self::read(reference).is_some() {
+            return Self::read(reference);
+        }
+        let (scheme, authority) = (self.uri.scheme_str()?, self.uri.authority()?.as_str());
+        let start = match reference {
+            _ if reference.starts_with("//") => format!("{scheme}:"),
+            _ if reference.starts_with('/') => format!("{scheme}://{authority}"),
+            _ => format!("{scheme}://{authority}{}", self.uri.path().rsplit_once('/').map_or("", |(folder, _)| folder)) + "/",
+        };
+        // A reference with another scheme has a colon in its first part.
+        let is_path = !reference.is_empty() && !reference.split('/').next().is_some_and(|first| first.contains(':'));
+        Self::read(&[&start, reference].concat()).filter(|_| is_path)
+    }
 }
 
 impl fmt::Display for Url {

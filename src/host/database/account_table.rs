@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::connection::Value;
 use super::state_table::Stores;
 use crate::config::Phones;
+use crate::phone::account::LONGEST_COLUMN;
 use crate::phone::account::Row;
 use crate::phone::import::Imported;
 use crate::phone::kept::Kept;
@@ -272,7 +273,7 @@ fn update(table: &str, columns: &[&str], rows: &[(i64, Vec<String>)]) -> String 
 
 /// Text that needs no quoting in any database, and fits.
 fn plain(text: &str) -> String {
-    text.chars().take(LONGEST).map(|c| if c.is_ascii_graphic() && !"'\"\\`%;".contains(c) { c } else { ' ' }).collect()
+    text.chars().take(LONGEST_COLUMN).map(|c| if c.is_ascii_graphic() && !"'\"\\`%;".contains(c) { c } else { ' ' }).collect()
 }
 
 /// How a database quotes text.
@@ -313,9 +314,6 @@ const STATEMENT: usize = 48 * 1024;
 
 /// Bytes of a statement for each value besides the value.
 const ROW: usize = 40;
-
-/// Characters of a column.
-const LONGEST: usize = 255;
 
 const ACCOUNT_SCRIPT: &str = "xmpp_account-create.sql";
 const STATE_SCRIPT: &str = "xmpp_phone_state-create.sql";

@@ -20,6 +20,8 @@ use httparse::Status;
 pub struct Response {
     /// The status code.
     pub status: u16,
+    /// Where else it is to be had, with a status of 3xx.
+    pub location: Option<String>,
     /// The content.
     pub body: Vec<u8>,
     /// Whether the connection takes another request.
@@ -54,7 +56,7 @@ pub struct Reader {
     /// What came and was not understood yet.
     input: Vec<u8>,
     place: Place,
-    head: Option<(u16, After)>,
+    head: Option<Response>,
     body: Vec<u8>,
     /// Bytes of trailers so far.
     trailers: usize,
@@ -114,9 +116,9 @@ impl Reader {
     }
 
     fn response(&mut self, after: After) -> Option<Response> {
-        let (status, said) = self.head?;
-        let after = if said == After::Open { after } else { After::Over };
-        Some(Response { status, body: mem::take(&mut self.body), after })
+        let head = self.head.take()?;
+        let after = if head.after == After::Open { after } else { After::Over };
+        Some(Response { body: mem::take(&mut self.body), after, ..head })
     }
 
     fn step(&mut self, input: &[u8]) -> Result<Step, Fault> {
@@ -199,7 +201,10 @@ impl Reader {
         let is_doubtful =
             header(head.headers, "transfer-encoding").next().is_some() && header(head.headers, "content-length").next().is_some();
         let lasts = after == After::Open && place != Place::ToTheEnd && !is_doubtful;
-        self.head = Some((status, if lasts { After::Open } else { After::Over }));
+        let location = header(head.headers, "location").next().filter(|_| (300..400).contains(&status));
+        let location = location.and_then(|location| str::from_utf8(location).ok()).map(str::to_owned);
+        let after = if lasts { After::Open } else { After::Over };
+        self.head = Some(Response { status, location, body: Vec::new(), after });
         self.go(place, end)
     }
 }
@@ -287,6 +292,16 @@ mod tests {
         assert_eq!(read("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"), Ok((404, "no".to_owned())));
         assert_eq!(read("HTTP/1.1 204 No Content\r\n\r\n"), Ok((204, String::new())));
         assert_eq!(read("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"), ok("x"));
+    }
+
+    #[test]
+    fn a_redirect_says_where_else() {
+        let location = |status| {
+            let text = format!("HTTP/1.1 {status} x\r\nlocation:  /there \r\nContent-Length: 0\r\n\r\n");
+            Reader::default().read(text.as_bytes()).unwrap().unwrap().location
+        };
+        assert_eq!(location(302).as_deref(), Some("/there"));
+        assert_eq!(location(200), None);
     }
 
     #[test]

@@ -13,8 +13,12 @@ use quick_xml::events::Event;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::address::ascii_domain;
 use crate::net::connector::Connector;
 use crate::net::http::Client;
+use crate::net::http::HttpError;
+use crate::net::http::Response;
+use crate::net::http::Scheme;
 use crate::net::http::Url;
 
 /// What was found out lately, by domain: many accounts have the same one, and log in one after the other.
@@ -35,9 +39,20 @@ pub(super) enum Missing {
 /// What was answered, and when. Who asks while somebody else does waits for that answer.
 type Domain = Mutex<Option<(Instant, Result<String, Missing>)>>;
 
+impl Missing {
+    fn of(url: &Url, error: &HttpError) -> Self {
+        if error.is_out_of_files() { Self::OutOfFiles } else { Self::Because(format!("{url}: {error}")) }
+    }
+}
+
 impl Found {
     /// The URL of a domain's connection manager.
     pub(super) async fn bosh_url(&self, connector: &Rc<Connector>, domain: &str) -> Result<String, Missing> {
+        self.known_or(domain, bosh_url(connector, domain)).await
+    }
+
+    /// What was answered lately, or is now.
+    async fn known_or(&self, domain: &str, ask: impl Future<Output = Result<String, Missing>>) -> Result<String, Missing> {
         let known = self.of(domain);
         let mut answer = known.lock().await;
         if let Some((at, found)) = &*answer
@@ -45,7 +60,7 @@ impl Found {
         {
             return found.clone();
         }
-        let found = ask(connector, domain).await;
+        let found = ask.await;
         // It says nothing of the domain.
         if found != Err(Missing::OutOfFiles) {
             *answer = Some((Instant::now(), found.clone()));
@@ -67,18 +82,33 @@ impl Found {
 }
 
 /// Asks for it over TLS: who could change the answer could read the password.
-async fn ask(connector: &Rc<Connector>, domain: &str) -> Result<String, Missing> {
-    let url = format!("https://{domain}/.well-known/host-meta");
+async fn bosh_url(connector: &Rc<Connector>, domain: &str) -> Result<String, Missing> {
     let because = |why: String| Missing::Because(why);
-    let asked = Url::read(&url).ok_or_else(|| because(format!("{domain} can have no host-meta")))?;
-    let answer = timeout(PATIENCE, Client::new(asked, Rc::clone(connector)).get()).await;
-    let response = answer.map_err(|_| because(format!("{url}: no answer")))?;
-    let response = response
-        .map_err(|error| if error.is_out_of_files() { Missing::OutOfFiles } else { because(format!("{url}: {error}")) })?;
-    if response.status != 200 {
-        return Err(because(format!("{url}: HTTP status {}", response.status)));
+    let Some(url) = host_meta(domain) else { return Err(because(format!("{domain} can have no host-meta"))) };
+    let found = document(url.clone(), async |url| Client::new(url, Rc::clone(connector)).get().await);
+    let document = timeout(PATIENCE, found).await.map_err(|_| because(format!("{url}: no answer")))??;
+    linked(&document).ok_or_else(|| because(format!("{url} names no connection manager")))
+}
+
+/// Where a domain has it.
+fn host_meta(domain: &str) -> Option<Url> {
+    Url::read(&format!("https://{}/.well-known/host-meta", ascii_domain(domain)?))
+}
+
+/// What is there, or where we are sent from there: over TLS all the way.
+async fn document(mut url: Url, get: impl AsyncFn(Url) -> Result<Response, HttpError>) -> Result<Vec<u8>, Missing> {
+    for _ in 0..=MOST_REDIRECTS {
+        let response = get(url.clone()).await.map_err(|error| Missing::of(&url, &error))?;
+        match (response.status, response.location) {
+            (200, _) => return Ok(response.body),
+            (301 | 302 | 303 | 307 | 308, Some(location)) => {
+                let next = url.to(&location).filter(|next| next.scheme() == Scheme::Https);
+                url = next.ok_or_else(|| Missing::Because(format!("{url} sends on to what is no https: URL")))?;
+            }
+            (status, _) => return Err(Missing::Because(format!("{url}: HTTP status {status}"))),
+        }
     }
-    linked(&response.body).ok_or_else(|| because(format!("{url} names no connection manager")))
+    Err(Missing::Because(format!("sent on from one URL to the next, at last to {url}")))
 }
 
 /// The link to it in an XRD document: one over TLS, if there is one.
@@ -120,6 +150,7 @@ fn link(tag: &BytesStart<'_>) -> Option<String> {
 
 const RELATION: &str = "urn:xmpp:alt-connections:xbosh";
 
+/// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long an answer holds, and how long there being none.
@@ -128,30 +159,36 @@ const FRESH_FAILURE: Duration = Duration::from_secs(30);
 
 /// Domains whose answers are kept.
 const MOST_DOMAINS: usize = 1024;
+/// How often in succession servers may send us on.
+const MOST_REDIRECTS: u32 = 3;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-
-    use tokio::net::TcpListener;
-    use tokio_rustls::rustls::RootCertStore;
+    use crate::net::http::response::After;
 
     #[test]
     fn a_domain_is_asked_once_for_all_its_accounts() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let connector = Rc::new(Connector::new(&Arc::new(RootCertStore::empty())).unwrap());
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let domain = listener.local_addr().unwrap().to_string();
-            let found = Found::default();
-            let ask = || found.bosh_url(&connector, &domain);
-            // No TLS is agreed on; a second connection would wait for an answer that never comes.
-            let refuse = async { drop(listener.accept().await.unwrap()) };
-            let (first, second, third, ()) = tokio::join!(ask(), ask(), ask(), refuse);
-            assert!(matches!(&first, Err(Missing::Because(why)) if why.contains("host-meta")), "{first:?}");
-            assert_eq!((&second, &third), (&first, &first));
-            assert_eq!(ask().await, first);
+            for (answer, most) in [
+                (Ok("https://a/".to_owned()), 1),
+                (Err(Missing::Because("no answer".to_owned())), 1),
+                // What is a matter of this process alone is no answer.
+                (Err(Missing::OutOfFiles), 4),
+            ] {
+                let (found, asked) = (Found::default(), std::cell::Cell::new(0));
+                let ask = || {
+                    found.known_or("a", async {
+                        asked.update(|count: u32| count.saturating_add(1));
+                        tokio::task::yield_now().await;
+                        answer.clone()
+                    })
+                };
+                let all = tokio::join!(ask(), ask(), ask());
+                assert_eq!(all, (answer.clone(), answer.clone(), answer.clone()));
+                assert_eq!((ask().await, asked.get()), (answer.clone(), most));
+            }
         });
     }
 
@@ -173,6 +210,59 @@ mod tests {
         assert_eq!(linked(document.as_bytes()).as_deref(), Some("https://web.example.com:5281/bosh?a=1&b=2"));
         let clear = document.replace("https:", "ftp:");
         assert_eq!(linked(clear.as_bytes()).as_deref(), Some("http://web.example.com/bosh"));
+    }
+
+    /// Asks a web in which each URL has a status, and a location or a document; which of its URLs were asked.
+    fn ask(url: &str, web: &[(&str, u16, &str)]) -> (Result<Vec<u8>, Missing>, u32) {
+        let asked = std::cell::Cell::new(0);
+        let get = async |url: Url| {
+            asked.update(|count: u32| count.saturating_add(1));
+            let (_, status, text) = web.iter().find(|(known, ..)| *known == url.to_string()).unwrap();
+            let location = (*status != 200).then(|| (*text).to_owned());
+            Ok(Response { status: *status, location, body: text.as_bytes().to_vec(), after: After::Over })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let document = runtime.block_on(document(Url::read(url).unwrap(), get));
+        (document, asked.get())
+    }
+
+    #[test]
+    fn the_document_may_be_elsewhere() {
+        let web = [
+            ("https://example.com/.well-known/host-meta", 301, "https://www.example.com/.well-known/host-meta"),
+            ("https://www.example.com/.well-known/host-meta", 302, "/meta/host"),
+            ("https://www.example.com/meta/host", 308, "it.xml"),
+            ("https://www.example.com/meta/it.xml", 200, "<XRD/>"),
+        ];
+        assert_eq!(ask("https://example.com/.well-known/host-meta", &web), (Ok(b"<XRD/>".to_vec()), 4));
+    }
+
+    #[test]
+    fn not_everything_elsewhere_is_asked() {
+        for (location, wrong) in [
+            ("http://example.com/b", "https://example.com/a sends on to what is no https: URL"),
+            ("ftp:x", "https://example.com/a sends on to what is no https: URL"),
+            ("", "https://example.com/a sends on to what is no https: URL"),
+            ("//user@example.com/", "https://example.com/a sends on to what is no https: URL"),
+        ] {
+            assert_eq!(
+                ask("https://example.com/a", &[("https://example.com/a", 301, location)]),
+                (Err(Missing::Because(wrong.to_owned())), 1)
+            );
+        }
+        let (round, asked) = ask("https://example.com/a", &[("https://example.com/a", 301, "/a")]);
+        let Err(Missing::Because(why)) = round else { panic!("{round:?}") };
+        assert_eq!((why.contains("from one URL to the next"), asked), (true, 4));
+        let (gone, _) = ask("https://example.com/a", &[("https://example.com/a", 404, "/b")]);
+        assert_eq!(gone, Err(Missing::Because("https://example.com/a: HTTP status 404".to_owned())));
+    }
+
+    #[test]
+    fn a_domain_is_asked_under_its_name_in_dns() {
+        let asked = |domain| host_meta(domain).map(|url| url.to_string());
+        assert_eq!(asked("münchen.example").as_deref(), Some("https://xn--mnchen-3ya.example/.well-known/host-meta"));
+        assert_eq!(asked("[2001:db8::1]").as_deref(), Some("https://[2001:db8::1]/.well-known/host-meta"));
+        assert_eq!(asked("a/b"), None);
     }
 
     #[test]
