@@ -14,6 +14,7 @@ mod notes;
 mod over_bosh;
 mod over_tcp;
 mod pacer;
+mod turns;
 
 use std::io;
 use std::os::fd::AsFd;

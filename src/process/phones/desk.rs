@@ -27,6 +27,7 @@ use super::line::Report;
 use super::line::Said;
 use super::notes::Notes;
 use super::pacer::Pacer;
+use super::turns::Turns;
 use crate::config::Phones;
 use crate::net::connector::Connector;
 use crate::net::http::Url;
@@ -97,7 +98,7 @@ impl Desk {
             connector: Rc::new(Connector::new(&config.roots)?),
             found: Found::default(),
             clear: config.clear,
-            pacer: Pacer::new(config.login_rate),
+            turns: Turns::new(Pacer::new(config.login_rate)),
             resumes: Pacer::new(RESUME_RATE),
             farewells: Semaphore::new(FAREWELLS),
             reports: sender,

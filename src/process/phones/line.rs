@@ -17,6 +17,7 @@ use super::found::Missing;
 use super::over_bosh;
 use super::over_tcp;
 use super::pacer::Pacer;
+use super::turns::Turns;
 use crate::net::connector::Connector;
 use crate::phone::account::Account;
 use crate::phone::account::Transport;
@@ -37,7 +38,7 @@ pub(super) struct Exchange {
     pub(super) found: Found,
     /// Whether a password may be shown where nothing is encrypted.
     pub(super) clear: ShowPassword,
-    pub(super) pacer: Pacer,
+    pub(super) turns: Turns,
     /// Of sessions that go on: they cost no login.
     pub(super) resumes: Pacer,
     /// Turns to say that a session is to wait, when the host stops.
@@ -202,10 +203,12 @@ impl Line {
 
     /// Waits until it is this line's turn. `None`: the host stops.
     async fn turn(&mut self, turn: Turn) -> Option<()> {
-        let exchange = Rc::clone(&self.exchange);
-        self.until(match turn {
-            Turn::Login => exchange.pacer.turn(),
-            Turn::Resume => exchange.resumes.turn(),
+        let (exchange, account) = (Rc::clone(&self.exchange), Arc::clone(&self.account));
+        self.until(async {
+            match turn {
+                Turn::Login => exchange.turns.turn(account.jid.domain().as_str()).await,
+                Turn::Resume => exchange.resumes.turn().await,
+            }
         })
         .await
     }
