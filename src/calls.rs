@@ -112,6 +112,11 @@ pub enum What {
         /// After how many seconds the host ends the call.
         lifetime: u32,
     },
+    /// Any other request within the call: it goes on.
+    Kept {
+        /// After how many seconds the host ends the call.
+        lifetime: u32,
+    },
     /// It is over.
     Ended(Ending),
 }

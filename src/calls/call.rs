@@ -118,6 +118,7 @@ impl Call {
                 self.begun.lifetime = lifetime;
                 self.offered(from, cseq, rendering);
             }
+            What::Kept { lifetime } => self.begun.lifetime = lifetime,
             What::Ended(ending) => {
                 let event = match ending {
                     Ending::Bye(_) if self.is_replaced => Event::End(End::new(Some(Cause::Replaced), None)),

@@ -337,6 +337,13 @@ impl Publisher {
             (false, true) => Duration::from_secs(u64::from(call.begun.lifetime)).saturating_add(GRACE),
             (false, false) => UNANSWERED,
         };
+        if !call.is_over && call.is_answered() {
+            log::debug!(
+                "the call {} lasts for {} s unless more is heard of it",
+                sip::one_line(&followed.key.call_id),
+                until.as_secs()
+            );
+        }
         remind(&mut self.due, &mut followed.until, now.checked_add(until), Due::Call(number));
         let mut names = Vec::new();
         for (branch, state) in &call.branches {

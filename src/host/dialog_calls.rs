@@ -113,9 +113,12 @@ pub(super) fn begun(
     })
 }
 
-/// What a re-INVITE, or an UPDATE, says of hold.
-pub(super) fn offered(headers: &Headers, from: Side, lifetime: u32) -> Option<What> {
-    Some(What::Offer { from, cseq: headers.number()?, rendering: offer::rendering(&headers.body)?, lifetime })
+/// What a re-INVITE, or an UPDATE, says of hold; without an offer it only keeps the session (RFC 4028).
+pub(super) fn offered(headers: &Headers, from: Side, lifetime: u32) -> What {
+    match headers.number().zip(offer::rendering(&headers.body)) {
+        Some((cseq, rendering)) => What::Offer { from, cseq, rendering, lifetime },
+        None => What::Kept { lifetime },
+    }
 }
 
 /// Leaves with the dialog what a restart must not lose.
@@ -257,6 +260,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::calls::Rendering;
 
     #[derive(Default)]
     struct Kept(RefCell<BTreeMap<String, String>>);
@@ -328,6 +332,15 @@ mod tests {
         assert_eq!(branch_callee(0, b"dave", &dialog), None);
         let back = restored(&dialog, Peer::default(), 30).unwrap();
         assert_eq!((back.shown, &*back.callee.uri), (caller, "sip:bob@example.com"));
+    }
+
+    #[test]
+    fn a_request_without_an_offer_keeps_the_call() {
+        let refresh = Headers { cseq: b"2 UPDATE".to_vec(), ..invite() };
+        assert_eq!(offered(&refresh, Side::Caller, 90), What::Kept { lifetime: 90 });
+        let hold = Headers { body: b"m=audio 4000 RTP/AVP 0\r\na=sendonly\r\n".to_vec(), ..refresh };
+        let offer = What::Offer { from: Side::Caller, cseq: 2, rendering: Rendering::No, lifetime: 90 };
+        assert_eq!(offered(&hold, Side::Caller, 90), offer);
     }
 
     #[test]

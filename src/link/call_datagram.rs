@@ -41,6 +41,7 @@ const FAILED: u32 = 6;
 const ANSWERED: u32 = 7;
 const OFFER: u32 = 8;
 const ENDED: u32 = 9;
+const KEPT: u32 = 10;
 
 /// Writes the event as one datagram into `out`, which is cleared first.
 pub fn encode(Event { call, what }: &Event, out: &mut Vec<u8>) {
@@ -72,6 +73,7 @@ pub fn encode(Event { call, what }: &Event, out: &mut Vec<u8>) {
         What::Offer { from, cseq, rendering, lifetime } => {
             push_numbers(out, &[OFFER, side_number(*from), *cseq, u32::from(*rendering == Rendering::Yes), *lifetime]);
         }
+        What::Kept { lifetime } => push_numbers(out, &[KEPT, *lifetime]),
         What::Ended(ending) => {
             let (kind, detail) = match ending {
                 Ending::Bye(side) => (0, side_number(*side)),
@@ -123,6 +125,7 @@ fn event(fields: &mut Fields<'_>) -> Result<Event, DecodeError> {
             rendering: if fields.number()? == 0 { Rendering::No } else { Rendering::Yes },
             lifetime: fields.number()?,
         },
+        KEPT => What::Kept { lifetime: fields.number()? },
         ENDED => What::Ended(match fields.number()? {
             0 => Ending::Bye(side(fields)?),
             1 => Ending::Refused(small(fields)?),
@@ -268,6 +271,7 @@ mod tests {
             examples.push(What::Offer { from: side, cseq: 9, rendering: Rendering::No, lifetime: 1 });
             examples.push(What::Ended(Ending::Bye(side)));
         }
+        examples.push(What::Kept { lifetime: 90 });
         examples.push(What::Offer { from: Side::Caller, cseq: 9, rendering: Rendering::Yes, lifetime: 1 });
         examples.extend([Ending::Refused(603), Ending::Server, Ending::Expired].map(What::Ended));
         examples

@@ -1,5 +1,6 @@
 """Calls through the SIP host light lamps: a watcher with Event: dialog sees who rings, who talks, who is on hold, and that it is over."""
 
+import re
 import uuid
 import xml.etree.ElementTree as ElementTree
 
@@ -44,6 +45,14 @@ def kept(text):
 
 
 kept.changes_parameters = True
+
+
+def kept_and_logged(text):
+    """And the gateway's log has how long it takes each to last."""
+    return re.sub(r"^(log_level=)3$|^(debug=)2$", lambda m: "log_level=4" if m[1] else "debug=3", kept(text), flags=re.MULTILINE)
+
+
+kept_and_logged.changes_parameters = True
 
 
 class Lamp:
@@ -263,7 +272,13 @@ def test_calls_within_one_user_and_strange_ones_do_not_harm(gateway):
 
 
 def test_after_a_restart_a_call_is_shown_as_before_and_ends(pair, tmp_path):
-    gateway = Gateway(pair, tmp_path, edit=kept)
+    gateway = Gateway(pair, tmp_path, edit=kept_and_logged)
+
+    def lasts(count):
+        """Seconds after which nobody would wait for the end any more: none was less than the host's 12 hours."""
+        found = [int(s) for s in re.findall(rf"the call {call.call_id} lasts for ([0-9]+) s", gateway.host.process.log())]
+        assert all(seconds > 40000 for seconds in found), found
+        return len(found) >= count
     try:
         alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
         b = Lamp(gateway, bob)
@@ -271,6 +286,7 @@ def test_after_a_restart_a_call_is_shown_as_before_and_ends(pair, tmp_path):
         call.ring(bob)
         caller, callee = call.accept(bob)
         before = b.only("confirmed")
+        wait_until("the time of the call", lambda: lasts(1))
         gateway.host.stop()
         gateway.host.start()
         again = Lamp(gateway, bob)
@@ -278,6 +294,10 @@ def test_after_a_restart_a_call_is_shown_as_before_and_ends(pair, tmp_path):
         for attribute in ("id", "direction", "call-id", "local-tag", "remote-tag"):
             assert after.get(attribute) == before.get(attribute)
         assert identity(after, "remote") == alice.uri
+        wait_until("the time of the call that came back", lambda: lasts(2))
+        # A session timer (RFC 4028) makes no offer.
+        assert callee.request("UPDATE").status == 200
+        wait_until("the time of the call that is kept", lambda: lasts(3))
         assert callee.request("INVITE", sdp("sendonly")).status == 200
         wait_until("bob to hold", lambda: rendering(again.only("confirmed"), "local") == "no")
         caller.bye()

@@ -345,6 +345,17 @@ fn a_call_is_forgotten_when_it_is_over_or_nobody_tells_its_end() {
 }
 
 #[test]
+fn a_call_lasts_as_long_as_the_host_keeps_it() {
+    let mut scene = Scene::new(CallDocuments { lifetime: 3600, ..wanted() });
+    scene.begin().then(What::Answered { branch: 0, peer: peer("t"), lifetime: 100 }).publish();
+    // A session timer (RFC 4028).
+    scene.pass(90).then(What::Kept { lifetime: 100 }).pass(90).then(What::Kept { lifetime: 100 }).publish();
+    scene.told();
+    assert_eq!(scene.pass(159).told(), [""; 0]);
+    assert_eq!(scene.pass(2).told(), ["alice 0a terminated Modify 10", "Bob 0b terminated Modify 10"]);
+}
+
+#[test]
 fn an_end_that_comes_as_a_note_ends_the_call_whether_its_beginning_is_known_or_not() {
     let mut scene = Scene::new(wanted());
     let note = |scene: &mut Scene, call_id: &str| {

@@ -301,11 +301,15 @@ pub(super) unsafe fn event(
             // SAFETY: [H2] it is a request.
             let method = i64::from(unsafe { request.first_line.u.request }.method_value);
             let offers = method == i64::from(sys::METHOD_INVITE) || method == i64::from(sys::METHOD_UPDATE);
-            if !offers || flags(request) & calls.nopublish != 0 {
+            if method == i64::from(sys::METHOD_ACK) {
                 return None;
             }
-            // SAFETY: [H2] as above.
-            dialog_calls::offered(&unsafe { headers(parameters.req) }?, from?, lifetime)?
+            if !offers || flags(request) & calls.nopublish != 0 {
+                What::Kept { lifetime }
+            } else {
+                // SAFETY: [H2] as above.
+                dialog_calls::offered(&unsafe { headers(parameters.req) }?, from?, lifetime)
+            }
         }
         _ => return None,
     };

@@ -146,7 +146,7 @@ pub(super) unsafe fn show(module: &Module, msg: *mut sys::sip_msg, parties: Part
         return Some(());
     }
     // SAFETY: [H2] the dialog of the running script.
-    let lifetime = unsafe { dialog.as_ref() }?.lifetime;
+    let lifetime = unsafe { sys::host_time_left(dialog) };
     // SAFETY: [H2] as the caller promises.
     let given = [&calls.caller_spec, &calls.callee_spec].map(|spec| unsafe { value(msg, spec.as_deref()) });
     let callee = [b"<".as_slice(), &headers.request_uri, b">"].concat();
@@ -197,8 +197,8 @@ pub(super) unsafe fn loaded(module: &Module, dialog: *mut sys::dlg_cell) -> Opti
         return None;
     }
     // SAFETY: [H2] as above.
-    let peer = unsafe { peer(dialog) };
-    let begun = dialog_calls::restored(&DialogVariables { calls, dialog }, peer, cell.lifetime)?;
+    let (peer, lifetime) = (unsafe { peer(dialog) }, unsafe { sys::host_time_left(dialog) });
+    let begun = dialog_calls::restored(&DialogVariables { calls, dialog }, peer, lifetime)?;
     calls.follow(dialog)?;
     // SAFETY: [H2] as above.
     let call = unsafe { key(dialog) }?;
@@ -218,11 +218,12 @@ pub(super) unsafe fn event(
 ) -> Option<()> {
     let calls = module.dialog_calls.as_ref()?;
     // SAFETY: [H2] as the caller promises.
-    let (cell, parameters) = (unsafe { dialog.as_ref() }?, unsafe { parameters.as_ref() }?);
+    let parameters = unsafe { parameters.as_ref() }?;
     if parameters.is_active == 0 {
         return None;
     }
-    let lifetime = cell.lifetime;
+    // SAFETY: [H2] as above.
+    let lifetime = unsafe { sys::host_time_left(dialog) };
     // SAFETY: [H2] as above.
     let call = unsafe { key(dialog) }?;
     let from = match parameters.direction {
@@ -254,11 +255,15 @@ pub(super) unsafe fn event(
             // SAFETY: [H2] it is a request.
             let method = i64::from(unsafe { message.first_line.u.request }.method_value);
             let offers = method == i64::from(sys::METHOD_INVITE) || method == i64::from(sys::METHOD_UPDATE);
-            if !offers || message.flags & calls.nopublish_flag != 0 {
+            if method == i64::from(sys::METHOD_ACK) {
                 return None;
             }
-            // SAFETY: [H2] as above.
-            dialog_calls::offered(&unsafe { headers(parameters.msg) }?, from?, lifetime)?
+            if !offers || message.flags & calls.nopublish_flag != 0 {
+                What::Kept { lifetime }
+            } else {
+                // SAFETY: [H2] as above.
+                dialog_calls::offered(&unsafe { headers(parameters.msg) }?, from?, lifetime)
+            }
         }
         _ => return None,
     };
