@@ -183,6 +183,13 @@ impl DialogEvent {
         }
     }
 
+    /// Nobody has decided on this watcher, and it is told so without a document.
+    pub fn waits(&self, watcher: &Watcher<'_>, now: u32) {
+        if let Some(subscription) = self.subscriptions.enter(self.digest(watcher), now) {
+            subscription.waits();
+        }
+    }
+
     /// What this watcher is sent of the aggregate of that name, or of that document if the aggregate is gone.
     pub fn notification(&self, name: usize, presentity: &str, document: &[u8], watcher: &Watcher<'_>, now: u32) -> String {
         let mut process = self.process();

@@ -2,8 +2,11 @@
 //!
 //! The host counts NOTIFYs, of which some may bring no document; and RFC 4235 §4.1 has a watcher that misses a version ask for the whole state
 //! again. So versions are counted here, from 0 and by one. The host counts when it chooses the CSeq, before it asks us, and another worker may
-//! come between: who is asked out of turn gets the version that its turn has, so that versions are in the order of CSeq. A table of fixed size in memory that all processes share, atomics only: whichever
-//! worker sends a NOTIFY goes on where the one before it stopped. A subscription is known by its watcher's half, Call-ID and From tag.
+//! come between: who is asked out of turn gets the version that its turn has, so that versions are in the order of CSeq. That holds from the
+//! first one on, as the host counts from 0 itself: before it are only NOTIFYs to who waits for a decision, which bring no document.
+//!
+//! A table of fixed size in memory that all processes share, atomics only: whichever worker sends a NOTIFY goes on where the one before it
+//! stopped. A subscription is known by its watcher's half, Call-ID and From tag.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -38,8 +41,10 @@ const FIRST_TOLD: usize = 3;
 const COUNTED: u64 = 1;
 const FULL: u64 = 2;
 const FRESH: u64 = 4;
+const WAITS: u64 = 8;
 const PROFILE: u64 = 0xff << 8;
 const COUNT: u64 = 0xffff << 16;
+const ONE_COUNTED: u64 = 1 << 16;
 
 /// As many workers may be between the count of the host and its question. What it counts beyond that are NOTIFYs without a document.
 const AT_ONCE: i16 = 16;
@@ -124,9 +129,18 @@ impl Subscription {
                 self.store(STATE, FULL | FRESH | profile);
             }
             Subscribe::Refresh => {
-                self.change(|state| state & !PROFILE | FULL | profile);
+                self.change(|state| state & !(PROFILE | WAITS) | FULL | profile);
             }
         }
+    }
+
+    /// Nobody has decided on this watcher: what its SUBSCRIBE brings it is a NOTIFY without a document. Said more than once of one SUBSCRIBE
+    /// it is the same NOTIFY.
+    pub(super) fn waits(self) {
+        self.change(|state| match state & (FRESH | WAITS) {
+            FRESH => state & !COUNT | state.wrapping_add(ONE_COUNTED) & COUNT | WAITS,
+            _ => state,
+        });
     }
 
     /// The number of the profile that was found when the watcher subscribed.
@@ -151,6 +165,8 @@ impl Subscription {
             state if state & FRESH != 0 => Due::First,
             // Who is not known was told something by somebody: all of it once more.
             state if state & FULL != 0 || state & COUNTED == 0 => Due::Full,
+            // It may be the first, which was asked for late.
+            state if ahead(state, counted).is_some_and(i16::is_negative) => Due::Full,
             _ => Due::Change,
         };
         (version(before, counted), due)
@@ -202,7 +218,8 @@ impl Subscription {
 /// The version of the document that the host has counted so.
 fn version(state: u64, counted: u32) -> u32 {
     match ahead(state, counted) {
-        Some(ahead) => upper_half(state).wrapping_add_signed(i32::from(ahead)),
+        // Of a count that is lower than the first, 0 is what comes nearest.
+        Some(ahead) => upper_half(state).saturating_add_signed(i32::from(ahead)),
         None if state & (COUNTED | FRESH) == 0 => counted,
         None => upper_half(state),
     }
@@ -210,13 +227,14 @@ fn version(state: u64, counted: u32) -> u32 {
 
 /// How many turns that is before or after the one that comes next. `None`: the host's count says nothing of it.
 fn ahead(state: u64, counted: u32) -> Option<i16> {
-    if state & COUNTED == 0 || state & FRESH != 0 {
+    if state & (COUNTED | FRESH) == 0 {
         return None;
     }
     let expected = u16::try_from((state & COUNT) >> 16).ok()?;
     let counted = u16::try_from(counted & u32::from(u16::MAX)).ok()?;
     let ahead = counted.wrapping_sub(expected).cast_signed();
-    (-AT_ONCE..=AT_ONCE).contains(&ahead).then_some(ahead)
+    let before = if state & FRESH == 0 { -AT_ONCE } else { 0 };
+    (before..=AT_ONCE).contains(&ahead).then_some(ahead)
 }
 
 fn upper_half(word: u64) -> u32 {
@@ -240,7 +258,7 @@ mod tests {
         let table = table(64);
         table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
         let next = |counted| table.enter(2, 0).unwrap().next(counted);
-        assert_eq!([next(5), next(6), next(7)], [(0, Due::First), (1, Due::Change), (2, Due::Change)]);
+        assert_eq!([next(500), next(501), next(502)], [(0, Due::First), (1, Due::Change), (2, Due::Change)]);
         table.enter(2, 0).unwrap().subscribed(Subscribe::Refresh, 0);
         // Where it has begun anew.
         assert_eq!([next(70_000), next(70_001)], [(3, Due::Full), (4, Due::Change)]);
@@ -253,7 +271,38 @@ mod tests {
         let table = table(64);
         table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
         let next = |counted| table.enter(2, 0).unwrap().next(counted).0;
+        assert_eq!([0, 2, 1].map(next), [0, 2, 1]);
+        table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
         assert_eq!([65_534, 65_536, 65_535, 65_539, 65_537, 65_540, 65_538].map(next), [0, 2, 1, 5, 3, 6, 4]);
+    }
+
+    #[test]
+    fn no_worker_that_is_late_gets_a_version_before_the_first() {
+        let table = table(64);
+        let next = |counted| table.enter(2, 0).unwrap().next(counted);
+        table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
+        // The NOTIFY of a PUBLISH overtakes that of the SUBSCRIBE.
+        assert_eq!([next(1), next(0), next(2)], [(1, Due::First), (0, Due::Full), (2, Due::Change)]);
+        // Where the host does not count from 0, the first of all is not known.
+        table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
+        assert_eq!([next(301), next(300), next(302)], [(0, Due::First), (0, Due::Full), (1, Due::Change)]);
+    }
+
+    #[test]
+    fn who_waited_for_a_decision_is_told_from_version_0_on() {
+        let table = table(64);
+        let subscription = || table.enter(2, 0).unwrap();
+        let next = |counted| subscription().next(counted).0;
+        subscription().subscribed(Subscribe::First, 0);
+        subscription().waits();
+        subscription().waits();
+        subscription().subscribed(Subscribe::Refresh, 0);
+        subscription().waits();
+        // Two SUBSCRIBEs had their NOTIFY.
+        assert_eq!([next(3), next(2), next(4)], [1, 0, 2]);
+        // Who has had a document is counted by documents.
+        subscription().waits();
+        assert_eq!(next(5), 3);
     }
 
     #[test]
@@ -293,7 +342,7 @@ mod tests {
 
     #[test]
     fn two_workers_never_give_one_version_twice() {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(7);
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let table = table(64);
         table.enter(2, 0).unwrap().subscribed(Subscribe::First, 0);
         let mut versions: Vec<u32> = std::thread::scope(|scope| {

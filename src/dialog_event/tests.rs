@@ -68,9 +68,9 @@ fn watcher(tag: &str) -> Watcher<'_> {
 
 /// How many NOTIFYs of this subscription the host has counted before.
 fn count(event: &DialogEvent, tag: &str) -> u32 {
-    thread_local!(static COUNTS: RefCell<HashMap<(usize, String), u32>> = RefCell::default());
+    thread_local!(static COUNTS: RefCell<HashMap<(u64, String), u32>> = RefCell::default());
     COUNTS.with_borrow_mut(|counts| {
-        let next = counts.entry((std::ptr::from_ref(event).addr(), tag.to_owned())).or_default();
+        let next = counts.entry((event.key, tag.to_owned())).or_default();
         let count = *next;
         *next = next.wrapping_add(1);
         count

@@ -27,6 +27,7 @@ mod parameters;
 mod pending;
 mod phones;
 mod publications;
+mod published;
 mod watched;
 
 use std::ffi::CStr;

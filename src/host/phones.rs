@@ -84,6 +84,11 @@ impl<D: Stores> Phones<D> {
         self.tell(&Told::Fact(Fact { user: user.to_owned(), what }));
     }
 
+    /// The presence server has taken a PUBLISH of a user; without a lifetime nothing is published any more.
+    pub(crate) fn published(&self, user: &str, lifetime: Duration) {
+        self.tell(&Told::Fact(Fact { user: user.to_owned(), what: What::Published(lifetime) }));
+    }
+
     /// A script, or a command, says what the state of a phone is. The error is a sentence.
     pub(crate) fn state(&self, uri: &[u8], state: &[u8]) -> Result<(), &'static str> {
         let read = |bytes| str::from_utf8(bytes).ok();

@@ -187,9 +187,9 @@ impl Session {
         self.steps.pop_front()
     }
 
-    /// The step that is next, still to be done.
-    pub fn next_step(&self) -> Option<&Step> {
-        self.steps.front()
+    /// The step, still to be done, after which nothing of this stream counts any more.
+    pub fn stream_end(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| matches!(step, Step::BeginTls | Step::Restart))
     }
 
     /// The full JID, while it is logged in.

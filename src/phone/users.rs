@@ -38,7 +38,7 @@ pub enum What {
         /// Its URI.
         uri: String,
     },
-    /// A PUBLISH of the user was taken; with a lifetime of zero it was the last.
+    /// A PUBLISH of the user was taken; with a lifetime of zero nothing is published any more.
     Published(Duration),
     /// The user's calls changed: what keeps most busy, with the other side; `None`: there are none.
     Call(Option<(Phase, String)>),
@@ -190,7 +190,8 @@ impl User {
             return self.published_until.take().and_then(|_| self.lost());
         }
         let is_first = self.holds() == 0;
-        self.published_until = now.checked_add(lifetime);
+        // Several phones of a user publish, and which of their publications this one is nobody says.
+        self.published_until = self.published_until.max(now.checked_add(lifetime));
         Some(if is_first { Event::Registered } else { Event::Refreshed })
     }
 
@@ -378,7 +379,9 @@ mod tests {
         assert_eq!(scene.fact(What::Published(Duration::ZERO)), "-", "a contact is left");
         assert_eq!(scene.gone("a"), "offline");
         assert_eq!(scene.fact(What::Published(hour)), "online");
-        assert_eq!(scene.pass(3601), ["offline"]);
+        assert_eq!(scene.fact(What::Published(Duration::from_secs(60))), "still-online", "of another phone");
+        assert!(scene.pass(3599).is_empty());
+        assert_eq!(scene.pass(2), ["offline"]);
     }
 
     #[test]

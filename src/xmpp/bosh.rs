@@ -89,8 +89,8 @@ enum Phase {
     New,
     Creating,
     Open(Terms),
-    /// Our last request is on its way.
-    Ending(Terms),
+    /// Our last request is on its way, and is waited for until then.
+    Ending(Terms, Instant),
     Over,
 }
 
@@ -222,7 +222,7 @@ impl Bosh {
         match self.phase {
             Phase::Open(_) => self.wanted = Wanted::End,
             Phase::New | Phase::Creating => self.end(Reason::Ours),
-            Phase::Ending(_) | Phase::Over => {}
+            Phase::Ending(..) | Phase::Over => {}
         }
     }
 
@@ -257,7 +257,7 @@ impl Bosh {
                 self.phase = Phase::Creating;
                 Some(body::creation(rid, &self.ask))
             }
-            Phase::Creating | Phase::Ending(_) | Phase::Over => None,
+            Phase::Creating | Phase::Ending(..) | Phase::Over => None,
             Phase::Open(_) if rid >= LAST_RID && (in_flight == 0 || !self.payload.is_empty()) => {
                 self.end(Reason::Numbers);
                 None
@@ -266,7 +266,7 @@ impl Bosh {
             Phase::Open(terms) if self.wanted == Wanted::End => {
                 let terms = terms.clone();
                 let body = body::terminate(rid, &terms.sid, &std::mem::take(&mut self.payload));
-                self.phase = Phase::Ending(terms);
+                self.phase = Phase::Ending(terms, now.checked_add(GRACE).unwrap_or(now));
                 Some(body)
             }
             Phase::Open(terms) if in_flight >= terms.requests => None,
@@ -331,7 +331,7 @@ impl Bosh {
         match status {
             400 => self.end(Reason::Terminated(Condition::BadRequest)),
             403 => self.end(Reason::Terminated(Condition::PolicyViolation)),
-            404 if matches!(self.phase, Phase::Open(_) | Phase::Ending(_)) => {
+            404 if matches!(self.phase, Phase::Open(_) | Phase::Ending(..)) => {
                 self.end(Reason::Terminated(Condition::ItemNotFound))
             }
             500.. => self.failed(now, at..=at, Reason::Status(status)),
@@ -363,20 +363,24 @@ impl Bosh {
             Progress::Due(at) => Some(at),
             Progress::Posted(at) => match exchange.lead {
                 Lead::Until(time) => Some(time),
-                Lead::None | Lead::ToBeSent => at.checked_add(patience),
+                Lead::None | Lead::ToBeSent => at.checked_add(patience?),
             },
             Progress::Answered(_) => None,
         });
-        let poll = match &self.phase {
+        let whole = match &self.phase {
             Phase::Open(_) if self.exchanges.is_empty() => self.idle_until,
-            Phase::New | Phase::Creating | Phase::Open(_) | Phase::Ending(_) | Phase::Over => None,
+            Phase::Ending(_, until) => Some(*until),
+            Phase::New | Phase::Creating | Phase::Open(_) | Phase::Over => None,
         };
-        exchanges.chain(poll).min()
+        exchanges.chain(whole).min()
     }
 
     /// A deadline has passed.
     pub fn timeout(&mut self, now: Instant) {
-        let patience = self.patience();
+        if matches!(self.phase, Phase::Ending(_, until) if now >= until) {
+            return self.end(Reason::Lost);
+        }
+        let Some(patience) = self.patience() else { return };
         let late = |exchange: &Exchange| matches!(exchange.progress, Progress::Posted(at) if now.saturating_duration_since(at) >= patience);
         let late: Vec<u64> =
             self.exchanges.iter().filter(|exchange| late(exchange)).map(|exchange| exchange.request.rid).collect();
@@ -389,7 +393,7 @@ impl Bosh {
     /// What was agreed on, once the session stands.
     pub fn terms(&self) -> Option<&Terms> {
         match &self.phase {
-            Phase::Open(terms) | Phase::Ending(terms) => Some(terms),
+            Phase::Open(terms) | Phase::Ending(terms, _) => Some(terms),
             Phase::New | Phase::Creating | Phase::Over => None,
         }
     }
@@ -406,13 +410,13 @@ impl Bosh {
         self.phase == Phase::Over
     }
 
-    /// How long a response may take.
-    fn patience(&self) -> Duration {
+    /// How long a response may take. `None`: no request has a time of its own, as at the end, when those that were held for long already are
+    /// answered with the last one.
+    fn patience(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Open(terms) => terms.wait.saturating_add(GRACE),
-            // Nothing is held any more.
-            Phase::Ending(_) => GRACE,
-            Phase::New | Phase::Creating | Phase::Over => ANSWER,
+            Phase::Open(terms) => Some(terms.wait.saturating_add(GRACE)),
+            Phase::Ending(..) => None,
+            Phase::New | Phase::Creating | Phase::Over => Some(ANSWER),
         }
     }
 
@@ -423,10 +427,11 @@ impl Bosh {
     }
 
     /// These requests have come to nothing, or to a response that is none: a proxy may have made it, and the connection manager never seen
-    /// the request. They are sent again, after a pause, with the same bytes. A session that does not stand yet is over with that, as is one
-    /// that was in trouble for longer than the connection manager would wait.
+    /// the request. They are sent again, after a pause, with the same bytes: the last one too, or others would see us until the connection
+    /// manager finds that we are gone. A session that does not stand yet is over with that, as is one that was in trouble for longer than the
+    /// connection manager would wait.
     fn failed(&mut self, now: Instant, which: RangeInclusive<usize>, reason: Reason) {
-        let Phase::Open(terms) = &self.phase else { return self.end(reason) };
+        let (Phase::Open(terms) | Phase::Ending(terms, _)) = &self.phase else { return self.end(reason) };
         let trouble = self.troubled.unwrap_or(Trouble { since: now, tries: 0 });
         if now.saturating_duration_since(trouble.since) >= terms.inactivity {
             return self.end(reason);
@@ -454,11 +459,11 @@ impl Bosh {
                     None => return self.end(Reason::NoSession),
                 },
                 // The answer to our last request.
-                Phase::Ending(_) if self.exchanges.is_empty() => {
+                Phase::Ending(..) if self.exchanges.is_empty() => {
                     self.hand_on(&body);
                     return self.end(Reason::Ours);
                 }
-                Phase::New | Phase::Open(_) | Phase::Ending(_) | Phase::Over => {}
+                Phase::New | Phase::Open(_) | Phase::Ending(..) | Phase::Over => {}
             }
             self.hand_on(&body);
         }
@@ -471,7 +476,7 @@ impl Bosh {
 
     /// The connection manager has ended the session; it says so in the response to any of the requests.
     fn terminal(&mut self, body: &Body) {
-        let is_ours = matches!(self.phase, Phase::Ending(_));
+        let is_ours = matches!(self.phase, Phase::Ending(..));
         let condition = body.attribute("condition");
         let stream_error = body.payload().find_map(StreamError::of);
         self.hand_on(body);
@@ -517,7 +522,7 @@ const HELD: Duration = Duration::from_secs(5);
 /// How long what was sent first takes longer to arrive, at the most. A held request is not answered, so nothing else says that it is there.
 const HEAD_START: Duration = Duration::from_millis(500);
 
-/// How much later than agreed a response may come.
+/// How much later than agreed a response may come, and how long the last one may take.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// How long the connection manager may take to make a session.

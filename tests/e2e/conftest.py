@@ -80,7 +80,31 @@ def pytest_runtest_makereport(item, call):
             report.sections.append((f"log of {running.name} ({running.log_path})", running.log()[-6000:]))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["crashes"] = process.CRASHES
+    elif process.CRASHES and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+class Runners:
+    """What the runners of xdist have to say at their end."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        process.CRASHES.extend(getattr(node, "workeroutput", {}).get("crashes", []))
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Runners())
+
+
 def pytest_terminal_summary(terminalreporter):
+    for crash in process.CRASHES:
+        terminalreporter.write_line(f"crashed: {crash}", red=True)
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.write_line(f"failed once: {report.nodeid}: {report.longreprtext.splitlines()[-1][:200]}")
     skipped = [p for p in PAIRS if p.missing]
     ran = [p.name for p in PAIRS if not p.missing]
     terminalreporter.write_line("servers: " + (", ".join(ran) or "none"))

@@ -4,7 +4,7 @@
 set -eu
 
 SERVERS="kamailio kamailio-sqlite-modules kamailio-presence-modules kamailio-lua-modules prosody ejabberd"
-CLIENTS="baresip-core sip-tester python3-slixmpp python3-pytest python3-pytest-xdist"
+CLIENTS="baresip-core sip-tester python3-slixmpp python3-pytest python3-pytest-xdist python3-pytest-rerunfailures"
 BUILD="gcc make pkg-config libc6-dev clang libclang-dev dpkg-dev sqlite3 libxml2-dev"
 
 missing=""

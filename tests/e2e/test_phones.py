@@ -10,6 +10,7 @@ from support.gateway import pairs
 from support.phone import Call
 from support.phone import sdp
 from support.process import wait_until
+from support.sip import pidf
 from support.xmpp import child
 
 PAIRS = pairs()
@@ -79,6 +80,28 @@ def test_a_phone_is_online_while_it_is_registered(phones, alice):
     watcher.sees("online")
     alice.register()
     unregister(alice)
+    watcher.sees("online", "unavailable")
+
+
+def test_who_publishes_is_online_until_nothing_is_published(phones, alice):
+    watcher = Watcher(phones, phones.add(alice))
+    second = phones.gateway.second_phone(alice, registers=False)
+    alice.publish(pidf(alice.uri))
+    watcher.sees("online")
+    second.publish(pidf(alice.uri))
+    alice.publish(None)
+    alice.publish(None, expires=0)
+    # What is told of the first one's end is behind this: had it been taken for the user's, the phone would be gone by now.
+    phones.gateway.host.phone_state(alice.uri, "onthephone")
+    watcher.sees("online", "away/On the phone")
+    phones.gateway.host.phone_state(alice.uri, "online")
+    second.publish(None, expires=0)
+    watcher.sees("online", "away/On the phone", "online", "unavailable")
+
+
+def test_who_publishes_no_more_is_gone_when_the_time_has_passed(phones, alice):
+    watcher = Watcher(phones, phones.add(alice))
+    alice.publish(pidf(alice.uri), expires=3)
     watcher.sees("online", "unavailable")
 
 

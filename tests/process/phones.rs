@@ -41,12 +41,13 @@ use xmpp_gateway::xmpp::sasl::ShowPassword;
 
 use super::PATIENCE;
 
-/// One account of the table: user, URL, and the session that was kept.
+/// One account of the table: user, URL, or host and port of a stream, and the session that was kept.
 #[derive(Clone)]
 struct Entry {
     user: &'static str,
     url: String,
     session: String,
+    resource: &'static str,
 }
 
 struct FakeRegistrar {
@@ -60,9 +61,11 @@ struct FakeRegistrar {
 
 impl Registrar for FakeRegistrar {
     fn accounts(&mut self, row: &mut dyn FnMut(&Row<'_>, &str)) -> Result<(), Unavailable> {
-        for Entry { user, url, session } in &self.table {
+        for Entry { user, url, session, resource } in &self.table {
             let (sip_uri, jid) = (sip_uri(user), format!("{user}@example.com"));
-            let read = Row { sip_uri: &sip_uri, jid: &jid, password: "pencil", url, flags: 4 | 8, ..Row::default() };
+            let transport = if url.starts_with("http") { "bosh" } else { "tcp" };
+            let texts = Row { sip_uri: &sip_uri, jid: &jid, password: "pencil", resource, ..Row::default() };
+            let read = Row { transport, url, flags: 4 | 8, ..texts };
             row(&read, session);
         }
         Ok(())
@@ -144,6 +147,13 @@ impl Scene {
     fn is(&self, user: &str, state: State) {
         let mut datagram = Vec::new();
         phone_datagram::encode(&Told::Fact(Fact { user: sip_uri(user), what: What::Told(state) }), &mut datagram);
+        self.facts.send(&datagram).unwrap();
+    }
+
+    /// The table is to be read anew.
+    fn reload(&self) {
+        let mut datagram = Vec::new();
+        phone_datagram::encode(&Told::Reload, &mut datagram);
         self.facts.send(&datagram).unwrap();
     }
 
@@ -310,7 +320,7 @@ fn hospitable(request: &Element) -> Reply {
 }
 
 fn entry(user: &'static str, manager: &Manager) -> Entry {
-    Entry { user, url: manager.url.clone(), session: String::new() }
+    Entry { user, url: manager.url.clone(), session: String::new(), resource: "" }
 }
 
 #[test]
@@ -408,6 +418,16 @@ fn a_session_goes_on_after_a_restart() {
 }
 
 #[test]
+fn a_session_that_will_not_go_on_is_ended_when_the_server_stops() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[Entry { resource: "SIP-{phone}", ..entry("juliet", &manager) }]);
+    scene.is("juliet", State::Online);
+    assert_eq!(manager.shown(), "online");
+    assert_eq!(scene.stop(), "", "the row has room for the session of one phone");
+    assert_eq!(manager.requests.try_iter().last().unwrap().attribute("type"), Some("terminate"));
+}
+
+#[test]
 fn a_session_that_is_forgotten_is_followed_by_a_login() {
     let manager = Manager::start(hospitable);
     let scene = Scene::start(&[entry("juliet", &manager)]);
@@ -448,6 +468,40 @@ fn who_was_refused_is_not_asked_again_by_coming_back() {
     scene.is("juliet", State::OnThePhone);
     assert_eq!(other.shown(), "dnd");
     assert_eq!(manager.requests.try_iter().count(), 0);
+    scene.stop();
+}
+
+#[test]
+fn who_was_refused_is_tried_again_when_the_table_is_read_anew() {
+    let refused = Mutex::new(true);
+    let manager = Manager::start(move |request| match request.child("auth", ns::SASL) {
+        Some(_) if std::mem::replace(&mut *refused.lock().unwrap(), false) => {
+            Reply::Body(format!("<failure xmlns='{}'><account-disabled/></failure>", ns::SASL))
+        }
+        Some(_) | None => hospitable(request),
+    });
+    let scene = Scene::start(&[entry("romeo", &manager)]);
+    scene.is("romeo", State::Online);
+    assert_eq!(scene.trouble(), "sip:romeo@sip.example.com: the server refuses the login: account-disabled");
+    scene.reload();
+    assert_eq!(manager.shown(), "online");
+    scene.stop();
+}
+
+#[test]
+fn a_session_that_is_up_forgets_how_often_it_was_sent_on() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("juliet", &manager)]);
+    scene.is("juliet", State::Online);
+    for _ in 0..5 {
+        assert_eq!(manager.shown(), "online");
+        manager.release_with(&format!(
+            "<body type='terminate' condition='see-other-uri' xmlns='{}'><uri>{}</uri></body>",
+            ns::HTTPBIND,
+            manager.url
+        ));
+    }
+    assert_eq!(manager.shown(), "online");
     scene.stop();
 }
 
@@ -499,5 +553,25 @@ fn a_message_to_the_phone_reaches_it() {
     assert_eq!(manager.shown(), "online");
     manager.release("<message xmlns='jabber:client' type='chat' from='romeo@example.net/o'><body>Hi</body></message>");
     assert_eq!(scene.messages.recv_timeout(PATIENCE).unwrap(), "sip:juliet@sip.example.com: Hi");
+    scene.stop();
+}
+
+#[test]
+fn what_stands_behind_the_word_that_tls_begins_is_not_taken_for_encrypted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = listener.local_addr().unwrap().to_string();
+    let scene = Scene::start(&[Entry { user: "juliet", url, session: String::new(), resource: "" }]);
+    scene.is("juliet", State::Online);
+    let (mut stream, _) = listener.accept().unwrap();
+    // All of it in one write, as somebody on the way can have it.
+    let features = |content: &str| format!("<stream:features>{content}</stream:features>");
+    let text = [
+        format!("<stream:stream xmlns='jabber:client' xmlns:stream='{}' version='1.0'>", ns::STREAMS),
+        features(&format!("<starttls xmlns='{}'/>", ns::TLS)),
+        format!("<proceed xmlns='{}'/>", ns::TLS),
+        features(&format!("<mechanisms xmlns='{}'><mechanism>PLAIN</mechanism></mechanisms>", ns::SASL)),
+    ];
+    stream.write_all(text.concat().as_bytes()).unwrap();
+    assert_eq!(scene.trouble(), "sip:juliet@sip.example.com: the server goes on before TLS has begun");
     scene.stop();
 }

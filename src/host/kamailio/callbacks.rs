@@ -20,6 +20,7 @@ use super::msg::Received;
 use super::phones;
 use super::presence;
 use super::process;
+use super::published;
 use super::reply;
 use super::rpc;
 use super::sys;
@@ -377,6 +378,12 @@ pub(super) extern "C" fn subscribed(msg: *mut sys::sip_msg) -> c_int {
     guard::answer(ERROR, || unsafe { presence::subscribed(msg) })
 }
 
+/// presence: a PUBLISH (presence). Runs in any worker.
+pub(super) extern "C" fn published(msg: *mut sys::sip_msg) -> c_int {
+    // SAFETY: [H2] the message is that of this call.
+    guard::answer(ERROR, || unsafe { published::published(msg) })
+}
+
 /// presence: the rules of a presentity. Runs in any worker, and in the XMPP process.
 pub(super) extern "C" fn rules_document(user: *mut sys::str_, host: *mut sys::str_, document: *mut *mut sys::str_) -> c_int {
     guard::answer(ERROR, || match GATEWAY.get() {
@@ -474,6 +481,7 @@ pub(super) extern "C" fn script_ended(_msg: *mut sys::sip_msg, _flags: c_uint, _
     guard::answer(1, || {
         if let Some(gateway) = GATEWAY.get() {
             presence::script_ended(&gateway.worker);
+            published::script_ended();
         }
         1
     })

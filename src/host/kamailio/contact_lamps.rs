@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use super::callbacks;
+use super::dialog_event;
 use super::msg::host_text;
 use super::presence;
 use super::presence::store_state;
@@ -82,11 +83,16 @@ pub(super) unsafe fn authorize(worker: &Worker, subscription: *mut sys::subscrip
     let Some(asked) = (unsafe { subscription.as_mut() }) else { return -1 };
     // SAFETY: [H2] texts of the subscription.
     let judgement = unsafe { presence::who(asked, |watcher, presentity| worker.judge_lamp(watcher, presentity)) };
-    presence::settle(asked, judgement).unwrap_or_else(|| {
+    let settled = presence::settle(asked, judgement).unwrap_or_else(|| {
         asked.status = sys::ACTIVE_STATUS as _;
         asked.reason = sys::str_ { s: ptr::null_mut(), len: 0 };
         0
-    })
+    });
+    if i64::from(asked.status) == i64::from(sys::PENDING_STATUS) {
+        // SAFETY: [H2] by the contract of this function.
+        unsafe { dialog_event::waits(asked) };
+    }
+    settled
 }
 
 /// Stores a lamp, and has the watchers told.

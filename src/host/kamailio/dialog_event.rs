@@ -157,20 +157,44 @@ pub(super) unsafe fn notification(subscription: *mut sys::subscription, body: *c
         return ptr::null_mut();
     }
     // SAFETY: [H2] texts of the subscription.
+    let [presentity, document] = [subscription.pres_uri, *body].map(|text| unsafe { msg::text(text) });
+    // SAFETY: [H2] by the contract of this function.
+    let notification = unsafe {
+        with_watcher(subscription, |watcher| {
+            event.notification(body.s.addr(), &String::from_utf8_lossy(presentity), document, watcher, dialog_event::now())
+        })
+    };
+    dialog_event::copy(&notification).map_or(ptr::null_mut(), |(text, length)| host_string(text.as_ptr(), length))
+}
+
+/// A watcher on whom nobody has decided.
+///
+/// # Safety
+/// `subscription` is one of the running callback [H2].
+pub(super) unsafe fn waits(subscription: &sys::subscription) {
+    if let Some(event) = dialog_event::get() {
+        // SAFETY: [H2] by the contract of this function.
+        unsafe { with_watcher(subscription, |watcher| event.waits(watcher, dialog_event::now())) };
+    }
+}
+
+/// Calls with the watcher of this subscription.
+///
+/// # Safety
+/// `subscription` is one of the running callback [H2].
+unsafe fn with_watcher<T>(subscription: &sys::subscription, call: impl FnOnce(&Watcher<'_>) -> T) -> T {
+    // SAFETY: [H2] texts of the subscription.
     let text = |text: sys::str_| unsafe { msg::text(text) };
     let uri = watcher_uri(text(subscription.watcher_user), text(subscription.watcher_domain));
     let user_agent = std::str::from_utf8(text(subscription.user_agent)).ok().filter(|user_agent| !user_agent.is_empty());
-    let watcher = Watcher {
+    call(&Watcher {
         uri: &uri,
         user_agent,
         call_id: text(subscription.callid),
         tag: text(subscription.from_tag),
         // The first NOTIFY is number 1 to it.
         notified: u32::try_from(subscription.version).unwrap_or_default().saturating_sub(1),
-    };
-    let presentity = String::from_utf8_lossy(text(subscription.pres_uri));
-    let notification = event.notification(body.s.addr(), &presentity, text(*body), &watcher, dialog_event::now());
-    dialog_event::copy(&notification).map_or(ptr::null_mut(), |(text, length)| host_string(text.as_ptr(), length))
+    })
 }
 
 /// A SUBSCRIBE to dialogs.

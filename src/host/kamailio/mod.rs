@@ -9,6 +9,7 @@
 //! presence   Kamailio's presence server: who may see an XMPP user, and their states, in process
 //! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in Kamailio's presence server
+//! published  PUBLISHes to it that say that a phone is there
 //! contact_lamps  XMPP users as lamps in that event
 //! db         the table of mapped users: the host's database API
 //! process    the extra process: fork, signals, Host
@@ -31,6 +32,7 @@ mod msg;
 mod phones;
 mod presence;
 mod process;
+mod published;
 mod reply;
 mod rpc;
 mod senders;

@@ -25,6 +25,7 @@ use super::contact_lamps;
 use super::dialog_event;
 use super::phones;
 use super::presence;
+use super::published;
 use super::senders;
 use super::store;
 use super::sys;
@@ -89,6 +90,12 @@ pub(super) fn register_callbacks(gateway: &Gateway) -> c_int {
     dialog_event::bench();
     if gateway.config.calls.mode == DialogMode::Local && presence::bind_dialogs().is_none() {
         log::error!("{}", host::NO_DIALOG_EVENT);
+        return -1;
+    }
+    if gateway.phones.is_some()
+        && let Err(sentence) = published::hear()
+    {
+        log::error!("{sentence}");
         return -1;
     }
     let mode = gateway.config.presence_mode;

@@ -19,6 +19,7 @@ use super::msg::Wanted;
 use super::phones;
 use super::presence;
 use super::process;
+use super::published;
 use super::reply;
 use super::store;
 use super::sys;
@@ -445,11 +446,18 @@ pub(super) unsafe extern "C" fn notify_body(
     guard::answer(ptr::null_mut(), || unsafe { presence::notify_body(user, host, bodies, count, expired) })
 }
 
+/// The presence server has a PUBLISH (presence): in any worker.
+pub(super) unsafe extern "C" fn published(msg: *mut sys::sip_msg, has_sent: *mut c_int) -> c_int {
+    // SAFETY: [H2] the presence server's parameters, alive through this call.
+    guard::answer(-1, || unsafe { published::published(msg, has_sent) })
+}
+
 /// A request has been through the script: in any worker.
 pub(super) unsafe extern "C" fn script_ended(_: *mut sys::sip_msg, _: *mut c_void) -> c_int {
     guard::answer(sys::SCB_RUN_ALL, || {
         if let Some(module) = MODULE.get() {
             presence::script_ended(&module.worker);
+            published::script_ended();
         }
         sys::SCB_RUN_ALL
     })

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use super::MODULE;
 use super::callbacks;
 use super::calls;
+use super::dialog_event;
 use super::presence;
 use super::stored::replace_state;
 use super::stored::store_new_state;
@@ -99,9 +100,14 @@ pub(super) unsafe fn authorize(subscription: *mut sys::subs_t) -> c_int {
     let Some((watcher, presentity)) = (unsafe { presence::who(subscription) }) else { return -1 };
     // SAFETY: [H2] as above; the host waits for us and reads it afterwards.
     let Some(asked) = (unsafe { subscription.as_mut() }) else { return -1 };
-    presence::settle(asked, module.worker.judge_lamp(&watcher, &presentity)).unwrap_or_else(|| {
+    let settled = presence::settle(asked, module.worker.judge_lamp(&watcher, &presentity)).unwrap_or_else(|| {
         asked.status = sys::ACTIVE_STATUS.unsigned_abs();
         asked.reason = sys::str_ { s: ptr::null_mut(), len: 0 };
         0
-    })
+    });
+    if asked.status == sys::PENDING_STATUS.unsigned_abs() {
+        // SAFETY: [H2] as the caller promises.
+        unsafe { dialog_event::waits(asked) };
+    }
+    settled
 }

@@ -186,6 +186,17 @@ pub(super) unsafe fn subscribed(event: &DialogEvent, msg: *mut sys::sip_msg, sub
     dialog_event::telling(&String::from_utf8_lossy(unsafe { msg::bytes_at(&raw const asked.pres_uri) }));
 }
 
+/// A watcher on whom nobody has decided.
+///
+/// # Safety
+/// A subscription of the presence server.
+pub(super) unsafe fn waits(asked: &sys::subs_t) {
+    if let Some(event) = dialog_event::get() {
+        // SAFETY: [H2] as the caller promises.
+        unsafe { with_watcher(asked, None, |watcher| event.waits(watcher, dialog_event::now())) };
+    }
+}
+
 /// Calls with the watcher of this subscription.
 ///
 /// # Safety

@@ -11,6 +11,7 @@
 //! stored      documents that it does
 //! dialog_calls  calls of module dialog, and what happens to them
 //! dialog_event  the event package "dialog" in the host's presence server
+//! published   PUBLISHes to it that say that a phone is there
 //! contact_lamps  XMPP users as lamps in that event
 //! db          the table of mapped users: the host's database API
 //! mi          what commands answer
@@ -33,6 +34,7 @@ mod msg;
 mod phones;
 mod presence;
 mod process;
+mod published;
 mod reply;
 mod restored;
 mod shown;
@@ -185,6 +187,10 @@ fn start() -> Result<(), StartError> {
     let variables = Variables::new().ok_or(StartError::Memory)?;
     let lasts = if state.is_some() { Lasts::Lasting } else { Lasts::UntilRestart };
     let presence = presence(config.presence_mode, lasts)?;
+    if phones.is_some() {
+        // In front of what local mode has put there.
+        published::hear().map_err(StartError::DialogEvent)?;
+    }
     host::dialog_event::prepare(config.dialog_event.as_ref()).map_err(StartError::Link)?;
     let contact_lamps = dialog_event::register(&config).map_err(StartError::DialogEvent)?;
     #[cfg(feature = "bench")]

@@ -61,6 +61,7 @@ pub(crate) struct Desk {
     database_rests: Option<Instant>,
     exchange: Rc<Exchange>,
     stop: watch::Sender<bool>,
+    reloads: watch::Sender<()>,
     load: Load,
 }
 
@@ -84,6 +85,7 @@ impl Desk {
     pub(super) fn new(config: &Phones) -> io::Result<(Self, mpsc::Receiver<Report>)> {
         let (sender, reports) = mpsc::channel(REPORTS);
         let (stop, stopped) = watch::channel(false);
+        let (reloads, reloaded) = watch::channel(());
         let exchange = Exchange {
             tls: client_config(&config.roots)?,
             clear: config.clear,
@@ -91,6 +93,7 @@ impl Desk {
             resumes: RefCell::new(Pacer::new(RESUME_RATE)),
             reports: sender,
             stop: stopped,
+            reloads: reloaded,
         };
         let desk = Self {
             looks: config.looks.clone(),
@@ -106,12 +109,13 @@ impl Desk {
             database_rests: None,
             exchange: Rc::new(exchange),
             stop,
+            reloads,
             load: Load::Done,
         };
         Ok((desk, reports))
     }
 
-    /// Reads the table. Who is new there is asked for at the registrar; who is not there any more goes offline.
+    /// Reads the table. Who is new there is asked for at the registrar; who is not there any more goes offline; who was refused is tried again.
     pub(super) fn load(&mut self, registrar: &mut impl Registrar) {
         let (mut accounts, mut kept) = (HashMap::new(), HashMap::new());
         let mut wrong = 0_usize;
@@ -140,6 +144,9 @@ impl Desk {
         self.load = Load::Done;
         log::info!("{} accounts whose phones are shown, {wrong} rows left out", accounts.len());
         self.kept.extend(kept);
+        // The server may have been told something too.
+        self.refused.clear();
+        self.reloads.send_replace(());
         let before = std::mem::replace(&mut self.accounts, accounts);
         let named = |user: &String| Some((user.strip_prefix("sip:")?.split('@').next()?.to_owned(), user.clone()));
         self.names = self.accounts.keys().filter_map(named).collect();

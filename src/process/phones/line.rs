@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub(super) struct Exchange {
     pub(super) reports: mpsc::Sender<Report>,
     /// Becomes true when the host stops.
     pub(super) stop: watch::Receiver<bool>,
+    /// Changes when the table of accounts was read anew: who was refused may have something done about it.
+    pub(super) reloads: watch::Receiver<()>,
 }
 
 /// What a line tells the process.
@@ -90,6 +93,8 @@ pub(super) struct Line {
     pub(super) exchange: Rc<Exchange>,
     /// Where a server has sent us.
     elsewhere: Option<String>,
+    /// How often that was, since others have last seen the phone.
+    moved: u32,
     backoff: Backoff,
     /// The account is not to be asked before: another line of it was refused.
     not_before: Option<Instant>,
@@ -104,7 +109,7 @@ enum Turn {
 
 impl Line {
     pub(super) fn new(account: Arc<Account>, resource: String, views: watch::Receiver<View>, exchange: Rc<Exchange>) -> Self {
-        Self { account, resource, views, exchange, elsewhere: None, backoff: Backoff::default(), not_before: None }
+        Self { account, resource, views, exchange, elsewhere: None, moved: 0, backoff: Backoff::default(), not_before: None }
     }
 
     /// Not to log in before that.
@@ -115,11 +120,12 @@ impl Line {
     /// Until there is nothing to show, or the host stops.
     pub(super) async fn run(mut self, kept: Option<Kept>) {
         let mut kept = kept;
-        let mut moved = 0_u32;
-        if let Some(time) = self.not_before.take()
-            && self.wait(time.saturating_duration_since(Instant::now())).await.is_none()
-        {
-            return;
+        if let Some(time) = self.not_before.take() {
+            let pause = time.saturating_duration_since(Instant::now());
+            let reload = self.reload();
+            if self.wait_or(pause, reload).await.is_none() {
+                return;
+            }
         }
         while !self.views.borrow_and_update().is_offline() {
             let end = match kept.take() {
@@ -133,16 +139,20 @@ impl Line {
                 End::Closed | End::Forgotten => continue,
                 End::Stopped => return,
                 End::Account(why) => {
+                    let reload = self.reload();
                     self.trouble(why, Instant::now().checked_add(ACCOUNT_PAUSE)).await;
-                    ACCOUNT_PAUSE
+                    match self.wait_or(ACCOUNT_PAUSE, reload).await {
+                        Some(()) => continue,
+                        None => return,
+                    }
                 }
-                End::Elsewhere(url) if moved < MOST_MOVES => {
-                    moved = moved.saturating_add(1);
+                End::Elsewhere(url) if self.moved < MOST_MOVES => {
+                    self.moved = self.moved.saturating_add(1);
                     self.elsewhere = Some(url);
                     continue;
                 }
                 End::Elsewhere(url) => {
-                    (moved, self.elsewhere) = (0, None);
+                    (self.moved, self.elsewhere) = (0, None);
                     self.trouble(format!("sent on from one URL to the next, at last to {url}"), None).await;
                     self.backoff.pause(Instant::now(), LONG, dice())
                 }
@@ -187,11 +197,28 @@ impl Line {
 
     /// Waits, unless there is nothing to show any more. `None`: the host stops.
     async fn wait(&mut self, pause: Duration) -> Option<()> {
+        self.wait_or(pause, pending()).await
+    }
+
+    /// Waits, until that if it is sooner.
+    async fn wait_or(&mut self, pause: Duration, sooner: impl Future<Output = ()>) -> Option<()> {
         let mut stop = self.exchange.stop.clone();
         tokio::select! {
             () = sleep(pause) => Some(()),
+            () = sooner => Some(()),
             gone = self.views.wait_for(View::is_offline) => gone.is_ok().then_some(()),
             _ = stop.wait_for(|stops| *stops) => None,
+        }
+    }
+
+    /// The table is read anew, from now on.
+    fn reload(&self) -> impl Future<Output = ()> + use<> {
+        let mut reloads = self.exchange.reloads.clone();
+        reloads.mark_unchanged();
+        async move {
+            if reloads.changed().await.is_err() {
+                pending().await
+            }
         }
     }
 
@@ -203,6 +230,7 @@ impl Line {
 
     pub(super) async fn up(&mut self) {
         self.backoff.up(Instant::now());
+        self.moved = 0;
         self.report(Said::Up).await;
     }
 

@@ -249,16 +249,21 @@ impl<'a> OverBosh<'a> {
         self.line.report(Said::Kept(kept)).await;
     }
 
-    /// The host stops: the session is to wait for us as long as it may.
+    /// The host stops: the session is to wait for us as long as it may. One that nobody will go on with is over, or others would see the phone
+    /// beside its next session.
     async fn pause(mut self) -> End {
-        if self.session.jid().is_some() && self.bosh.pause(PAUSE) {
+        let is_kept = self.session.jid().is_some() && !self.line.account.resource.is_per_phone();
+        if !is_kept {
+            self.bosh.terminate();
+        }
+        if !is_kept || self.bosh.pause(PAUSE) {
             let _ = timeout(FAREWELL, async {
                 while self.advance().await.is_none() && !self.posts.is_empty() {
                     self.keep().await;
                     let (rid, news) = self.posts.next().await;
                     let is_answered = matches!(news, News::Answered(Ok(_)));
                     self.heard(rid, news);
-                    if is_answered && self.bosh.saved().is_none_or(|saved| saved.unanswered.is_empty()) {
+                    if is_answered && self.bosh.saved().is_some_and(|saved| saved.unanswered.is_empty()) {
                         break;
                     }
                 }

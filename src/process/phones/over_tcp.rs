@@ -222,13 +222,13 @@ impl OverTcp<'_> {
                 Ok(None) => return None,
                 Ok(Some(StreamEvent::Stanza(element))) => {
                     self.session.element(&element);
-                    match self.session.next_step() {
+                    match self.session.stream_end() {
                         // What stands behind it was not encrypted: somebody on the way may have put it there.
                         Some(Step::BeginTls) if !input.is_empty() => {
                             return Some(End::broken("the server goes on before TLS has begun"));
                         }
-                        Some(Step::BeginTls | Step::Restart) => return None,
-                        Some(_) | None => {}
+                        Some(_) => return None,
+                        None => {}
                     }
                 }
                 // Nobody waits for an answer of a phone to what is too long.

@@ -411,6 +411,35 @@ fn an_end_that_nobody_answers_is_one() {
 }
 
 #[test]
+fn a_request_that_was_held_for_long_does_not_end_the_end() {
+    let mut pair = Pair::open(TERMS);
+    pair.post();
+    pair.pass(40);
+    pair.bosh.terminate();
+    let [last] = &pair.post()[..] else { panic!() };
+    assert_eq!(pair.bosh.deadline(), pair.now.checked_add(GRACE), "from when the end began");
+    pair.pass(14);
+    assert_eq!(pair.events(), []);
+    pair.bosh.broken(pair.now, 43);
+    assert_eq!(pair.post()[0].rid, 43, "what was held may break");
+    pair.answer(last.rid, &terminate("/>"));
+    assert_eq!(pair.ended(), Reason::Ours);
+}
+
+#[test]
+fn the_end_comes_again_if_its_connection_breaks() {
+    let mut pair = Pair::open(TERMS);
+    pair.bosh.terminate();
+    let last = pair.post();
+    pair.bosh.broken(pair.now, 43);
+    assert_eq!(pair.post(), last);
+    pair.bosh.broken(pair.now, 43);
+    assert_eq!(pair.post(), [], "after a pause");
+    pair.pass(15);
+    assert_eq!(pair.ended(), Reason::Lost);
+}
+
+#[test]
 fn nothing_is_left_of_a_session_that_is_not_wanted_before_it_stands() {
     let mut pair = Pair::new();
     pair.post();

@@ -96,13 +96,13 @@ class Gateway:
         self.users.append(user)
         return user.register()
 
-    def second_phone(self, user):
-        """Another phone that is registered for a SIP user."""
+    def second_phone(self, user, registers=True):
+        """Another phone of a SIP user, registered unless it is not to be."""
         phone = SipAgent(user.user, self.sip_domain, self.host.port)
         # Answers of two phones have tags of their own.
         phone.own_tag = "second" + user.user
         self.users.append(phone)
-        return phone.register()
+        return phone.register() if registers else phone
 
     def account(self, name="juliet"):
         """The JID of a new account."""

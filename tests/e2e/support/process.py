@@ -3,12 +3,17 @@
 import atexit
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
 
 RUNNING = []
+
+# What SIP servers say of processes that crashed. A test may be run again; this is never made good.
+CRASHES = []
+CRASH = re.compile(r"child process .*exited by a signal (?:4|6|7|8|11)$", re.MULTILINE)
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
@@ -128,6 +133,7 @@ class Process:
         self.child.wait()
         if self in RUNNING:
             RUNNING.remove(self)
+            CRASHES.extend(f"{self.log_path}: {crash}" for crash in CRASH.findall(self.log()))
 
 
 def stop_all():
