@@ -39,13 +39,16 @@ pub struct Event {
     pub what: What,
 }
 
-/// What tells the calls of a host apart from its first INVITE on, in any message of the call.
+/// What tells the calls of a host apart: the first INVITE.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CallKey {
     /// Call-ID.
     pub call_id: String,
     /// The caller's tag.
     pub from_tag: String,
+    /// Number of its CSeq: who is asked for a password, or sent elsewhere, calls again with the same Call-ID and tag (RFC 3261 §8.1.3.5). 0 where
+    /// that is not known any more.
+    pub cseq: u32,
 }
 
 /// What happened.

@@ -49,6 +49,7 @@ pub fn encode(Event { call, what }: &Event, out: &mut Vec<u8>) {
     out.push(CALL);
     push_text(out, &call.call_id);
     push_text(out, &call.from_tag);
+    push_number(out, call.cseq);
     match what {
         What::Begun(begun) => {
             push_number(out, BEGUN);
@@ -106,7 +107,7 @@ pub fn decode(datagram: &[u8]) -> Option<Result<Told, DecodeError>> {
 }
 
 fn event(fields: &mut Fields<'_>) -> Result<Event, DecodeError> {
-    let call = CallKey { call_id: fields.text()?, from_tag: fields.text()? };
+    let call = CallKey { call_id: fields.text()?, from_tag: fields.text()?, cseq: fields.number()? };
     let what = match fields.number()? {
         BEGUN => What::Begun(Box::new(begun(fields)?)),
         SHOWN => What::Shown(parties(fields)?),
@@ -280,7 +281,7 @@ mod tests {
     #[test]
     fn every_event_comes_back_and_no_part_of_it_is_one() {
         for what in examples() {
-            let event = Event { call: CallKey { call_id: "c@h".into(), from_tag: "f".into() }, what };
+            let event = Event { call: CallKey { call_id: "c@h".into(), from_tag: "f".into(), cseq: 7 }, what };
             let mut datagram = Vec::new();
             encode(&event, &mut datagram);
             assert_eq!(decode(&datagram), Some(Ok(Told::Event(event))));

@@ -72,7 +72,7 @@ mod tests {
         while sender.send(&[0; 10_000]).is_ok() {}
         while sender.send(&[0; 16]).is_ok() {}
         let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
-        let call = CallKey { call_id: "c1@h".into(), from_tag: "f".into() };
+        let call = CallKey { call_id: "c1@h".into(), from_tag: "f".into(), cseq: 1 };
         let happened = |what| worker.call(&Event { call: call.clone(), what });
         happened(What::Refused { branch: 0, status: 486 });
         happened(What::Ended(Ending::Refused(486)));

@@ -171,6 +171,28 @@ def test_a_busy_phone_ends_what_rang(gateway):
     assert end_of(b) == {("rejected", "486")}
 
 
+@pytest.mark.parametrize("status", [302, 422])
+def test_a_phone_that_calls_again_after_it_rang_is_shown(gateway, status):
+    alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
+    a, b = Lamp(gateway, alice), Lamp(gateway, bob)
+    first = Call(alice, bob)
+    first.ring(bob)
+    ringing = b.only("early").get("id")
+    first.answer(bob, status)
+    assert first.failed().status == status
+    again = Call(alice, bob, again=first)
+    again.ring(bob)
+    a.wait("early")
+    assert b.only("early").get("id") != ringing
+    caller, _ = again.accept(bob)
+    a.wait("confirmed")
+    b.wait("confirmed")
+    caller.bye()
+    a.wait()
+    b.wait()
+    assert sorted(b.told().values()) == [["early", "confirmed", "terminated"], ["early", "terminated"]]
+
+
 def test_a_cancelled_call_stops_to_ring(gateway):
     alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
     a, b = Lamp(gateway, alice), Lamp(gateway, bob)

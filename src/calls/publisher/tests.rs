@@ -30,7 +30,7 @@ fn peer(tag: &str) -> Peer {
 }
 
 fn key(call_id: &str) -> CallKey {
-    CallKey { call_id: call_id.into(), from_tag: "f".into() }
+    CallKey { call_id: call_id.into(), from_tag: "f".into(), cseq: 1 }
 }
 
 fn begun() -> Begun {
@@ -385,12 +385,41 @@ fn who_was_asked_for_a_password_calls_again() {
     scene.begin().then(ringing(0));
     assert_eq!(scene.told(), ["alice 0a early Initial 120", "Bob 0b early Initial 120"]);
     scene.then(What::Ended(Ending::Refused(486))).publish();
-    // What has been told as over does not come back.
+    // The same INVITE: what has been told as over does not come back.
     scene.told();
     scene.begin().then(ringing(0));
     assert!(scene.told().is_empty());
     scene.pass(70);
     assert_eq!((scene.publisher.calls(), scene.publisher.numbers.len(), scene.publisher.due.len()), (0, 0, 0));
+}
+
+/// RFC 3261 §8.1.3.4 and §8.1.3.5, RFC 4028 §7.3: the same Call-ID and tag, the next CSeq.
+#[test]
+fn who_calls_again_after_it_rang_is_shown() {
+    let mut scene = Scene::new(wanted());
+    scene.begin().then(ringing(0));
+    let second = CallKey { cseq: 2, ..key("1") };
+    let again = |scene: &mut Scene, what| scene.publisher.event(scene.now, Event { call: second.clone(), what });
+    assert_eq!(scene.told().len(), 2);
+    again(&mut scene, What::Begun(Box::new(begun())));
+    // The worker that saw the end of the first one was late.
+    scene.then(What::Failed { branches: 1, status: 422 }).then(What::Ended(Ending::Refused(422)));
+    assert_eq!(scene.told(), ["alice 0a terminated Modify 10", "Bob 0b terminated Modify 10"]);
+    let replaces = Replaces { call_id: "1".into(), local_tag: "t0".into(), remote_tag: "f".into() };
+    again(&mut scene, ringing(0));
+    assert_eq!(scene.told(), ["alice 0a early Initial 120", "Bob 0b early Initial 120"]);
+    again(&mut scene, answered(0));
+    scene.then(ringing(0));
+    assert_eq!(scene.told(), ["alice 0a confirmed Modify 600", "Bob 0b confirmed Modify 600"]);
+    assert_eq!(scene.shown.len(), 4, "each is a dialog of its own");
+    scene.call("2", What::Begun(Box::new(Begun { replaces: Some(replaces), ..begun() }))).call("2", answered(0)).publish();
+    again(&mut scene, What::Ended(Ending::Bye(Side::Caller)));
+    scene.publish();
+    let cause = crate::sip::dialog_state::Cause::Replaced;
+    let is_replaced = |document: &&Document| document.dialogs[0].state == DialogState::Terminated(End::new(Some(cause), None));
+    assert_eq!(scene.shown.values().filter(is_replaced).count(), 2);
+    scene.call("2", What::Ended(Ending::Server)).pass(70);
+    assert_eq!((scene.publisher.calls(), scene.publisher.numbers.len(), scene.publisher.newest.len()), (0, 0, 0));
 }
 
 #[test]
