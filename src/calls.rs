@@ -115,6 +115,15 @@ pub enum What {
         /// After how many seconds the host ends the call.
         lifetime: u32,
     },
+    /// Who was made an offer, in a request or in the 2xx to one, answered it: who had the call on hold resumes with that, too.
+    Answer {
+        /// Who answered.
+        from: Side,
+        /// What becomes of the streams there.
+        streams: Streams,
+        /// After how many seconds the host ends the call.
+        lifetime: u32,
+    },
     /// Any other request within the call: it goes on.
     Kept {
         /// After how many seconds the host ends the call.
@@ -179,6 +188,17 @@ pub enum Rendering {
     Yes,
     /// It does not.
     No,
+}
+
+/// What a side does with the streams of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// It plays what it is sent.
+    Played,
+    /// It only sends.
+    Sent,
+    /// Neither.
+    Inactive,
 }
 
 /// How a call ended.

@@ -73,7 +73,11 @@ impl Headers {
 
     /// Whether it is an INVITE, or a reply to one.
     pub(super) fn is_of_invite(&self) -> bool {
-        self.cseq.split(u8::is_ascii_whitespace).next_back().is_some_and(|method| method == b"INVITE")
+        self.method().is_some_and(|method| method == b"INVITE")
+    }
+
+    fn method(&self) -> Option<&[u8]> {
+        self.cseq.split(u8::is_ascii_whitespace).next_back()
     }
 
     fn number(&self) -> Option<u32> {
@@ -139,6 +143,15 @@ pub(super) fn offered(headers: &Headers, from: Side, lifetime: u32) -> What {
         Some((cseq, rendering)) => What::Offer { from, cseq, rendering, lifetime },
         None => What::Kept { lifetime },
     }
+}
+
+/// What a 2xx to either says, or the ACK where the 2xx made the offer.
+pub(super) fn answered(headers: &Headers, from: Option<Side>, lifetime: u32) -> Option<What> {
+    if !matches!(headers.method()?, b"INVITE" | b"UPDATE" | b"ACK") {
+        return None;
+    }
+    let streams = offer::streams(&headers.body);
+    from.zip(streams).map(|(from, streams)| What::Answer { from, streams, lifetime })
 }
 
 /// Leaves with the dialog what a restart must not lose.
@@ -291,6 +304,7 @@ mod tests {
 
     use super::*;
     use crate::calls::Rendering;
+    use crate::calls::Streams;
 
     #[derive(Default)]
     struct Kept(RefCell<BTreeMap<String, String>>);
@@ -373,6 +387,18 @@ mod tests {
         let hold = Headers { body: b"m=audio 4000 RTP/AVP 0\r\na=sendonly\r\n".to_vec(), ..refresh };
         let offer = What::Offer { from: Side::Caller, cseq: 2, rendering: Rendering::No, lifetime: 90 };
         assert_eq!(offered(&hold, Side::Caller, 90), offer);
+    }
+
+    #[test]
+    fn an_answer_is_to_an_invite_or_an_update() {
+        let body = b"m=audio 4000 RTP/AVP 0\r\na=recvonly\r\n".to_vec();
+        let said = |cseq: &[u8], body: &[u8]| {
+            let headers = Headers { cseq: cseq.to_vec(), body: body.to_vec(), ..invite() };
+            answered(&headers, Some(Side::Callee), 90)
+        };
+        let answer = What::Answer { from: Side::Callee, streams: Streams::Played, lifetime: 90 };
+        assert_eq!(said(b"2 INVITE", &body), Some(answer));
+        assert_eq!((said(b"2 INVITE", b""), said(b"2 INFO", &body), said(b"", &body)), (None, None, None));
     }
 
     #[test]

@@ -159,6 +159,36 @@ def test_hold_and_resume_are_shown_on_both_sides(gateway):
     assert end_of(a) == {("remote-bye", None)}
 
 
+def test_an_answer_resumes_what_only_reflected_the_hold(gateway):
+    alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
+    b = Lamp(gateway, bob)
+    call = Call(alice, bob)
+    call.ring(bob)
+    caller, callee = call.accept(bob)
+    b.wait("confirmed")
+
+    def says(agent, direction):
+        agent.answers["INVITE"] = lambda request: agent.respond(request, 200, sdp=sdp(direction))
+    says(bob, "inactive")
+    assert caller.request("INVITE", sdp("inactive")).status == 200
+    wait_until(lambda: f"alice to hold: {b.told()}", lambda: rendering(b.only("confirmed"), "remote") == "no")
+    assert rendering(b.only("confirmed"), "local") is None, "bob has held nothing"
+    # A session timer offers what is.
+    says(alice, "inactive")
+    assert callee.request("INVITE", sdp("inactive")).status == 200
+    wait_until("bob to offer no more than there is", lambda: rendering(b.only("confirmed"), "local") == "no")
+    says(bob, "sendrecv")
+    assert caller.request("INVITE", sdp("sendrecv")).status == 200
+    wait_until(lambda: "bob to hear alice again", lambda: rendering(b.only("confirmed"), "local") == "yes")
+    assert rendering(b.only("confirmed"), "remote") == "yes"
+    # Without an offer, the 2xx makes one; who answers it does so with the ACK.
+    says(bob, "sendonly")
+    assert caller.request("INVITE").status == 200
+    wait_until(lambda: "bob to hold with an offer of his own", lambda: rendering(b.only("confirmed"), "local") == "no")
+    caller.bye()
+    b.wait()
+
+
 def test_a_busy_phone_ends_what_rang(gateway):
     alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
     b = Lamp(gateway, bob)

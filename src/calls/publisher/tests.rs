@@ -3,9 +3,11 @@ use proptest::prelude::*;
 use super::super::Parties;
 use super::super::Peer;
 use super::super::Rendering;
+use super::super::Streams;
 use super::*;
 use crate::sip::dialog_info::Document;
 use crate::sip::dialog_info::NameAddress;
+use crate::translate::call::Phase;
 
 /// A host that shows calls, with a clock of its own.
 struct Scene {
@@ -231,6 +233,35 @@ fn who_holds_is_told_and_a_late_offer_is_not() {
     assert_eq!(hears(&scene), (Some("yes".into()), Some("yes".into()), None));
     scene.told();
     assert_eq!(scene.then(offer(5, Rendering::Yes)).told(), [""; 0]);
+}
+
+#[test]
+fn an_answer_resumes_too_and_holds_only_where_it_need_not() {
+    let offers = |from, cseq, rendering| What::Offer { from, cseq, rendering, lifetime: 3600 };
+    let answers = |from, streams| What::Answer { from, streams, lifetime: 3600 };
+    let (caller, callee) = (Side::Caller, Side::Callee);
+    let mut scene = Scene::new(wanted());
+    scene.begin().then(answered(0));
+    let mut after = |events: &[What]| {
+        events.iter().for_each(|event| _ = scene.then(event.clone()));
+        scene.publisher.tell_users_again();
+        scene.publisher.changed_users().pop().unwrap().1.unwrap().phase
+    };
+    // The callee's session timer finds the call on hold, and offers no more.
+    let hold = [offers(caller, 2, Rendering::No), answers(callee, Streams::Inactive), offers(callee, 9, Rendering::No)];
+    assert_eq!(after(&hold), Phase::OnHold);
+    let resume = [answers(caller, Streams::Inactive), offers(caller, 3, Rendering::Yes), answers(callee, Streams::Played)];
+    assert_eq!(after(&resume), Phase::Talking);
+    // Who is held has to say so, and has held nothing.
+    let hold = [offers(caller, 4, Rendering::No), answers(callee, Streams::Inactive), offers(caller, 5, Rendering::Yes)];
+    assert_eq!(after(&hold), Phase::Talking);
+    // The other one holds, in its turn.
+    assert_eq!(after(&[offers(caller, 6, Rendering::Yes), answers(callee, Streams::Inactive)]), Phase::OnHold);
+    assert_eq!(after(&[offers(caller, 7, Rendering::Yes), answers(callee, Streams::Played)]), Phase::Talking);
+    assert_eq!(after(&[offers(caller, 8, Rendering::Yes), answers(callee, Streams::Sent)]), Phase::OnHold);
+    // The 2xx makes the offer, and the ACK answers it.
+    assert_eq!(after(&[answers(callee, Streams::Played), answers(caller, Streams::Played)]), Phase::Talking);
+    assert_eq!(after(&[answers(callee, Streams::Played), answers(caller, Streams::Sent)]), Phase::OnHold);
 }
 
 #[test]

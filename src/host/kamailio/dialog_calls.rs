@@ -105,7 +105,8 @@ impl DialogCalls {
     /// What happens in a dialog that stands, or may; with the number of its INVITE.
     fn follow(&self, dialog: *mut sys::dlg_cell, number: u32) -> Option<()> {
         let ends = sys::DLGCB_FAILED | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
-        self.hear(dialog, ends | sys::DLGCB_CONFIRMED_NA | sys::DLGCB_REQ_WITHIN, Some(callbacks::call_event), number)
+        let types = ends | sys::DLGCB_CONFIRMED_NA | sys::DLGCB_REQ_WITHIN | sys::DLGCB_RESPONSE_WITHIN;
+        self.hear(dialog, types, Some(callbacks::call_event), number)
     }
 
     /// The branch of the reply that this process is at.
@@ -307,15 +308,27 @@ pub(super) unsafe fn event(
             // SAFETY: [H2] it is a request.
             let method = i64::from(unsafe { request.first_line.u.request }.method_value);
             let offers = method == i64::from(sys::METHOD_INVITE) || method == i64::from(sys::METHOD_UPDATE);
+            let is_silent = flags(request) & calls.nopublish != 0;
             if method == i64::from(sys::METHOD_ACK) {
-                return None;
-            }
-            if !offers || flags(request) & calls.nopublish != 0 {
+                // SAFETY: [H2] as above.
+                let answer = dialog_calls::answered(&unsafe { headers(parameters.req) }?, from, lifetime)?;
+                if is_silent { What::Kept { lifetime } } else { answer }
+            } else if !offers || is_silent {
                 What::Kept { lifetime }
             } else {
                 // SAFETY: [H2] as above.
                 dialog_calls::offered(&unsafe { headers(parameters.req) }?, from?, lifetime)
             }
+        }
+        sys::DLGCB_RESPONSE_WITHIN => {
+            // SAFETY: [H2] the reply of the callback, or the pointer that means none.
+            unsafe { status(parameters.rpl) }.filter(|status| (200..300).contains(status))?;
+            // SAFETY: [H2] the request that it answers, in shared memory.
+            if unsafe { parameters.req.as_ref() }.is_some_and(|request| flags(request) & calls.nopublish != 0) {
+                return None;
+            }
+            // SAFETY: [H2] a 2xx is passed on by the process that has it.
+            dialog_calls::answered(&unsafe { headers(parameters.rpl) }?, from, lifetime)?
         }
         _ => return None,
     };

@@ -79,7 +79,8 @@ impl DialogCalls {
 
     /// What happens in a dialog that stands, or may; with the number of its INVITE.
     fn follow(&self, dialog: *mut sys::dlg_cell, number: u32) -> Option<()> {
-        let types = sys::DLGCB_FAILED | sys::DLGCB_CONFIRMED | sys::DLGCB_REQ_WITHIN | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
+        let ends = sys::DLGCB_FAILED | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
+        let types = ends | sys::DLGCB_CONFIRMED | sys::DLGCB_REQ_WITHIN | sys::DLGCB_RESPONSE_WITHIN;
         self.hear(dialog, types, Some(callbacks::call_event), number)
     }
 
@@ -260,15 +261,27 @@ pub(super) unsafe fn event(
             // SAFETY: [H2] it is a request.
             let method = i64::from(unsafe { message.first_line.u.request }.method_value);
             let offers = method == i64::from(sys::METHOD_INVITE) || method == i64::from(sys::METHOD_UPDATE);
+            let is_silent = message.flags & calls.nopublish_flag != 0;
             if method == i64::from(sys::METHOD_ACK) {
-                return None;
-            }
-            if !offers || message.flags & calls.nopublish_flag != 0 {
+                // SAFETY: [H2] as above.
+                let answer = dialog_calls::answered(&unsafe { headers(parameters.msg) }?, from, lifetime)?;
+                if is_silent { What::Kept { lifetime } } else { answer }
+            } else if !offers || is_silent {
                 What::Kept { lifetime }
             } else {
                 // SAFETY: [H2] as above.
                 dialog_calls::offered(&unsafe { headers(parameters.msg) }?, from?, lifetime)
             }
+        }
+        sys::DLGCB_RESPONSE_WITHIN => {
+            // SAFETY: [H2] the reply of the callback.
+            unsafe { status(parameters.msg) }.filter(|status| (200..300).contains(status))?;
+            // SAFETY: [H2] it is a reply, which has the flags of its request.
+            if unsafe { parameters.msg.as_ref() }?.flags & calls.nopublish_flag != 0 {
+                return None;
+            }
+            // SAFETY: [H2] as above, and of this process.
+            dialog_calls::answered(&unsafe { headers(parameters.msg) }?, from, lifetime)?
         }
         _ => return None,
     };
