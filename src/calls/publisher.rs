@@ -297,6 +297,26 @@ impl Publisher {
         self.users.change_all();
     }
 
+    /// Somebody could not be told of the call of this user: [`Self::untold_user`] has it again.
+    pub fn tell_user_later(&mut self, user: &str) {
+        self.users.tell_later(user);
+    }
+
+    /// Somebody is to be told of all users who are in a call.
+    pub fn tell_users_later(&mut self) {
+        self.users.tell_all_later();
+    }
+
+    /// One who is to be told of later, and the call as it is now.
+    pub fn untold_user(&mut self) -> Option<(String, Option<UserCall>)> {
+        self.users.take_untold()
+    }
+
+    /// Whether there is one.
+    pub fn has_untold_users(&self) -> bool {
+        self.users.are_untold()
+    }
+
     /// Calls that are followed.
     pub fn calls(&self) -> usize {
         self.calls.len()

@@ -78,10 +78,10 @@ impl<D: Stores> Phones<D> {
         }
     }
 
-    /// The calls of a user have changed.
-    pub(crate) fn call(&self, user: &str, call: Option<&UserCall>) {
+    /// The calls of a user have changed. False: that is to be said again.
+    pub(crate) fn call(&self, user: &str, call: Option<&UserCall>) -> bool {
         let what = What::Call(call.map(|call| (call.phase, call.other.clone())));
-        self.tell(&Told::Fact(Fact { user: user.to_owned(), what }));
+        self.tell(&Told::Fact(Fact { user: user.to_owned(), what }))
     }
 
     /// The presence server has taken a PUBLISH of a user; without a lifetime nothing is published any more.
@@ -126,7 +126,7 @@ impl<D: Stores> Phones<D> {
         HostRegistrar { session: self.tables.session(), host }
     }
 
-    /// Never waits: what finds no room is said again by the next registration, and lifetimes end by themselves.
+    /// Never waits: what finds no room is said again by the next registration, or by who told it, and lifetimes end by themselves.
     fn tell(&self, told: &Told) -> bool {
         let mut datagram = Vec::new();
         phone_datagram::encode(told, &mut datagram);
@@ -162,6 +162,8 @@ impl Contact<'_> {
 pub(crate) trait PhoneHost {
     /// What is registered of a user now.
     fn registered(&mut self, user: &str) -> Vec<Fact>;
+    /// Has the XMPP process tell the calls of all users.
+    fn ask_for_calls(&mut self);
     /// Sends the SIP user what an XMPP user says.
     fn message(&mut self, user: &str, message: &Element);
     /// A descriptor that becomes readable when the host wants this process.
@@ -190,6 +192,10 @@ impl<D: Stores, H: PhoneHost> Registrar for HostRegistrar<'_, D, H> {
 
     fn registered(&mut self, user: &str) -> Vec<Fact> {
         self.host.registered(user)
+    }
+
+    fn ask_for_calls(&mut self) {
+        self.host.ask_for_calls();
     }
 
     fn message(&mut self, user: &str, message: &Element) {

@@ -33,6 +33,13 @@ impl Worker {
         }
     }
 
+    /// Has the phone process told of all calls.
+    pub fn ask_for_calls(&self) {
+        if !self.link.shared().leave_call_note(CallNote::Asked) {
+            log::error!("the XMPP process, which does not keep up, does not tell which phones are in a call");
+        }
+    }
+
     /// The presence server has answered the publication of a call with this id.
     pub fn call_published(&self, id: &[u8]) {
         let Ok(id) = std::str::from_utf8(id) else { return };

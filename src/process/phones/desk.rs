@@ -164,6 +164,8 @@ impl Desk {
         for account in gone {
             self.hang_up(&account);
         }
+        // What was told of users who had no account then is lost, and so is all if this process is a new one.
+        registrar.ask_for_calls();
     }
 
     /// Something happened to a SIP user. Where the registrar goes without domains, it names the user part only.
