@@ -22,7 +22,7 @@
 #   OPENSIPS_SRC      source tree of OpenSIPS (else those under /usr/src and /usr/local/src)
 #   FEATURES          features of the crate
 #   CARGO             cargo
-#   RUNNERS           how many end-to-end tests run at once (else 3: they wait more than they work)
+#   RUNNERS           how many end-to-end tests run at once (else 4: they wait more than they work)
 
 ifneq ($(wildcard ../../Makefile.modules),)
 # Inside an OpenSIPS source tree this is the Makefile of a module.
@@ -35,7 +35,7 @@ BUILD ?= build
 PREFIX ?= /usr
 DOCS ?= $(PREFIX)/share/doc/xmpp_gateway
 PYTHON ?= /usr/bin/python3
-RUNNERS ?= 3
+RUNNERS ?= 4
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 ifdef KAMAILIO_MODULES

@@ -27,7 +27,6 @@ use xmpp_gateway::calls::CallKey;
 use xmpp_gateway::calls::Ending;
 use xmpp_gateway::calls::Event;
 use xmpp_gateway::calls::Parties;
-use xmpp_gateway::calls::Peer;
 use xmpp_gateway::calls::What;
 use xmpp_gateway::config::Config;
 use xmpp_gateway::config::Parameters;
@@ -583,7 +582,7 @@ fn what_the_phone_process_has_no_room_for_is_told_again() {
         lifetime: 3600,
         answered: None,
     })));
-    happened(What::Answered { branch: 0, peer: Peer::default(), lifetime: 3600 });
+    happened(What::Answered { branch: 0, peer: xmpp_gateway::calls::Peer::default(), lifetime: 3600 });
     let told = |name, is_in_call| Call::Phone(user(name), is_in_call);
     assert_eq!([scene.call(), scene.call()], [told("juliet", true), told("nurse", true)]);
     scene.worker.ask_for_calls();

@@ -13,6 +13,7 @@
 mod overtaken;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -69,6 +70,7 @@ const ANSWERED: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub struct Publisher {
     wanted: CallDocuments,
+    watchers: Watchers,
     /// By digest.
     numbers: HashMap<u64, u64>,
     /// By digest of Call-ID and tag: the last INVITE with these.
@@ -87,6 +89,13 @@ pub struct Publisher {
     /// Those of the notes on calls.
     digests: RandomState,
     refused: Tally,
+}
+
+/// Whether anybody is told of the dialogs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watchers {
+    Told,
+    None,
 }
 
 #[derive(Debug)]
@@ -186,6 +195,7 @@ impl Publisher {
     pub fn new(wanted: CallDocuments, digests: RandomState) -> Self {
         Self {
             wanted,
+            watchers: Watchers::Told,
             numbers: HashMap::new(),
             newest: HashMap::new(),
             overtaken: Overtaken::default(),
@@ -200,6 +210,12 @@ impl Publisher {
         }
     }
 
+    /// Publishes nothing: what is known of calls is for who asks for their users.
+    #[must_use]
+    pub fn without_watchers(self) -> Self {
+        Self { watchers: Watchers::None, ..self }
+    }
+
     /// Something happened to a call.
     pub fn event(&mut self, now: Instant, Event { call: key, what }: Event) {
         if let What::Begun(begun) = what {
@@ -209,8 +225,12 @@ impl Publisher {
         let Some(number) = self.numbers.get(&self.digests.hash_one(&key)).copied() else { return };
         let Some(followed) = self.calls.get_mut(&number) else { return };
         let replaced = matches!(what, What::Answered { .. }).then(|| followed.call.begun.replaces.clone()).flatten();
+        let is_kept = matches!(what, What::Offer { .. } | What::Kept { .. });
         followed.call.event(what);
-        self.look_at(now, number);
+        let names = self.look_at(now, number);
+        if is_kept {
+            names.into_iter().for_each(|name| self.users.keep(name));
+        }
         if let Some(replaced) = replaced {
             self.replace(&replaced);
         }
@@ -292,6 +312,11 @@ impl Publisher {
         self.users.take_changed()
     }
 
+    /// Users, by SIP URI, of whose calls one was shown to go on.
+    pub fn kept_users(&mut self) -> BTreeSet<String> {
+        self.users.take_kept()
+    }
+
     /// Whoever was told of users' calls has forgotten them.
     pub fn tell_users_again(&mut self) {
         self.users.change_all();
@@ -353,9 +378,9 @@ impl Publisher {
         }
     }
 
-    /// Queues whatever of a call its watchers may have to be told, and sets when the call is forgotten.
-    fn look_at(&mut self, now: Instant, number: u64) {
-        let Some(followed) = self.calls.get_mut(&number) else { return };
+    /// Queues whatever of a call its watchers may have to be told, and sets when the call is forgotten. Its dialogs.
+    fn look_at(&mut self, now: Instant, number: u64) -> Vec<Name> {
+        let Some(followed) = self.calls.get_mut(&number) else { return Vec::new() };
         let call = &followed.call;
         let until = match (call.is_over, call.is_answered()) {
             (true, _) => REMEMBERED,
@@ -378,7 +403,8 @@ impl Publisher {
                 names.push(name);
             }
         }
-        names.into_iter().for_each(|name| self.enqueue(name));
+        names.iter().for_each(|name| self.enqueue(*name));
+        names
     }
 
     /// The host has not told the end of a call, or it is time to forget it.
@@ -434,6 +460,9 @@ impl Publisher {
     }
 
     fn enqueue(&mut self, name: Name) {
+        if self.watchers == Watchers::None {
+            return;
+        }
         let Some(followed) = self.calls.get_mut(&name.call) else { return };
         let told = followed.told.entry((name.branch, name.side)).or_default();
         if !told.is_queued && !told.has_ended {

@@ -25,6 +25,7 @@ pub(super) struct Users {
     changed: BTreeSet<String>,
     /// Whose change somebody could not be told of.
     untold: BTreeSet<String>,
+    kept: BTreeSet<String>,
 }
 
 impl Users {
@@ -89,6 +90,20 @@ impl Users {
     fn with_call(&self, user: String) -> (String, Option<UserCall>) {
         let call = self.calls.get(&user).and_then(|calls| calls.values().max().cloned());
         (user, call)
+    }
+
+    /// A request within the call of a dialog shows that it goes on. Before it is answered that means nothing.
+    pub(super) fn keep(&mut self, name: Name) {
+        let Some(owner) = self.owners.get(&name) else { return };
+        let phase = self.calls.get(owner).and_then(|calls| calls.get(&name)).map(|call| call.phase);
+        if matches!(phase, Some(Phase::Talking | Phase::OnHold)) {
+            self.kept.insert(owner.clone());
+        }
+    }
+
+    /// Those of whose calls that was shown.
+    pub(super) fn take_kept(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.kept)
     }
 
     /// All are told again.

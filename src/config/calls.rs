@@ -8,10 +8,22 @@ use super::Parameters;
 pub enum DialogMode {
     /// Nothing.
     Off,
+    /// They are seen, and published nowhere: phones are shown in their users' XMPP accounts (`phone_state`).
+    Phones,
     /// pua sends PUBLISH (Event: dialog) to any presence server.
     Pua,
     /// The presence server of this SIP server gets them without a SIP request.
     Local,
+}
+
+impl DialogMode {
+    /// Whether watchers see calls.
+    pub fn publishes(self) -> bool {
+        match self {
+            Self::Off | Self::Phones => false,
+            Self::Pua | Self::Local => true,
+        }
+    }
 }
 
 /// Which calls are shown, and what of them.
@@ -94,6 +106,7 @@ const RING_TIMES: std::ops::RangeInclusive<i64> = 10..=3600;
 
 pub(super) fn calls(parameters: &Parameters) -> Result<Calls, Error> {
     let mode = match parameters.dialog_mode.as_deref() {
+        None | Some("off") if parameters.phone_state == Some(1) => DialogMode::Phones,
         None | Some("off") => DialogMode::Off,
         Some("pua") => DialogMode::Pua,
         Some("local") => DialogMode::Local,
@@ -131,7 +144,7 @@ pub(super) fn calls(parameters: &Parameters) -> Result<Calls, Error> {
         on_hold: text(&parameters.call_status_hold, "On the phone, on hold"),
         remote_party: switch("call_remote_party", parameters.call_remote_party, false)?,
     };
-    let is_told = switch("call_presence", parameters.call_presence, true)? && mode != DialogMode::Off;
+    let is_told = switch("call_presence", parameters.call_presence, true)? && mode.publishes();
     Ok(Calls {
         mode,
         documents,

@@ -10,6 +10,7 @@ const NO_EVENT: &str = "dialog_event is 0";
 
 /// Each parameter without an effect, and what has to be changed for it to have one.
 pub fn without_effect(given: &Parameters) -> Vec<(&'static str, &'static str)> {
+    let sees_calls = given.phone_state == Some(1);
     let shows_calls = given.dialog_mode.as_deref().is_some_and(|mode| mode != "off");
     let tells_calls = given.call_presence != Some(0);
     let serves_event = given.dialog_event == Some(1);
@@ -27,6 +28,9 @@ pub fn without_effect(given: &Parameters) -> Vec<(&'static str, &'static str)> {
         ("publish_on_trying", given.publish_on_trying.is_some()),
         ("dialog_ring_time", given.dialog_ring_time.is_some()),
         ("override_lifetime", given.override_lifetime.is_some()),
+        ("call_presence", given.call_presence.is_some_and(|told| told != 0)),
+    ];
+    let seen = [
         ("caller_spec_param", given.caller_spec_param.is_some()),
         ("callee_spec_param", given.callee_spec_param.is_some()),
         ("nopublish_flag", given.nopublish_flag.is_some()),
@@ -34,7 +38,6 @@ pub fn without_effect(given: &Parameters) -> Vec<(&'static str, &'static str)> {
         ("send_publish_flag", given.send_publish_flag.is_some()),
         ("disable_caller_publish_flag", given.disable_caller_publish_flag.is_some()),
         ("disable_callee_publish_flag", given.disable_callee_publish_flag.is_some()),
-        ("call_presence", given.call_presence.is_some_and(|told| told != 0)),
     ];
     let event = [
         ("default_expires", given.default_expires.is_some()),
@@ -49,6 +52,7 @@ pub fn without_effect(given: &Parameters) -> Vec<(&'static str, &'static str)> {
     let mut found = Vec::new();
     if !shows_calls {
         found.extend(set(&calls, NO_CALLS));
+        found.extend(set(if sees_calls { &[] } else { &seen }, NO_CALLS));
         found.extend(set(&status, NO_CALLS));
     } else if !tells_calls {
         found.extend(set(&status, NO_PRESENCE_OF_CALLS));
@@ -98,6 +102,13 @@ mod tests {
         let calls = Parameters { dialog_mode: Some("local".into()), dialog_event: Some(1), ..given };
         assert!(names(&calls).is_empty());
         assert_eq!(without_effect(&Parameters { call_presence: Some(0), ..calls }), [("call_status_hold", NO_PRESENCE_OF_CALLS)]);
+        let phones = Parameters {
+            phone_state: Some(1),
+            caller_spec_param: Some("$avp(caller)".into()),
+            include_tags: Some(1),
+            ..minimal()
+        };
+        assert_eq!(names(&phones), ["include_tags"], "who calls is asked for phones too");
         assert!(names(&Parameters { dialog_mode: Some("off".into()), call_presence: Some(0), ..minimal() }).is_empty());
         assert_eq!(
             names(&Parameters { dialog_mode: Some("off".into()), call_presence: Some(1), ..minimal() }),

@@ -164,9 +164,9 @@ impl Gateway {
         }
     }
 
-    /// What the host was given of a publication that is kept; `None`: that is not known, as one resource stands for all of a user's.
-    pub fn host_had(&self, kept: &entry::Publication) -> Option<sip::Publish> {
-        self.publications.host_had(kept)
+    /// The states that the host was given before, when everything is taken back.
+    pub fn host_had(&self) -> impl Iterator<Item = sip::Publish> {
+        self.publications.host_had()
     }
 
     /// Takes back what was kept, before any stream stands. False: it is over, or there is no place for it.

@@ -18,6 +18,7 @@ use crate::gateway::publication::MAX_PUBLICATIONS;
 use crate::gateway::publication::PER_TICK;
 use crate::gateway::share::Shares;
 use crate::sip;
+use crate::sip::pidf;
 use crate::translate::contact_lamp;
 use crate::translate::contact_lamp::Lamp;
 use crate::translate::contact_lamp::Signs;
@@ -109,7 +110,8 @@ impl Lamps {
 
     /// Whether a state that was published before a restart, as PIDF, lit a lamp by itself.
     pub(super) fn was_lit(&self, published: &[u8]) -> bool {
-        let lamp = |lights| contact_lamp::lamp(lights, [(&Rank::default(), Signs::of_pidf(published))].into_iter(), false);
+        let signs = pidf::Document::parse(published).map(|document| Signs::of_pidf(&document)).unwrap_or_default();
+        let lamp = |lights| contact_lamp::lamp(lights, [(&Rank::default(), signs)].into_iter(), false);
         self.lights.as_ref().is_some_and(|lights| lamp(lights) == Lamp::Lit)
     }
 

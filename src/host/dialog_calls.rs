@@ -137,10 +137,11 @@ pub(super) fn begun(
     })
 }
 
-/// What a re-INVITE, or an UPDATE, says of hold; without an offer it only keeps the session (RFC 4028).
-pub(super) fn offered(headers: &Headers, from: Side, lifetime: u32) -> What {
-    match headers.number().zip(offer::rendering(&headers.body)) {
-        Some((cseq, rendering)) => What::Offer { from, cseq, rendering, lifetime },
+/// What a re-INVITE, or an UPDATE, says: of hold, or nothing but that the call goes on.
+pub(super) fn within(headers: &Headers, from: Option<Side>, lifetime: u32) -> What {
+    let offer = from.zip(headers.number()).zip(offer::rendering(&headers.body));
+    match offer {
+        Some(((from, cseq), rendering)) => What::Offer { from, cseq, rendering, lifetime },
         None => What::Kept { lifetime },
     }
 }
@@ -176,6 +177,12 @@ pub(super) fn keep(begun: &Begun, number: u32, dialog: &impl Variables) {
 pub(super) fn kept_number(dialog: &impl Variables) -> Option<u32> {
     let kept = String::from_utf8(dialog.fetch(CALL)?).ok()?;
     Some(kept.split(FIELD).nth(NUMBER).and_then(|number| number.parse().ok()).unwrap_or(0))
+}
+
+/// Whether a call is known already.
+#[cfg(any(host = "opensips", test))]
+pub(super) fn is_kept(dialog: &impl Variables) -> bool {
+    dialog.fetch(CALL).is_some()
 }
 
 /// The call was answered on this branch.
@@ -383,10 +390,10 @@ mod tests {
     #[test]
     fn a_request_without_an_offer_keeps_the_call() {
         let refresh = Headers { cseq: b"2 UPDATE".to_vec(), ..invite() };
-        assert_eq!(offered(&refresh, Side::Caller, 90), What::Kept { lifetime: 90 });
+        assert_eq!(within(&refresh, Some(Side::Caller), 90), What::Kept { lifetime: 90 });
         let hold = Headers { body: b"m=audio 4000 RTP/AVP 0\r\na=sendonly\r\n".to_vec(), ..refresh };
         let offer = What::Offer { from: Side::Caller, cseq: 2, rendering: Rendering::No, lifetime: 90 };
-        assert_eq!(offered(&hold, Side::Caller, 90), offer);
+        assert_eq!(within(&hold, Some(Side::Caller), 90), offer);
     }
 
     #[test]

@@ -45,6 +45,10 @@ const NO_PRESENCE: &str = "module presence is not loaded: this server does not a
 const NO_LOCAL_PRESENCE: &str = "parameter presence_mode is \"local\"; it takes a presence server in this SIP server: load the modules presence \
                                  and presence_xml before xmpp_gateway, which register the event presence";
 
+/// Said once at start, where phones are shown and calls cannot be seen.
+const NO_CALLS: &str =
+    "module dialog is not loaded before xmpp_gateway: of phones no calls are shown but those that a script or a program tells of";
+
 /// Why the module does not start, where this server is to show calls itself.
 const NO_DIALOG_EVENT: &str = "parameter dialog_mode is \"local\"; it takes a presence server in this SIP server with the event dialog: load module presence, and set \
      parameter dialog_event or load presence_dialoginfo, before xmpp_gateway";

@@ -84,6 +84,11 @@ impl<D: Stores> Phones<D> {
         self.tell(&Told::Fact(Fact { user: user.to_owned(), what }))
     }
 
+    /// A call of a user goes on.
+    pub(crate) fn call_kept(&self, user: &str) {
+        self.tell(&Told::Fact(Fact { user: user.to_owned(), what: What::CallKept }));
+    }
+
     /// The presence server has taken a PUBLISH of a user; without a lifetime nothing is published any more.
     pub(crate) fn published(&self, user: &str, lifetime: Duration) {
         self.tell(&Told::Fact(Fact { user: user.to_owned(), what: What::Published(lifetime) }));

@@ -295,7 +295,7 @@ mod tests {
         for streams in [Streams::Played, Streams::Sent, Streams::Inactive] {
             examples.push(What::Answer { from: Side::Callee, streams, lifetime: 9 });
         }
-        examples.push(What::Kept { lifetime: 90 });
+        examples.push(What::Kept { lifetime: 3600 });
         examples.push(What::Offer { from: Side::Caller, cseq: 9, rendering: Rendering::Yes, lifetime: 1 });
         examples.extend([Ending::Refused(603), Ending::Server, Ending::Expired].map(What::Ended));
         examples

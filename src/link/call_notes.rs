@@ -192,7 +192,7 @@ mod tests {
         let calls = |wanted: u64| {
             let of = |note: &CallNote| match note {
                 CallNote::Ended(call, _) => *call,
-                CallNote::Refused(_) => panic!("{note:?}"),
+                CallNote::Refused(_) | CallNote::Asked => panic!("{note:?}"),
             };
             taken.iter().map(of).filter(|call| call / EACH == wanted).collect::<Vec<_>>()
         };

@@ -112,7 +112,7 @@ impl Users {
             What::ContactGone { uri } => user.contacts.remove(&*uri).and_then(|_| user.lost()),
             What::Published(lifetime) => user.published(now, lifetime),
             What::Call(call) => user.call(call, self.options),
-            What::CallKept => user.call.as_ref().map(|_| Event::Kept),
+            What::CallKept => user.call_kept(self.options),
         };
         if let Some(event) = event {
             user.state = user.state.after(event);
@@ -219,6 +219,12 @@ impl User {
             (Some(Seen::Ringing | Seen::Nothing) | None, Some(Seen::Talking)) => Some(Event::Confirmed),
             (_, Some(Seen::OnHold)) => Some(Event::Held),
         }
+    }
+
+    /// Requests within a call that is not up say nothing.
+    fn call_kept(&self, options: Options) -> Option<Event> {
+        let is_up = matches!(self.call.as_ref().map(|(phase, _)| options.seen(*phase)), Some(Seen::Talking | Seen::OnHold));
+        is_up.then_some(Event::Kept)
     }
 
     /// What the calls that there are make of a phone that is there.
@@ -330,6 +336,7 @@ mod tests {
         assert_eq!(scene.contact("a"), "online");
         assert_eq!(scene.contact("a"), "still-online");
         assert_eq!(scene.call(Some(Phase::Ringing)), "-", "not shown");
+        assert_eq!(scene.fact(What::CallKept), "-", "an UPDATE before the answer");
         assert_eq!(scene.call(Some(Phase::Talking)), "onthephone");
         assert_eq!(scene.fact(What::CallKept), "still-onthephone");
         assert_eq!(scene.contact("a"), "still-onthephone");

@@ -41,6 +41,9 @@ pub trait Host {
         true
     }
 
+    /// A call of a SIP user goes on: likewise.
+    fn call_kept(&mut self, _user: &str) {}
+
     /// The calls that the host has from before its restart, once.
     fn restored_calls(&mut self) -> Vec<calls::Event>;
 

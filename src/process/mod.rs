@@ -45,7 +45,8 @@ const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 pub fn run(host: &mut impl Host, config: &Config, receiver: &Receiver, store: Option<&End>) {
     let mut pause = Duration::ZERO;
     // It outlives a panic: nobody would tell us again of the calls that go on.
-    let mut calls = Publisher::new(config.calls.documents.clone(), receiver.shared().keys());
+    let calls = Publisher::new(config.calls.documents.clone(), receiver.shared().keys());
+    let mut calls = if config.calls.mode.publishes() { calls } else { calls.without_watchers() };
     host.restored_calls().into_iter().for_each(|event| calls.event(Instant::now(), event));
     loop {
         let ended = catch_unwind(AssertUnwindSafe(|| live(host, config, receiver, &mut calls, store, pause)));

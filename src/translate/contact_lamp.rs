@@ -37,9 +37,8 @@ pub struct Signs {
 
 impl Signs {
     /// Those that were published: an activity is in no PIDF of ours.
-    pub fn of_pidf(body: &[u8]) -> Self {
-        let show = pidf::Document::parse(body).ok().and_then(|document| document.tuples.first()?.show);
-        Self { show, on_the_phone: false }
+    pub fn of_pidf(document: &pidf::Document) -> Self {
+        Self { show: document.tuples.first().and_then(|tuple| tuple.show), on_the_phone: false }
     }
 }
 

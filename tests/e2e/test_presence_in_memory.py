@@ -6,6 +6,7 @@ import sqlite3
 import pytest
 from support import store
 from support.doors import local
+from support.doors import with_parameter
 from support.gateway import Gateway
 from support.gateway import is_active
 from support.gateway import jid
@@ -142,8 +143,13 @@ def test_where_only_the_presence_server_survives_a_restart_it_keeps_the_states(s
     assert len(documents(gateway, juliet)) == 1
 
 
-def test_a_state_survives_a_restart_while_the_xmpp_server_is_away(pair, started, tmp_path):
-    gateway = started(of=store.with_store(pair, stored))
+def most_available(text):
+    return with_parameter("presence_composition", '"most-available"')(stored(text))
+
+
+@pytest.mark.parametrize("edit", [stored, most_available], ids=["all", "most-available"])
+def test_a_state_survives_a_restart_while_the_xmpp_server_is_away(pair, started, edit, tmp_path):
+    gateway = started(of=store.with_store(pair, edit))
     alice, juliet = gateway.sip_user(), gateway.xmpp_user()
     subscription = gateway.sip_watches(alice, juliet)
     juliet.presence(show="away")

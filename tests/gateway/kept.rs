@@ -14,10 +14,8 @@ use xmpp_gateway::gateway::notifier::CONFIRM;
 use xmpp_gateway::sip::Dialog;
 use xmpp_gateway::sip::Reason;
 use xmpp_gateway::sip::SubscriptionState;
-use xmpp_gateway::sip::Uri;
 use xmpp_gateway::store::Id;
 use xmpp_gateway::store::Row;
-use xmpp_gateway::store::entry;
 use xmpp_gateway::store::entry::Entry;
 use xmpp_gateway::translate::presence::Availability;
 
@@ -68,6 +66,10 @@ impl Kept {
         self.write();
         self.time += seconds;
         self.scene = started();
+        self.take_back();
+    }
+
+    fn take_back(&mut self) {
         let clock = self.clock();
         for row in self.table.values() {
             self.scene.gateway.restore(clock, Entry::of_row(row).unwrap());
@@ -320,25 +322,33 @@ fn a_lamp_that_was_lit_before_a_restart_is_lit_again_or_goes_out() {
     }
 }
 
-/// Nobody tells of it again: that one is shut out is known to the gateway alone.
 #[test]
-fn what_the_host_had_of_a_resource_is_known_unless_another_may_have_stood_for_it() {
-    let kept = entry::Publication {
-        jid: format!("{ROMEO}/desk"),
-        presentity: Uri::new(format!("sip:{ROMEO}")).unwrap(),
-        id: "ID-desk".into(),
-        body: b"<presence/>".to_vec(),
-        entity_tag: None,
-        shown_to: vec![JULIET.into()],
-    };
-    let had = |composition: &str| {
-        let scene = Scene::with(Parameters { presence_composition: Some(composition.into()), ..Parameters::default() });
-        scene.gateway.host_had(&kept).map(|publish| (publish.presentity, publish.id, publish.body))
-    };
-    assert_eq!(had("all"), Some((kept.presentity.clone(), kept.id.clone(), Some(kept.body.clone()))));
-    assert_eq!(had("most-available"), None);
+fn what_the_host_had_is_each_resource_or_the_one_that_stood_for_all() {
+    for (composition, had) in [("all", vec!["ID-desk", "ID-tablet"]), ("most-available", vec!["ID-"])] {
+        let parameters = || Parameters {
+            presence_composition: Some(composition.into()),
+            store: Some(1),
+            db_url: Some("sqlite:///db".into()),
+            ..Parameters::default()
+        };
+        let mut kept = Kept::new();
+        kept.scene = Scene::with(parameters());
+        kept.scene.stream_up();
+        kept.romeo_is("<show>dnd</show>");
+        kept.scene
+            .stanza(&format!("<presence from='{ROMEO}/tablet' to='{JULIET}'><show>away</show><priority>5</priority></presence>"));
+        kept.write();
+        kept.scene = Scene::before_any_stream(&config(&[DOMAIN], parameters()));
+        kept.take_back();
+        let host_had: Vec<_> = kept.scene.gateway.host_had().collect();
+        assert_eq!(host_had.iter().map(|publish| &*publish.id).collect::<Vec<_>>(), had);
+        // The tablet is more available.
+        let last = String::from_utf8(host_had.last().unwrap().body.clone().unwrap()).unwrap();
+        assert!(last.contains("away"), "{last}");
+    }
 }
 
+/// Nobody tells of it again: that one is shut out is known to the gateway alone.
 #[test]
 fn who_is_hidden_from_stays_so_after_a_restart_and_is_let_in_again() {
     let nurse = "nurse@sip.example.com";

@@ -528,3 +528,28 @@ proptest! {
         prop_assert_eq!(scene.publisher.calls(), 0);
     }
 }
+
+#[test]
+fn a_call_goes_on_for_its_users_when_it_is_up() {
+    let mut scene = Scene::new(wanted());
+    let kept = What::Kept { lifetime: 3600 };
+    assert!(scene.begin().then(ringing(0)).then(kept.clone()).publisher.kept_users().is_empty(), "an UPDATE before the answer");
+    assert!(scene.then(answered(0)).publisher.kept_users().is_empty());
+    assert_eq!(Vec::from_iter(scene.then(kept.clone()).publisher.kept_users()), ["sip:Bob@example.com", "sip:alice@example.com"]);
+    let hold = What::Offer { from: Side::Callee, cseq: 2, rendering: Rendering::No, lifetime: 3600 };
+    assert_eq!(scene.then(hold).publisher.kept_users().len(), 2);
+    assert!(scene.publisher.kept_users().is_empty(), "told once");
+    assert!(scene.then(What::Ended(Ending::Server)).then(kept).publisher.kept_users().is_empty());
+}
+
+#[test]
+fn without_watchers_only_users_are_told_of() {
+    let mut scene = Scene::new(wanted());
+    scene.publisher = Publisher::new(wanted(), RandomState::new()).without_watchers();
+    scene.begin().then(ringing(0)).then(answered(0));
+    assert_eq!(scene.publisher.changed_users().len(), 2);
+    assert_eq!(scene.then(What::Ended(Ending::Server)).told(), [""; 0]);
+    assert!(scene.publisher.changed_users().iter().all(|(_, call)| call.is_none()));
+    scene.pass(65);
+    assert_eq!(scene.publisher.calls(), 0);
+}

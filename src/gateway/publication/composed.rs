@@ -16,13 +16,10 @@ pub(super) type Composed = HashMap<String, sip::Publish>;
 impl Publications {
     /// Publishes for a user, a bare JID, what changed. `refreshed` is the full JID of a resource whose state runs out.
     pub(super) fn compose(&mut self, user: &str, refreshed: Option<&str>, actions: &mut Vec<Action>) {
-        let user_itself = self.known.get_key_value(user).into_iter();
-        let said = user_itself.chain(self.of_user(user)).filter(|(_, known)| known.said != Said::Nothing);
-        let Some((jid, newest)) = said.min_by_key(|(jid, known)| (Reverse(&known.rank), *jid)) else {
+        let Some((jid, newest)) = self.stands_for(user) else {
             actions.extend(self.composed.remove(user).map(Publication::end));
             return;
         };
-        let newest = sip::Publish { id: COMPOSED_ID.to_owned(), ..newest.publish.clone() };
         let is_refreshed = refreshed == Some(jid);
         match self.composed.get(user) {
             Some(before) if *before == newest && !is_refreshed => return,
@@ -32,6 +29,18 @@ impl Publications {
         }
         actions.push(Action::Publish(newest.clone()));
         self.composed.insert(user.to_owned(), newest);
+    }
+
+    /// The state of the resource that stands for this user now.
+    pub(super) fn newest_of(&self, user: &str) -> Option<sip::Publish> {
+        self.stands_for(user).map(|(_, newest)| newest)
+    }
+
+    fn stands_for(&self, user: &str) -> Option<(&str, sip::Publish)> {
+        let user_itself = self.known.get_key_value(user).into_iter();
+        let said = user_itself.chain(self.of_user(user)).filter(|(_, known)| known.said != Said::Nothing);
+        let (jid, newest) = said.min_by_key(|(jid, known)| (Reverse(&known.rank), *jid))?;
+        Some((jid, sip::Publish { id: COMPOSED_ID.to_owned(), ..newest.publish.clone() }))
     }
 
     /// Something was published of this user before a restart; what is not known, so that whatever comes is another state.

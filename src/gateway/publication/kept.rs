@@ -11,8 +11,10 @@ use super::Said;
 use super::user_of;
 use crate::config::PresenceComposition;
 use crate::sip;
+use crate::sip::pidf;
 use crate::store::entry;
 use crate::translate::contact_lamp::Signs;
+use crate::translate::presence::Rank;
 
 /// Of those who are shown a resource so many are kept: one of each domain is enough to probe in their names.
 const MAX_SHOWN_TO: usize = 16;
@@ -32,11 +34,14 @@ impl Publications {
         })
     }
 
-    /// What the host was given of it.
-    pub(in crate::gateway) fn host_had(&self, kept: &entry::Publication) -> Option<sip::Publish> {
-        let entry::Publication { presentity, id, body, .. } = kept.clone();
-        let body = (!body.is_empty()).then_some(body);
-        (self.composition == PresenceComposition::All).then_some(sip::Publish { presentity, id, body, expires: EXPIRES })
+    /// What the host was given, as far as that is known when everything is taken back: of each resource, or of the one that stood for all
+    /// of a user's.
+    pub(in crate::gateway) fn host_had(&self) -> impl Iterator<Item = sip::Publish> {
+        let (each, composed) = match self.composition {
+            PresenceComposition::All => (Some(self.known.values().map(|known| known.publish.clone())), None),
+            PresenceComposition::MostAvailable => (None, Some(self.composed.keys().filter_map(|user| self.newest_of(user)))),
+        };
+        each.into_iter().flatten().chain(composed.into_iter().flatten())
     }
 
     /// Takes one back. False: there is no place for it.
@@ -48,9 +53,14 @@ impl Publications {
         let publish = sip::Publish { presentity, id, body: (!body.is_empty()).then_some(body), expires: EXPIRES };
         let due = now.checked_add(REFRESH).unwrap_or(now);
         // The host may have lost it: what it is told next is no refresh.
-        let signs = publish.body.as_deref().map(Signs::of_pidf).unwrap_or_default();
-        let publication =
-            Publication { signs, said: Said::Older, cut_off: shown_to.into_iter().collect(), ..Publication::of(publish, due) };
+        let document = publish.body.as_deref().and_then(|body| pidf::Document::parse(body).ok());
+        let publication = Publication {
+            signs: document.as_ref().map(Signs::of_pidf).unwrap_or_default(),
+            rank: document.as_ref().map(Rank::of_pidf).unwrap_or_default(),
+            said: Said::Older,
+            cut_off: shown_to.into_iter().collect(),
+            ..Publication::of(publish, due)
+        };
         if let Some(entity_tag) = entity_tag {
             self.inherit(&publication.publish, entity_tag);
         }

@@ -28,6 +28,9 @@ use crate::translate::presence::COMPOSED_ID;
 /// How often a state is published again that was not taken.
 const TRIES: u32 = 5;
 
+/// When it is tried again after that.
+const GIVEN_UP: Duration = Duration::from_secs(300);
+
 /// Failures that far apart are none in a row. Some hosts tell of no success.
 const IN_A_ROW: Duration = Duration::from_secs(120);
 
@@ -202,9 +205,11 @@ impl Publications {
         };
         known.is_held = false;
         if before >= TRIES {
-            log::warn!("the presence of {jid} is not published {before} times in a row; it is tried again with the next change");
+            log::warn!(
+                "the presence of {jid} is not published {before} times in a row; it is tried again in 5 min, or with the next change"
+            );
             known.answer = Answer::Here;
-            self.look_again(jid, now.checked_add(super::REFRESH));
+            self.look_again(jid, now.checked_add(GIVEN_UP));
             return;
         }
         known.answer = Answer::Failed(before.saturating_add(1), now);

@@ -84,7 +84,7 @@ impl Requests for Gateway {
     fn call(&self, publication: &Publication) -> Result<(), HostError> {
         match self.config.calls.mode {
             DialogMode::Local => presence::publish_call(publication),
-            DialogMode::Pua | DialogMode::Off => publish_call(self, &publication.publish),
+            DialogMode::Pua | DialogMode::Off | DialogMode::Phones => publish_call(self, &publication.publish),
         }
     }
 

@@ -26,6 +26,7 @@ use crate::calls::Side;
 use crate::calls::What;
 use crate::config;
 use crate::config::DialogMode;
+use crate::host;
 use crate::host::dialog_calls;
 use crate::host::dialog_calls::Headers;
 use crate::host::dialog_calls::Variables;
@@ -62,7 +63,14 @@ pub(super) fn bind(config: &mut config::Calls, tm: &sys::tm_binds) -> Result<(),
     let missing = "parameter dialog_mode shows calls of module dialog: load it before xmpp_gateway";
     // SAFETY: dialog registers `load_dlg` under that name with that type (modules/dialog/dlg_load.h).
     let load: sys::load_dlg_f = unsafe { mem::transmute(super::export(c"load_dlg", 0)) };
-    let load = load.ok_or(missing)?;
+    let load = match load {
+        None if config.mode == DialogMode::Phones => {
+            ::log::warn!("{}", host::NO_CALLS);
+            config.mode = DialogMode::Off;
+            return Ok(());
+        }
+        load => load.ok_or(missing)?,
+    };
     // SAFETY: the structure holds optional functions only, for which all zeros is a value.
     let mut dialog: sys::dlg_binds = unsafe { mem::zeroed() };
     // SAFETY: [H1][H2] the structure is of the layout that the headers give and lives through the call.
@@ -317,7 +325,7 @@ pub(super) unsafe fn event(
                 What::Kept { lifetime }
             } else {
                 // SAFETY: [H2] as above.
-                dialog_calls::offered(&unsafe { headers(parameters.req) }?, from?, lifetime)
+                dialog_calls::within(&unsafe { headers(parameters.req) }?, from, lifetime)
             }
         }
         sys::DLGCB_RESPONSE_WITHIN => {

@@ -215,7 +215,7 @@ impl Host for KamailioHost<'_> {
         Ok(match self.gateway.config.calls.mode {
             DialogMode::Local => Taken::Done,
             // pua would take a change for a new publication until the first one is answered.
-            DialogMode::Pua | DialogMode::Off => Taken::UnderWay,
+            DialogMode::Pua | DialogMode::Off | DialogMode::Phones => Taken::UnderWay,
         })
     }
 
@@ -225,6 +225,12 @@ impl Host for KamailioHost<'_> {
 
     fn call_changed(&mut self, user: &str, call: Option<&UserCall>) -> bool {
         self.gateway.phones.as_ref().is_none_or(|phones| phones.call(user, call))
+    }
+
+    fn call_kept(&mut self, user: &str) {
+        if let Some(phones) = &self.gateway.phones {
+            phones.call_kept(user);
+        }
     }
 
     fn restored_calls(&mut self) -> Vec<Event> {

@@ -220,6 +220,14 @@ pub(super) unsafe extern "C" fn dialoginfo_mute_branch(
     })
 }
 
+/// dialog: an INVITE made one. In any worker.
+pub(super) unsafe extern "C" fn call_created(dialog: *mut sys::dlg_cell, _: c_int, parameters: *mut sys::dlg_cb_params) {
+    guard::answer((), || {
+        // SAFETY: [H2] dialog's parameters, alive through this call.
+        MODULE.get().and_then(|module| unsafe { dialog_calls::created(module, dialog, parameters) });
+    });
+}
+
 /// dialog: one from before a restart, in mod_init; or from another node, in any process.
 pub(super) unsafe extern "C" fn call_loaded(dialog: *mut sys::dlg_cell, _: c_int, _: *mut sys::dlg_cb_params) {
     guard::answer((), || {

@@ -22,6 +22,7 @@ use crate::calls::What;
 use crate::calls::header_address;
 use crate::config;
 use crate::config::DialogMode;
+use crate::host;
 use crate::host::dialog_calls;
 use crate::host::dialog_calls::Headers;
 use crate::host::dialog_calls::Variables;
@@ -49,18 +50,31 @@ impl DialogCalls {
         // SAFETY: [H3] plain C: optional functions, for which zero is "none".
         let mut dialog: sys::dlg_binds = unsafe { zeroed() };
         // SAFETY: [H1][H5] in mod_init, into a table of ours.
-        if unsafe { sys::host_load_dialog(&raw mut dialog) } < 0 {
+        let is_loaded = unsafe { sys::host_load_dialog(&raw mut dialog) } >= 0;
+        if !is_loaded && config.mode == DialogMode::Phones {
+            ::log::warn!("{}", host::NO_CALLS);
+            config.mode = DialogMode::Off;
+            return Ok(None);
+        }
+        if !is_loaded {
             return Err("parameter dialog_mode shows calls of module dialog: load it before xmpp_gateway");
         }
         if config.documents.ring_time == 0 {
             config.documents.ring_time = ring_time();
         }
-        Ok(Some(Self {
+        let calls = Self {
             dialog,
             caller_spec: variable(config.caller_spec.as_deref()).map_err(|()| "parameter caller_spec_param names no variable")?,
             callee_spec: variable(config.callee_spec.as_deref()).map_err(|()| "parameter callee_spec_param names no variable")?,
             nopublish_flag: flag(config.nopublish_flag.as_deref()),
-        }))
+        };
+        if config.mode == DialogMode::Phones {
+            // No lamp depends on it, so the script need not say which calls these are.
+            calls
+                .hear(ptr::null_mut(), sys::DLGCB_CREATED, Some(callbacks::call_created), 0)
+                .ok_or("module dialog refused a callback")?;
+        }
+        Ok(Some(calls))
     }
 
     /// Asks for the dialogs from before a restart, when everything else stands: the host tells them at once.
@@ -141,17 +155,52 @@ pub(super) unsafe fn show(module: &Module, msg: *mut sys::sip_msg, parties: Part
     }
     let dialog = calls.current()?;
     let variables = DialogVariables { calls, dialog };
-    let call = headers.new_call()?;
     if let Some(what) = dialog_calls::keep_shown(parties, &variables) {
-        dialog_calls::tell(&module.worker, Event { call, what });
+        dialog_calls::tell(&module.worker, Event { call: headers.new_call()?, what });
         return Some(());
     }
-    // SAFETY: [H2] the dialog of the running script.
+    // SAFETY: [H2] as the caller promises.
+    unsafe { begin(module, msg, &variables, &headers, parties) }
+}
+
+/// An INVITE made a dialog, where the script need not say which calls are seen.
+///
+/// # Safety
+/// What the dialog module passes to a callback.
+pub(super) unsafe fn created(module: &Module, dialog: *mut sys::dlg_cell, parameters: *const sys::dlg_cb_params) -> Option<()> {
+    let calls = module.dialog_calls.as_ref()?;
+    // SAFETY: [H2] as the caller promises.
+    let msg = unsafe { parameters.as_ref() }?.msg;
+    let variables = DialogVariables { calls, dialog };
+    // SAFETY: [H2] as above.
+    let mut headers = unsafe { headers(msg) }?;
+    if !headers.is_of_invite() || dialog_calls::is_kept(&variables) {
+        return None;
+    }
+    // The script may have looked up the phone by now: the user is who was called.
+    // SAFETY: [H2] as above.
+    headers.request_uri = received_uri(unsafe { msg.as_ref() }?);
+    // SAFETY: [H2] as above.
+    unsafe { begin(module, msg, &variables, &headers, Parties::BOTH) }
+}
+
+/// # Safety
+/// `msg` is the INVITE of the running script or callback, and its dialog that of the variables.
+unsafe fn begin(
+    module: &Module,
+    msg: *mut sys::sip_msg,
+    variables: &DialogVariables<'_>,
+    headers: &Headers,
+    parties: Parties,
+) -> Option<()> {
+    let &DialogVariables { calls, dialog } = variables;
+    let call = headers.new_call()?;
+    // SAFETY: [H2] as the caller promises.
     let lifetime = unsafe { sys::host_time_left(dialog) };
     // SAFETY: [H2] as the caller promises.
     let given = [&calls.caller_spec, &calls.callee_spec].map(|spec| unsafe { value(msg, spec.as_deref()) });
     let callee = [b"<".as_slice(), &headers.request_uri, b">"].concat();
-    let begun = dialog_calls::begun(&headers, &callee, given, parties, lifetime)?;
+    let begun = dialog_calls::begun(headers, &callee, given, parties, lifetime)?;
     let replies = sys::TMCB_RESPONSE_IN | sys::TMCB_ON_FAILURE;
     let number = dialog_calls::to_parameter(call.cseq);
     // SAFETY: [H1][H2] the request of the running script; the parameter is a number, which nobody frees.
@@ -160,7 +209,7 @@ pub(super) unsafe fn show(module: &Module, msg: *mut sys::sip_msg, parties: Part
         return None;
     }
     calls.follow(dialog, call.cseq)?;
-    dialog_calls::keep(&begun, call.cseq, &variables);
+    dialog_calls::keep(&begun, call.cseq, variables);
     dialog_calls::tell(&module.worker, Event { call, what: What::Begun(Box::new(begun)) });
     Some(())
 }
@@ -270,7 +319,7 @@ pub(super) unsafe fn event(
                 What::Kept { lifetime }
             } else {
                 // SAFETY: [H2] as above.
-                dialog_calls::offered(&unsafe { headers(parameters.msg) }?, from?, lifetime)
+                dialog_calls::within(&unsafe { headers(parameters.msg) }?, from, lifetime)
             }
         }
         sys::DLGCB_RESPONSE_WITHIN => {
@@ -478,6 +527,14 @@ fn request_uri(message: &sys::sip_msg) -> Vec<u8> {
     if message.new_uri.len > 0 {
         // SAFETY: [H2][H3] a text of the message.
         return unsafe { msg::bytes(&raw const message.new_uri) };
+    }
+    received_uri(message)
+}
+
+/// As it came; empty in a reply.
+fn received_uri(message: &sys::sip_msg) -> Vec<u8> {
+    if i64::from(message.first_line.type_) != i64::from(sys::SIP_REQUEST) {
+        return Vec::new();
     }
     // SAFETY: [H2] it is a request, and so this is the request of the union.
     let line = unsafe { message.first_line.u.request };

@@ -197,7 +197,7 @@ fn start() -> Result<(), StartError> {
     dialog_event::bench();
     let dialog_calls = DialogCalls::bind(&mut config.calls).map_err(StartError::Calls)?;
     let dialog_event = match config.calls.mode {
-        DialogMode::Off => None,
+        DialogMode::Off | DialogMode::Phones => None,
         DialogMode::Pua => calls::announce_dialogs(&pua).map(|()| None).ok_or(StartError::Bind("pua"))?,
         DialogMode::Local => Some(DialogEvent::bind().ok_or(StartError::Calls(host::NO_DIALOG_EVENT))?),
     };

@@ -111,6 +111,12 @@ impl Host for OpenSips<'_> {
         self.module.phones.as_ref().is_none_or(|phones| phones.call(user, call))
     }
 
+    fn call_kept(&mut self, user: &str) {
+        if let Some(phones) = &self.module.phones {
+            phones.call_kept(user);
+        }
+    }
+
     fn restored_calls(&mut self) -> Vec<Event> {
         dialog_calls::restored_calls()
     }

@@ -62,6 +62,7 @@ impl<H: Host> Turn<'_, H> {
                 self.push_all(stanzas);
             }
         }
+        self.calls.kept_users().iter().for_each(|user| self.host.call_kept(user));
     }
 
     /// The phone process is told what it had no room for, or has asked for, as far as there is room.

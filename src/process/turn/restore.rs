@@ -57,6 +57,7 @@ impl<H: Host> Turn<'_, H> {
             log::error!("the store gives nothing back: subscriptions and dialogs from before are not known any more");
             self.receiver.shared().end_all_dialogs();
         }
+        self.gateway.host_had().for_each(|published| self.host.restored(&published));
         let (Rows { taken, dropped }, seconds) = (rows, start.elapsed().as_secs_f64());
         log::info!(
             "{taken} subscriptions, publications, dialogs and decisions are restored in {seconds:.2} s; {dropped} are over"
@@ -89,11 +90,7 @@ impl<H: Host> Turn<'_, H> {
         };
         show(&entry, self.receiver.shared());
         let dialog = if let Entry::Dialog(kept) = &entry { Some(kept.dialog.clone()) } else { None };
-        let published = if let Entry::Publication(kept) = &entry { self.gateway.host_had(kept) } else { None };
         let restored = self.gateway.restore(Clock { now: Instant::now(), wall: SystemTime::now() }, entry);
-        if let Some(published) = published.filter(|_| restored) {
-            self.host.restored(&published);
-        }
         if let Some(dialog) = dialog.filter(|_| !restored) {
             self.receiver.shared().end_dialog(&dialog);
         }

@@ -9,6 +9,9 @@ use jiff::Timestamp;
 
 use super::Availability;
 use super::ResourcePresence;
+use super::priority;
+use crate::sip::pidf::Basic;
+use crate::sip::pidf::Document;
 use crate::sip::pidf::Show;
 
 /// The resource where a user is most available; `None` if there is none. It does not matter in which order they come.
@@ -28,6 +31,20 @@ pub struct Rank {
 /// The most available first. Between equals the name of the resource decides.
 pub(super) fn by_availability(one: &ResourcePresence, other: &ResourcePresence) -> Ordering {
     one.rank().cmp(&other.rank()).reverse().then_with(|| one.resource().cmp(other.resource()))
+}
+
+impl Rank {
+    /// That of a resource which was published. Of a negative priority nothing was written.
+    pub fn of_pidf(document: &Document) -> Self {
+        let Some(tuple) = document.tuples.first() else { return Self::default() };
+        let priority = tuple.contact.as_ref().and_then(|contact| contact.priority).map_or(0, priority::of_thousandths);
+        Self {
+            available: u8::from(tuple.basic == Some(Basic::Open)),
+            priority: i8::try_from(priority).unwrap_or(i8::MAX),
+            show: show_rank(tuple.show),
+            changed: tuple.timestamp,
+        }
+    }
 }
 
 impl ResourcePresence {
