@@ -118,10 +118,17 @@ impl<D: Stores> Phones<D> {
         let file = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
         let (accounts, bad) = import::read(&file, domain);
         let mut session = self.tables.session();
-        for some in accounts.chunks(ROWS) {
-            session.import(some).map_err(|Unavailable| "the database does not take the accounts; its log says why".to_owned())?;
+        let mut taken = 0_usize;
+        let all = accounts.chunks(ROWS).try_for_each(|some| {
+            session.import(some)?;
+            taken = taken.saturating_add(some.len());
+            Ok(())
+        });
+        // Those that it took are there, whatever became of the others.
+        if taken > 0 {
+            self.reload()?;
         }
-        self.reload()?;
+        all.map_err(|Unavailable| format!("the database takes no accounts after the first {taken}; its log says why"))?;
         let count = format!("{} accounts imported, {} lines left out", accounts.len(), bad.len());
         Ok([count].into_iter().chain(bad.iter().take(MOST_LINES).map(ToString::to_string)).collect())
     }

@@ -523,6 +523,30 @@ fn a_session_that_is_up_forgets_how_often_it_was_sent_on() {
 }
 
 #[test]
+fn who_asks_more_than_can_be_answered_ends_no_session() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("juliet", &manager)]);
+    scene.is("juliet", State::Online);
+    assert_eq!(manager.shown(), "online");
+    let id = "x".repeat(100);
+    let ask =
+        format!("<iq xmlns='jabber:client' type='get' id='{id}' from='eve@example.net/o'><ping xmlns='urn:xmpp:ping'/></iq>");
+    manager.release(&ask.repeat(1000));
+    let answers = loop {
+        let request = manager.request();
+        assert_eq!(request.attribute("type"), None, "the session goes on");
+        let answers = request.children().filter(|child| child.attribute("id") == Some(&id)).count();
+        if answers > 0 {
+            break answers;
+        }
+    };
+    assert!(answers < 1000, "{answers}");
+    scene.is("juliet", State::OnThePhone);
+    assert_eq!(manager.shown(), "dnd", "there is room for what the phone says");
+    scene.stop();
+}
+
+#[test]
 fn a_session_that_another_has_thrown_out_does_not_throw_it_out_again() {
     let manager = Manager::start(hospitable);
     let scene = Scene::start(&[entry("juliet", &manager)]);

@@ -23,6 +23,7 @@ use super::line::Report;
 use super::line::Said;
 use super::pacer::Pacer;
 use crate::config::Phones;
+use crate::net::http::Url;
 use crate::net::transport::client_config;
 use crate::phone::account::Account;
 use crate::phone::account::Row;
@@ -385,7 +386,7 @@ impl Desk {
 /// Whether a session is one of the account as it is now.
 fn belongs(kept: &Kept, account: &Account) -> bool {
     let is_reached = match &account.transport {
-        Transport::Bosh(url) => url.as_ref().is_none_or(|url| *url == kept.url),
+        Transport::Bosh(url) => url.as_ref().is_none_or(|url| Url::read(url).is_some_and(|url| url.to_string() == kept.url)),
         Transport::Tcp(_) => false,
     };
     is_reached && stanza::bare(&kept.jid).eq_ignore_ascii_case(account.jid.as_str())
