@@ -198,7 +198,16 @@ impl Bosh {
     /// Takes a stanza, or an element of SASL, for the next request. Whether there was room for it.
     #[must_use]
     pub fn send(&mut self, stanza: &str) -> bool {
-        let fits = self.payload.len().saturating_add(stanza.len()) <= MOST_PAYLOAD && self.phase != Phase::Over;
+        self.push(stanza, MOST_PAYLOAD)
+    }
+
+    /// Takes a stanza that may be left out: much of the room is for others. Whether there was room for it.
+    pub fn send_answer(&mut self, stanza: &str) -> bool {
+        self.push(stanza, MOST_ANSWERS)
+    }
+
+    fn push(&mut self, stanza: &str, most: usize) -> bool {
+        let fits = self.payload.len().saturating_add(stanza.len()) <= most && self.phase != Phase::Over;
         if fits {
             body::push_stanza(&mut self.payload, stanza);
         }
@@ -536,6 +545,9 @@ const MOST_REQUESTS: usize = 2;
 
 /// Bytes of stanzas that wait for a request.
 const MOST_PAYLOAD: usize = 64 * 1024;
+
+/// How many of them may be answers to others.
+const MOST_ANSWERS: usize = MOST_PAYLOAD / 2;
 
 /// The end of the numbers (XEP-0124 §14.1): 2^53 - 1.
 const LAST_RID: u64 = (1 << 53) - 1;

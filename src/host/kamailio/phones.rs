@@ -206,6 +206,10 @@ impl PhoneHost for KamailioPhones<'_> {
         registered(user).unwrap_or_default()
     }
 
+    fn ask_for_calls(&mut self) {
+        self.gateway.worker.ask_for_calls();
+    }
+
     fn message(&mut self, user: &str, message: &Element) {
         if let Some(message) = phones::message(&self.gateway.config, user, message)
             && let Err(error) = calls::message(self.gateway, &message)

@@ -113,6 +113,10 @@ impl PhoneHost for OpenSipsPhones<'_> {
         registered(user).unwrap_or_default()
     }
 
+    fn ask_for_calls(&mut self) {
+        self.module.worker.ask_for_calls();
+    }
+
     fn message(&mut self, user: &str, message: &Element) {
         if let Some(message) = phones::message(&self.module.config, user, message)
             && let Err(error) = calls::message(self.module, &message)

@@ -23,6 +23,7 @@ use super::line::Report;
 use super::line::Said;
 use super::pacer::Pacer;
 use crate::config::Phones;
+use crate::net::http::Url;
 use crate::net::transport::client_config;
 use crate::phone::account::Account;
 use crate::phone::account::Row;
@@ -164,6 +165,8 @@ impl Desk {
         for account in gone {
             self.hang_up(&account);
         }
+        // What was told of users who had no account then is lost, and so is all if this process is a new one.
+        registrar.ask_for_calls();
     }
 
     /// Something happened to a SIP user. Where the registrar goes without domains, it names the user part only.
@@ -383,7 +386,7 @@ impl Desk {
 /// Whether a session is one of the account as it is now.
 fn belongs(kept: &Kept, account: &Account) -> bool {
     let is_reached = match &account.transport {
-        Transport::Bosh(url) => url.as_ref().is_none_or(|url| *url == kept.url),
+        Transport::Bosh(url) => url.as_ref().is_none_or(|url| Url::read(url).is_some_and(|url| url.to_string() == kept.url)),
         Transport::Tcp(_) => false,
     };
     is_reached && stanza::bare(&kept.jid).eq_ignore_ascii_case(account.jid.as_str())

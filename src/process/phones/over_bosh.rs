@@ -173,6 +173,9 @@ impl<'a> OverBosh<'a> {
             Step::Send(xml) if self.bosh.send(&xml) => {}
             // What would be next to say is said anew by the next session.
             Step::Send(_) => self.ended_by(End::broken("the connection manager takes nothing")),
+            Step::Answer(xml) => {
+                let _ = self.bosh.send_answer(&xml);
+            }
             Step::Restart => self.bosh.restart(),
             Step::Up => self.line.up().await,
             Step::Message(message) => self.line.report(Said::Message(message)).await,
@@ -198,7 +201,7 @@ impl<'a> OverBosh<'a> {
     fn answered(&mut self, rid: u64, answer: Result<Response, HttpError>) {
         let now = Instant::now();
         match answer {
-            Ok(Response { status: 200, body }) => self.bosh.response(now, rid, &body),
+            Ok(Response { status: 200, body, .. }) => self.bosh.response(now, rid, &body),
             Ok(Response { status, .. }) => self.bosh.status(now, rid, status),
             Err(error) => {
                 self.last_error = Some(error);
