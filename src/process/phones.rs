@@ -7,6 +7,7 @@
 pub(crate) mod desk;
 
 mod found;
+mod letters;
 mod line;
 mod over_bosh;
 mod over_tcp;
@@ -34,6 +35,7 @@ use crate::phone::users::Fact;
 use crate::process::host::Flow;
 use crate::process::storekeeper::Unavailable;
 use crate::xmpp::element::Element;
+use crate::xmpp::stanza_error::StanzaError;
 use desk::Desk;
 
 /// The SIP server and its database, seen from the phone process. Both may take their time.
@@ -46,8 +48,9 @@ pub trait Registrar {
     fn states(&mut self) -> Result<Vec<Fact>, Unavailable>;
     /// What is registered of a user now.
     fn registered(&mut self, user: &str) -> Vec<Fact>;
-    /// Sends the SIP user what the XMPP user `from` of the stanza says.
-    fn message(&mut self, user: &str, message: &Element);
+    /// Sends the SIP user what the XMPP user `from` of the stanza says. The error is what that one is to be told; `None`: nothing. What becomes of it
+    /// later comes as [`Told::Answer`].
+    fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>>;
     /// A descriptor that becomes readable when the host wants this process: its IPC, its stop signal.
     fn wake_descriptor(&self) -> BorrowedFd<'_>;
     /// Handles what made the descriptor readable, without blocking.
@@ -131,6 +134,7 @@ fn hear(desk: &mut Desk, registrar: &mut impl Registrar, facts: &End) -> io::Res
         match phone_datagram::decode(&datagram) {
             Ok(Told::Fact(fact)) => desk.fact(Instant::now(), fact),
             Ok(Told::Reload) => desk.load(registrar),
+            Ok(Told::Answer { from, xml }) => desk.answer(from, xml),
             Err(error) => log::error!("what the phone process was told cannot be read: {error:?}"),
         }
     }
