@@ -50,6 +50,11 @@ pub const MAX_URI: usize = 3 * 3 * MAX_PART;
 /// The longest part of a JID (RFC 7622 §3.2 to §3.4).
 pub const MAX_PART: usize = 1023;
 
+/// A domain as DNS has it, with A-labels; an IPv6 address between brackets.
+pub(crate) fn ascii_domain(domain: &str) -> Option<Cow<'_, str>> {
+    domain::canonical(domain).ok()
+}
+
 /// Translates addresses by the scheme that the operator chose.
 #[derive(Debug, Clone)]
 pub struct Addresses {

@@ -4,6 +4,7 @@
 //! handlers of the host may then run on them.
 
 pub(crate) mod http;
+pub(crate) mod services;
 pub(crate) mod transport;
 
 use std::fmt;
@@ -25,6 +26,8 @@ use tokio_rustls::rustls;
 
 use crate::config::Server;
 use crate::config::Tls;
+use services::Service;
+use services::Services;
 use transport::Transport;
 
 /// How long one address may take to answer, and after that to agree on TLS.
@@ -40,7 +43,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
 /// Addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 8;
+pub(crate) const MAX_ADDRESSES: usize = 8;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -131,20 +134,18 @@ pub(crate) async fn connect_tcp(server: &Server) -> Result<TcpStream, ConnectErr
     Err(last)
 }
 
-/// Where a service of a domain is to be had (RFC 2782), the preferred first; none if DNS names nothing.
-pub(crate) async fn services(service: &str, domain: &str) -> Vec<Server> {
-    let Ok(resolver) = resolver() else { return Vec::new() };
-    let Ok(found) = resolver.srv_lookup(format!("{service}.{domain}.")).await else { return Vec::new() };
+/// Where a service of a domain is to be had.
+pub(crate) async fn services(service: &str, domain: &str) -> Services {
+    let Ok(resolver) = resolver() else { return Services::Unknown };
+    let Ok(found) = resolver.srv_lookup(format!("{service}.{domain}.")).await else { return Services::Unknown };
     let mut records = Vec::new();
     for record in found.answers() {
         if let RData::SRV(srv) = &record.data {
-            records.push((srv.priority, u16::MAX.saturating_sub(srv.weight), srv.target.to_ascii(), srv.port));
+            let host = srv.target.to_ascii().trim_end_matches('.').to_owned();
+            records.push(Service { priority: srv.priority, weight: srv.weight, server: Server { host, port: srv.port } });
         }
     }
-    records.sort();
-    let named = |(_, _, host, port): (u16, u16, String, u16)| Server { host: host.trim_end_matches('.').to_owned(), port };
-    // The root alone says that there is no such service.
-    records.into_iter().map(named).filter(|server| !server.host.is_empty()).take(MAX_ADDRESSES).collect()
+    Services::of(records)
 }
 
 fn resolver() -> Result<TokioResolver, NetError> {
@@ -167,6 +168,13 @@ async fn addresses(host: &str) -> Result<Vec<IpAddr>, ConnectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hickory_resolver::proto::rr::Name;
+
+    #[test]
+    fn services_are_asked_for_under_the_name_that_dns_has() {
+        let name = Name::from_utf8("_xmpp-client._tcp.münchen.example.").unwrap();
+        assert_eq!(name.to_ascii(), "_xmpp-client._tcp.xn--mnchen-3ya.example.");
+    }
 
     fn connected(host: &str, listener: &std::net::TcpListener) -> Transport {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();

@@ -85,10 +85,10 @@ impl<D: Stores> Phones<D> {
         }
     }
 
-    /// The calls of a user have changed.
-    pub(crate) fn call(&self, user: &str, call: Option<&UserCall>) {
+    /// The calls of a user have changed. False: that is to be said again.
+    pub(crate) fn call(&self, user: &str, call: Option<&UserCall>) -> bool {
         let what = What::Call(call.map(|call| (call.phase, call.other.clone())));
-        self.tell(&Told::Fact(Fact { user: user.to_owned(), what }));
+        self.tell(&Told::Fact(Fact { user: user.to_owned(), what }))
     }
 
     /// A call of a user goes on.
@@ -125,10 +125,17 @@ impl<D: Stores> Phones<D> {
         let file = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
         let (accounts, bad) = import::read(&file, domain);
         let mut session = self.tables.session();
-        for some in accounts.chunks(ROWS) {
-            session.import(some).map_err(|Unavailable| "the database does not take the accounts; its log says why".to_owned())?;
+        let mut taken = 0_usize;
+        let all = accounts.chunks(ROWS).try_for_each(|some| {
+            session.import(some)?;
+            taken = taken.saturating_add(some.len());
+            Ok(())
+        });
+        // Those that it took are there, whatever became of the others.
+        if taken > 0 {
+            self.reload()?;
         }
-        self.reload()?;
+        all.map_err(|Unavailable| format!("the database takes no accounts after the first {taken}; its log says why"))?;
         let count = format!("{} accounts imported, {} lines left out", accounts.len(), bad.len());
         Ok([count].into_iter().chain(bad.iter().take(MOST_LINES).map(ToString::to_string)).collect())
     }
@@ -138,7 +145,7 @@ impl<D: Stores> Phones<D> {
         HostRegistrar { session: self.tables.session(), host }
     }
 
-    /// Never waits: what finds no room is said again by the next registration, and lifetimes end by themselves.
+    /// Never waits: what finds no room is said again by the next registration, or by who told it, and lifetimes end by themselves.
     fn tell(&self, told: &Told) -> bool {
         let mut datagram = Vec::new();
         phone_datagram::encode(told, &mut datagram);
@@ -174,6 +181,8 @@ impl Contact<'_> {
 pub(crate) trait PhoneHost {
     /// What is registered of a user now.
     fn registered(&mut self, user: &str) -> Vec<Fact>;
+    /// Has the XMPP process tell the calls of all users.
+    fn ask_for_calls(&mut self);
     /// Sends the SIP user what an XMPP user says. The error is what that one is told.
     fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>>;
     /// A descriptor that becomes readable when the host wants this process.
@@ -202,6 +211,10 @@ impl<D: Stores, H: PhoneHost> Registrar for HostRegistrar<'_, D, H> {
 
     fn registered(&mut self, user: &str) -> Vec<Fact> {
         self.host.registered(user)
+    }
+
+    fn ask_for_calls(&mut self) {
+        self.host.ask_for_calls();
     }
 
     fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>> {

@@ -71,6 +71,22 @@ impl Url {
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
+
+    /// What a reference in an answer of this URL leads to (RFC 3986 §5.2): one with a scheme, a host, or a path.
+    pub(crate) fn to(&self, reference: &str) -> Option<Self> {
+        if Self::read(reference).is_some() {
+            return Self::read(reference);
+        }
+        let (scheme, authority) = (self.uri.scheme_str()?, self.uri.authority()?.as_str());
+        let start = match reference {
+            _ if reference.starts_with("//") => format!("{scheme}:"),
+            _ if reference.starts_with('/') => format!("{scheme}://{authority}"),
+            _ => format!("{scheme}://{authority}{}", self.uri.path().rsplit_once('/').map_or("", |(folder, _)| folder)) + "/",
+        };
+        // A reference with another scheme has a colon in its first part.
+        let is_path = !reference.is_empty() && !reference.split('/').next().is_some_and(|first| first.contains(':'));
+        Self::read(&[&start, reference].concat()).filter(|_| is_path)
+    }
 }
 
 impl fmt::Display for Url {
@@ -92,6 +108,8 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
+    /// Where else it is to be had, with a status of 3xx.
+    pub(crate) location: Option<String>,
     pub(crate) body: Bytes,
 }
 
@@ -158,12 +176,14 @@ impl Client {
         sent();
         let response = answer.await.map_err(HttpError::Broken)?;
         let status = response.status().as_u16();
+        let location = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection());
+        let location = location.and_then(|location| location.to_str().ok()).map(str::to_owned);
         let body = Limited::new(response.into_body(), LONGEST_BODY).collect().await.map_err(|_| HttpError::Body)?;
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MOST_IDLE && !connection.is_closed() {
             idle.push(connection);
         }
-        Ok(Response { status, body: body.to_bytes() })
+        Ok(Response { status, location, body: body.to_bytes() })
     }
 
     /// A connection without a request, unless its server has closed it.

@@ -8,6 +8,7 @@ use jid::ResourcePart;
 use sha1::Digest;
 use sha1::Sha1;
 
+use crate::address::ascii_domain;
 use crate::phone::presence::Looks;
 use crate::phone::presence::Show;
 use crate::xmpp::sasl::Proof;
@@ -218,24 +219,40 @@ fn looks(row: &Row<'_>, defaults: &Looks) -> Result<Looks, RowError> {
 }
 
 fn transport(row: &Row<'_>) -> Result<Transport, RowError> {
-    let url = Some(row.url.trim()).filter(|url| !url.is_empty());
-    let is_url = |url: &str| {
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && url.bytes().all(|byte| byte.is_ascii_graphic()))
-    };
-    let is_host = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+    let given = Some(row.url.trim()).filter(|url| !url.is_empty());
     match row.transport {
-        "" | "bosh" if url.is_none_or(is_url) => Ok(Transport::Bosh(url.map(str::to_owned))),
-        "tcp" if url.is_none_or(is_host) => Ok(Transport::Tcp(url.map(str::to_owned))),
-        "" | "bosh" | "tcp" => Err(RowError::Url),
+        "" | "bosh" => Ok(Transport::Bosh(given.map(|text| url(text).ok_or(RowError::Url)).transpose()?)),
+        "tcp" => Ok(Transport::Tcp(given.map(|text| host(text).ok_or(RowError::Url)).transpose()?)),
         _ => Err(RowError::Transport),
     }
+}
+
+/// As HTTP takes it: the host as DNS has it.
+fn url(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))?;
+    let (authority, path) = rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len()))?;
+    let url = [scheme, "://", &host(authority)?, path].concat();
+    url.bytes().all(|byte| byte.is_ascii_graphic()).then_some(url)
+}
+
+/// A host, with or without a port, as DNS has it.
+fn host(text: &str) -> Option<String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    if text.is_ascii() {
+        return (!text.is_empty() && text.bytes().all(is_plain)).then(|| text.to_owned());
+    }
+    let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
+    let name = ascii_domain(name)?;
+    Some(port.map_or_else(|| name.to_string(), |port| format!("{name}:{port}")))
 }
 
 const DEFAULT_RESOURCE: &str = "SIP-phone";
 
 /// Where the phone stands in a pattern.
 const PHONE: &str = "{phone}";
+
+/// Characters of a text column of the table.
+pub(crate) const LONGEST_COLUMN: usize = 255;
 
 /// Bytes of an address, and characters of a status.
 const LONGEST: usize = 256;
@@ -300,6 +317,20 @@ mod tests {
         for (transport, url) in [("bosh", "ftp://a/"), ("", "https:///x"), ("", "https://a/\r\nX: y"), ("tcp", "https://a/")] {
             assert_eq!(wrong(Row { transport, url, ..ROW }), RowError::Url, "{url}");
         }
+    }
+
+    #[test]
+    fn a_host_may_be_written_as_people_have_it() {
+        let transport = |transport, url| read(&Row { transport, url, ..ROW }).map(|account| account.transport);
+        let bosh = |url: &str| Ok(Transport::Bosh(Some(url.to_owned())));
+        assert_eq!(transport("", "https://münchen.example:5281/bosh"), bosh("https://xn--mnchen-3ya.example:5281/bosh"));
+        assert_eq!(transport("", "https://münchen.example"), bosh("https://xn--mnchen-3ya.example"));
+        assert_eq!(transport("", "http://[2001:db8::1]:5280/b?c"), bosh("http://[2001:db8::1]:5280/b?c"));
+        assert_eq!(transport("tcp", "münchen.example:5223"), Ok(Transport::Tcp(Some("xn--mnchen-3ya.example:5223".to_owned()))));
+        for url in ["https://münchen.example/ü", "https://ü/\nx", "https://u@münchen.example/", "https:///ü"] {
+            assert_eq!(transport("", url), Err(RowError::Url), "{url}");
+        }
+        assert_eq!(transport("tcp", "mün chen.example"), Err(RowError::Url));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::phone::account;
+use crate::phone::account::LONGEST_COLUMN;
 
 /// An account as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub enum Wrong {
     Fields,
     /// It is not UTF-8.
     Encoding,
+    /// There is a carriage return in it: lines of an old Macintosh, or a field with a line end.
+    CarriageReturn,
+    /// A field has more characters than its column.
+    Length,
     /// The first field is no SIP URI of a user.
     SipUri,
     /// The second field is no XMPP user: a bare JID, or a name where there is a domain for names.
@@ -50,6 +55,10 @@ pub fn read(file: &[u8], domain: Option<&str>) -> (Vec<Imported>, Vec<BadLine>) 
     // Line by line: the reader of files does not count the empty ones. No field of the connector has a line end in it.
     for (number, line) in (1_u64..).zip(file.split(|byte| *byte == b'\n')) {
         let line = line.trim_ascii();
+        if line.contains(&b'\r') {
+            bad.push(BadLine { number, what: Wrong::CarriageReturn });
+            continue;
+        }
         let is_heading = || number == 1 && line.get(..HEADING.len()).is_some_and(|start| start.eq_ignore_ascii_case(HEADING));
         if line.is_empty() || line.starts_with(b"#") || is_heading() {
             continue;
@@ -87,6 +96,10 @@ fn account(record: &csv::ByteRecord, domain: Option<&str>) -> Result<Imported, W
     if account::proof(password).is_none() {
         return Err(Wrong::Password);
     }
+    // One that does not fit would take the accounts with it that are written together with it.
+    if [&*sip_uri, &*jid, password].iter().any(|text| text.chars().count() > LONGEST_COLUMN) {
+        return Err(Wrong::Length);
+    }
     Ok(Imported { sip_uri, jid, password: password.to_owned() })
 }
 
@@ -98,6 +111,8 @@ impl fmt::Display for BadLine {
         let what = match self.what {
             Wrong::Fields => "not three to six fields",
             Wrong::Encoding => "not UTF-8",
+            Wrong::CarriageReturn => "a carriage return inside",
+            Wrong::Length => "a field of more than 255 characters",
             Wrong::SipUri => "the first field is no SIP URI of a user",
             Wrong::Jid => "the second field is no XMPP user with a domain",
             Wrong::Password => "the third field is no password",
@@ -160,6 +175,37 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert_eq!(bad.first().unwrap().to_string(), "line 2: not three to six fields");
+    }
+
+    #[test]
+    fn what_no_column_holds_is_a_bad_line() {
+        let long = |count| "\u{e4}".repeat(count);
+        let host = "x".repeat(60);
+        let uri = |count: usize| format!("sip:a@{host}.{host}.{host}.{}", "x".repeat(count - 6 - 183));
+        let file = format!(
+            "sip:a@x,a@y,{}\nsip:b@x,b@y,{}\n{},c@y,p\n{},d@y,p\nsip:e@x,{}@y,p\n",
+            long(255),
+            long(256),
+            uri(255),
+            uri(256),
+            "e".repeat(254)
+        );
+        let (accounts, bad) = read(file.as_bytes(), None);
+        assert_eq!(accounts.iter().map(|account| &*account.jid).collect::<Vec<_>>(), ["a@y", "c@y"]);
+        assert_eq!(
+            bad.iter().map(|line| (line.number, line.what)).collect::<Vec<_>>(),
+            [2, 4, 5].map(|line| (line, Wrong::Length))
+        );
+    }
+
+    #[test]
+    fn a_carriage_return_hides_no_account() {
+        let file =
+            b"SIP URI,XMPP username,password\rsip:a@x,a@y,p\nsip:b@x,b@y,p\rsip:c@x,c@y,p\n# \rsip:d@x,d@y,p\nsip:e@x,e@y,p\r\n";
+        let (accounts, bad) = read(file, None);
+        assert_eq!(accounts.iter().map(|account| &*account.jid).collect::<Vec<_>>(), ["e@y"]);
+        let told: Vec<_> = bad.iter().map(|line| (line.number, line.what)).collect();
+        assert_eq!(told, [1, 2, 3].map(|line| (line, Wrong::CarriageReturn)));
     }
 
     #[test]

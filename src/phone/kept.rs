@@ -22,7 +22,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// As text of one line for each of its parts. None has a line end in it: JIDs, URLs and names of sessions have none.
+    /// As text of one line for each of its parts. None has a line end in it: JIDs, URLs and names of sessions have none. Empty if it is longer
+    /// than the column that holds it: the next session begins with a login, and others can still be written.
     pub fn write(&self) -> String {
         let Saved { terms, rid, unanswered } = &self.saved;
         let Terms { sid, wait, requests, inactivity, polling, longest_pause } = terms;
@@ -32,7 +33,8 @@ impl Kept {
         let mut lines =
             vec![FORM.to_owned(), numbers.join(" "), self.resource.clone(), self.jid.clone(), self.url.clone(), sid.clone()];
         lines.extend(unanswered.iter().map(|request| format!("{} {}", request.rid, BASE64.encode(request.body.as_bytes()))));
-        lines.join("\n")
+        let text = lines.join("\n");
+        if text.len() <= LONGEST { text } else { String::new() }
     }
 
     /// What was written; `None` if it was not.
@@ -67,6 +69,9 @@ fn request(line: &str) -> Option<Request> {
 /// The first line: what follows is of this form.
 const FORM: &str = "bosh 1";
 
+/// A text column has 64 KiB on MySQL, and holds it as base64.
+const LONGEST: usize = 48 * 1024 - 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +100,22 @@ mod tests {
         assert_eq!(Kept::read(&kept().write()), Some(kept()));
         let idle = Kept { saved: Saved { unanswered: Vec::new(), ..kept().saved }, ..kept() };
         assert_eq!(Kept::read(&idle.write()), Some(idle));
+    }
+
+    #[test]
+    fn what_no_column_holds_is_not_written() {
+        let with = |bytes: usize| {
+            let unanswered = vec![Request { rid: 41, body: "x".repeat(bytes).into() }];
+            Kept { saved: Saved { unanswered, ..kept().saved }, ..kept() }.write()
+        };
+        assert_eq!(with(64 * 1024), "");
+        let (mut fits, mut bytes) = (String::new(), 36_500);
+        while let Some(text) = Some(with(bytes)).filter(|text| !text.is_empty()) {
+            (fits, bytes) = (text, bytes + 1);
+        }
+        assert!(Kept::read(&fits).is_some());
+        let column = BASE64.encode(fits.as_bytes()).len();
+        assert!((65_500..65_536).contains(&column), "{column}");
     }
 
     #[test]

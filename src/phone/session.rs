@@ -48,6 +48,8 @@ pub struct Session {
 pub enum Step {
     /// Send this.
     Send(String),
+    /// Send this answer to somebody else, if there is room for it: who asks more than can be answered does not end the session.
+    Answer(String),
     /// Begin TLS, and a new stream over it.
     BeginTls,
     /// Begin a new stream.
@@ -265,7 +267,7 @@ impl Session {
                     Some(payload) => stanza::iq_result(iq, payload.as_deref()).or_else(|| own_result(iq, payload.as_deref())),
                     None => stanza::error_reply(iq, &Condition::ServiceUnavailable.into()).or_else(|| own_error(iq)),
                 };
-                self.steps.extend(answer.map(Step::Send));
+                self.steps.extend(answer.map(Step::Answer));
             }
         }
     }
@@ -306,7 +308,7 @@ impl Session {
             TakesMessages::Yes => self.steps.push_back(Step::Message(message.clone())),
             TakesMessages::No => {
                 let refused = stanza::error_reply(message, &StanzaError::from(Condition::ServiceUnavailable));
-                self.steps.extend(refused.map(Step::Send));
+                self.steps.extend(refused.map(Step::Answer));
             }
         }
     }
@@ -414,7 +416,7 @@ mod tests {
 
         fn steps(&mut self) -> Vec<String> {
             let shown = |step| match step {
-                Step::Send(xml) => xml,
+                Step::Send(xml) | Step::Answer(xml) => xml,
                 Step::Message(message) => format!("message: {}", message.child("body", ns::CLIENT).unwrap().text()),
                 Step::Ended(ended) => format!("{ended:?}"),
                 Step::BeginTls | Step::Restart | Step::Up | Step::Close => format!("{step:?}"),

@@ -48,6 +48,8 @@ pub trait Registrar {
     fn states(&mut self) -> Result<Vec<Fact>, Unavailable>;
     /// What is registered of a user now.
     fn registered(&mut self, user: &str) -> Vec<Fact>;
+    /// Has all users' calls told ([`Fact`]s): it is not known who is in one.
+    fn ask_for_calls(&mut self);
     /// Sends the SIP user what the XMPP user `from` of the stanza says. The error is what that one is to be told; `None`: nothing. What becomes of it
     /// later comes as [`Told::Answer`].
     fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>>;

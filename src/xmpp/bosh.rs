@@ -9,8 +9,8 @@
 //! [`Bosh::status`] or [`Bosh::broken`]. What came out of it are [`Event`]s, in the order of the requests, whatever the order of the responses.
 //!
 //! A session outlives its connections: what had no response is sent again, the same bytes under the same number, and the connection
-//! manager answers it once. It outlives this process too ([`Bosh::saved`], [`Bosh::resume`]). What comes again arrives before what is new:
-//! a connection manager that has taken a newer request does not know the older one any more, if its response was never sent (Prosody).
+//! manager answers it once. It outlives this process too ([`Bosh::saved`], [`Bosh::resume`]). What is older arrives before what is newer:
+//! connection managers do not put into order what they should.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -111,14 +111,15 @@ struct Exchange {
     lead: Lead,
 }
 
-/// Whether what is newer waits for a request to arrive. Each has a connection of its own, so the second one sent may be the first there.
+/// Whether what is newer waits for a request to arrive. Each has a connection of its own, so the second one sent may be the first there, and
+/// there are connection managers that never come to what was too early (ejabberd), or do not know any more what was too late (Prosody).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lead {
-    /// No: connection managers put what comes for the first time into order.
+    /// No: it is there.
     None,
-    /// It comes again, and was not sent yet.
+    /// It was not sent yet.
     ToBeSent,
-    /// It was sent again, and is there by then.
+    /// It was sent, and is there by then.
     Until(Instant),
 }
 
@@ -141,6 +142,9 @@ enum Progress {
 
 #[derive(Debug, Clone, Copy)]
 struct Trouble {
+    /// When the first response was missing since the last one.
+    first: Instant,
+    /// Since when the connection manager may have had no request.
     since: Instant,
     tries: u32,
 }
@@ -194,7 +198,16 @@ impl Bosh {
     /// Takes a stanza, or an element of SASL, for the next request. Whether there was room for it.
     #[must_use]
     pub fn send(&mut self, stanza: &str) -> bool {
-        let fits = self.payload.len().saturating_add(stanza.len()) <= MOST_PAYLOAD && self.phase != Phase::Over;
+        self.push(stanza, MOST_PAYLOAD)
+    }
+
+    /// Takes a stanza that may be left out: much of the room is for others. Whether there was room for it.
+    pub fn send_answer(&mut self, stanza: &str) -> bool {
+        self.push(stanza, MOST_ANSWERS)
+    }
+
+    fn push(&mut self, stanza: &str, most: usize) -> bool {
+        let fits = self.payload.len().saturating_add(stanza.len()) <= most && self.phase != Phase::Over;
         if fits {
             body::push_stanza(&mut self.payload, stanza);
         }
@@ -229,7 +242,8 @@ impl Bosh {
     /// What is to be posted now, if anything. To be asked until there is nothing.
     pub fn request(&mut self, now: Instant) -> Option<Request> {
         for exchange in &mut self.exchanges {
-            let leads = exchange.leads(now) && self.wanted != Wanted::End;
+            // Where connections break, the end does not wait for them.
+            let leads = exchange.leads(now) && (self.wanted != Wanted::End || self.troubled.is_none());
             match exchange.progress {
                 Progress::Due(at) if at <= now => {
                     exchange.progress = Progress::Posted(now);
@@ -244,7 +258,12 @@ impl Bosh {
         let body = self.next_body(now)?;
         let request = Request { rid: self.rid, body: body.into() };
         self.rid = self.rid.saturating_add(1);
-        self.exchanges.push_back(Exchange { request: request.clone(), says, progress: Progress::Posted(now), lead: Lead::None });
+        self.exchanges.push_back(Exchange {
+            request: request.clone(),
+            says,
+            progress: Progress::Posted(now),
+            lead: Lead::ToBeSent,
+        });
         Some(request)
     }
 
@@ -359,11 +378,13 @@ impl Bosh {
     /// When [`Self::timeout`] is to be called, or [`Self::request`] asked again.
     pub fn deadline(&self) -> Option<Instant> {
         let patience = self.patience();
+        let is_due = |exchange: &Exchange| matches!(exchange.progress, Progress::Due(_));
+        let has_more = !self.payload.is_empty() || self.wanted != Wanted::Nothing || self.exchanges.iter().any(is_due);
         let exchanges = self.exchanges.iter().filter_map(|exchange| match exchange.progress {
             Progress::Due(at) => Some(at),
             Progress::Posted(at) => match exchange.lead {
-                Lead::Until(time) => Some(time),
-                Lead::None | Lead::ToBeSent => at.checked_add(patience?),
+                Lead::Until(time) if has_more => Some(time),
+                Lead::Until(_) | Lead::None | Lead::ToBeSent => at.checked_add(patience?),
             },
             Progress::Answered(_) => None,
         });
@@ -432,8 +453,15 @@ impl Bosh {
     /// connection manager would wait.
     fn failed(&mut self, now: Instant, which: RangeInclusive<usize>, reason: Reason) {
         let (Phase::Open(terms) | Phase::Ending(terms, _)) = &self.phase else { return self.end(reason) };
-        let trouble = self.troubled.unwrap_or(Trouble { since: now, tries: 0 });
-        if now.saturating_duration_since(trouble.since) >= terms.inactivity {
+        let longest = terms.wait.saturating_add(terms.inactivity);
+        let (inactivity, was_held) = (terms.inactivity, reason == Reason::Lost && self.was_held(now, &which));
+        let trouble = match self.troubled {
+            Some(trouble) if was_held => Trouble { since: now, tries: 0, ..trouble },
+            Some(trouble) => trouble,
+            None => Trouble { first: now, since: now, tries: 0 },
+        };
+        let passed = |since| now.saturating_duration_since(since);
+        if passed(trouble.since) >= inactivity || passed(trouble.first) >= longest {
             return self.end(reason);
         }
         self.troubled = Some(Trouble { tries: trouble.tries.saturating_add(1), ..trouble });
@@ -444,6 +472,14 @@ impl Bosh {
                 exchange.lead = Lead::ToBeSent;
             }
         }
+    }
+
+    /// Whether one of these requests was under way so long that the connection manager must have had it: there was no trouble meanwhile.
+    fn was_held(&self, now: Instant, which: &RangeInclusive<usize>) -> bool {
+        let Some(patience) = self.patience() else { return false };
+        let held = HELD..patience;
+        let is_one = |exchange: &Exchange| matches!(exchange.progress, Progress::Posted(at) if held.contains(&now.saturating_duration_since(at)));
+        self.exchanges.iter().enumerate().any(|(at, exchange)| which.contains(&at) && is_one(exchange))
     }
 
     /// Hands on, in order, what was answered.
@@ -510,6 +546,9 @@ const MOST_REQUESTS: usize = 2;
 /// Bytes of stanzas that wait for a request.
 const MOST_PAYLOAD: usize = 64 * 1024;
 
+/// How many of them may be answers to others.
+const MOST_ANSWERS: usize = MOST_PAYLOAD / 2;
+
 /// The end of the numbers (XEP-0124 §14.1): 2^53 - 1.
 const LAST_RID: u64 = (1 << 53) - 1;
 
@@ -528,5 +567,7 @@ const GRACE: Duration = Duration::from_secs(15);
 /// How long the connection manager may take to make a session.
 const ANSWER: Duration = Duration::from_secs(30);
 
+#[cfg(test)]
+mod idle_tests;
 #[cfg(test)]
 mod tests;

@@ -72,6 +72,8 @@ pub enum Error {
     Challenge(String),
     /// The server wants the password hashed more often than [`MOST_ITERATIONS`].
     Iterations,
+    /// Where everybody can read along, it wants it hashed less often than [`FEWEST_ITERATIONS`]: trying passwords would cost too little.
+    FewIterations,
     /// The salted password is for another salt, number of iterations or mechanism than the server's.
     OtherSalt,
     /// The server has not proved that it knows the password: it is another one than it says.
@@ -82,6 +84,7 @@ pub enum Error {
 pub struct Exchange {
     run: Run,
     nonce: String,
+    show: ShowPassword,
 }
 
 enum Run {
@@ -141,10 +144,10 @@ impl Exchange {
         let is_offered = |mechanism: &Mechanism| offered.iter().any(|offered| offered.trim() == mechanism.name());
         let mechanism = Mechanism::ALL.into_iter().find(|mechanism| is_offered(mechanism) && is_usable(mechanism));
         let Some(mechanism) = mechanism else { return Err(Error::NoMechanism(named(&offered))) };
-        Self::of(mechanism, user, proof)
+        Self::of(mechanism, user, proof, show)
     }
 
-    fn of(mechanism: Mechanism, user: &str, proof: &Proof) -> Result<(Self, String), Error> {
+    fn of(mechanism: Mechanism, user: &str, proof: &Proof, show: ShowPassword) -> Result<(Self, String), Error> {
         let user = stringprep::saslprep(user).map_err(|_| Error::Forbidden)?;
         let password = match proof {
             Proof::Password(password) => {
@@ -177,16 +180,13 @@ impl Exchange {
         };
         let mut xml = XmlWriter::new();
         xml.open("auth").attribute("xmlns", ns::SASL).attribute("mechanism", mechanism.name()).text(&BASE64.encode(&initial));
-        Ok((Self { run, nonce }, xml.finish()))
+        Ok((Self { run, nonce, show }, xml.finish()))
     }
 
     /// The `<response/>` to a `<challenge/>`.
     pub fn challenge(&mut self, challenge: &Element) -> Result<String, Error> {
         let data = decoded(challenge)?;
-        // The crate does not look (RFC 5802 §5.1): what came from elsewhere would be answered.
-        if !nonce_of(&data).is_some_and(|nonce| nonce.len() > self.nonce.len() && nonce.starts_with(&self.nonce)) {
-            return Err(Error::Challenge("its nonce does not go on from ours".to_owned()));
-        }
+        self.check(&data)?;
         let response = match &mut self.run {
             Run::ScramSha256(scram) => scram.response(&data),
             Run::ScramSha1(scram) => scram.response(&data),
@@ -195,6 +195,21 @@ impl Exchange {
         let mut xml = XmlWriter::new();
         xml.open("response").attribute("xmlns", ns::SASL).text(&BASE64.encode(&response.map_err(Error::of)?));
         Ok(xml.finish())
+    }
+
+    /// What the crate does not look at (RFC 5802 §5.1): what came from elsewhere would be answered, and what has to be understood passed over.
+    fn check(&self, challenge: &[u8]) -> Result<(), Error> {
+        let wrong = |what: &str| Err(Error::Challenge(what.to_owned()));
+        let text = str::from_utf8(challenge).unwrap_or_default();
+        if text.split(',').any(|part| part.starts_with("m=")) {
+            return wrong("it has an extension that nobody knows");
+        }
+        if !nonce_of(challenge).is_some_and(|nonce| nonce.len() > self.nonce.len() && nonce.starts_with(&self.nonce)) {
+            return wrong("its nonce does not go on from ours");
+        }
+        let counts = |count: &str| count.parse().is_ok_and(|count: u32| count < FEWEST_ITERATIONS);
+        let is_few = text.split(',').filter_map(|part| part.strip_prefix("i=")).any(counts);
+        if is_few && self.show == ShowPassword::Forbidden { Err(Error::FewIterations) } else { Ok(()) }
     }
 
     /// Whether `<success/>` comes from a server that knows the password.
@@ -239,6 +254,9 @@ impl fmt::Display for Error {
             Self::Forbidden => f.write_str("name or password have characters that SASL forbids"),
             Self::Challenge(what) => write!(f, "the challenge is wrong: {what}"),
             Self::Iterations => write!(f, "the server wants more than {MOST_ITERATIONS} iterations"),
+            Self::FewIterations => {
+                write!(f, "the server wants less than {FEWEST_ITERATIONS} iterations, and nothing is encrypted")
+            }
             Self::OtherSalt => f.write_str("the SCRAM key of the account is not for the salt of the server"),
             Self::Server => f.write_str("the server has not proved that it knows the password"),
         }
@@ -296,6 +314,9 @@ impl<S: ScramProvider> ScramProvider for Bounded<S> {
 
 /// Where a server may end us in counting: about 50 ms of one core. Servers in use ask for 4 096 to 50 000.
 pub const MOST_ITERATIONS: u32 = 100_000;
+
+/// What each hash should have at the least (RFC 7677 §4, RFC 5802 §5.1).
+pub const FEWEST_ITERATIONS: u32 = 4096;
 
 /// The nonce in a message of SCRAM (RFC 5802 §5.1).
 fn nonce_of(message: &[u8]) -> Option<String> {
@@ -456,10 +477,33 @@ mod tests {
 
     #[test]
     fn nobody_has_us_count_for_hours() {
-        for iterations in [0, MOST_ITERATIONS + 1, u32::MAX] {
-            let mut server = Server::<Sha1>::new(iterations);
-            let (mut exchange, auth) = begin(&password("pencil"), &["SCRAM-SHA-1"], ShowPassword::Forbidden).unwrap();
-            assert_eq!(exchange.challenge(&server.challenge(&auth)), Err(Error::Iterations));
+        for iterations in [MOST_ITERATIONS + 1, u32::MAX] {
+            assert_eq!(asked_to_count(iterations, ShowPassword::Forbidden), Some(Error::Iterations));
         }
+        assert_eq!(asked_to_count(0, ShowPassword::Allowed), Some(Error::Iterations));
+    }
+
+    #[test]
+    fn where_others_read_along_much_is_counted() {
+        for iterations in [0, 1, FEWEST_ITERATIONS - 1] {
+            assert_eq!(asked_to_count(iterations, ShowPassword::Forbidden), Some(Error::FewIterations));
+        }
+        assert_eq!(asked_to_count(FEWEST_ITERATIONS, ShowPassword::Forbidden), None);
+        assert_eq!(asked_to_count(1, ShowPassword::Allowed), None, "it is encrypted");
+    }
+
+    fn asked_to_count(iterations: u32, show: ShowPassword) -> Option<Error> {
+        let mut server = Server::<Sha1>::new(iterations);
+        let (mut exchange, auth) = begin(&password("pencil"), &["SCRAM-SHA-1"], show).unwrap();
+        exchange.challenge(&server.challenge(&auth)).err()
+    }
+
+    #[test]
+    fn what_has_to_be_understood_is_not_passed_over() {
+        let (mut exchange, auth) = begin(&password("pencil"), &["SCRAM-SHA-1"], ShowPassword::Allowed).unwrap();
+        let challenge = Server::<Sha1>::new(4096).challenge(&auth);
+        let text = String::from_utf8(decoded(&challenge).unwrap()).unwrap();
+        let answer = exchange.challenge(&element("challenge", &format!("m=what,{text}")));
+        assert!(matches!(answer, Err(Error::Challenge(what)) if what.contains("extension")));
     }
 }

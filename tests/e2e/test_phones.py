@@ -1,6 +1,8 @@
 """A SIP user's phone in the user's own XMPP account: a resource that shows whether the phone is there, and in a call. The account's other
 client, a real one, watches."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from slixmpp.exceptions import IqError
 from support.accounts import Phones
@@ -10,6 +12,7 @@ from support.gateway import pairs
 from support.phone import Call
 from support.phone import sdp
 from support.process import wait_until
+from support.relay import Relay
 from support.sip import pidf
 from support.xmpp import child
 
@@ -42,8 +45,8 @@ def phones(pair, tmp_path_factory):
 class Watcher:
     """The other client of the account, and what it sees of the phone."""
 
-    def __init__(self, phones, jid):
-        self.client = phones.gateway.login(jid)
+    def __init__(self, phones, jid, **options):
+        self.client = phones.gateway.login(jid, **options)
 
     def shown(self, resource="SIP-phone"):
         """All that was shown of the resource, one after the other."""
@@ -165,10 +168,53 @@ def test_the_script_says_what_the_state_is(phones, alice):
     assert {child(p, "priority") for p in watcher.client.stanzas("presence", lambda p: "/SIP-phone" in p.get("from"))} == {"-7", None}
 
 
-def test_a_wrong_password_is_written_down(phones, alice):
-    phones.add(alice, password="wrong")
+def test_a_wrong_password_is_written_down_and_the_others_go_on(phones, alice):
+    watcher = Watcher(phones, phones.add(alice))
     alice.register()
-    wait_until("the reason in the table", lambda: "not-authorized" in phones.row(alice)["trouble"], 15)
+    watcher.sees("online")
+    bob = phones.gateway.sip_user("bob")
+    phones.add(bob, password="wrong")
+    wait_until("the reason in the table", lambda: "not-authorized" in phones.row(bob)["trouble"], 15)
+    phones.gateway.host.phone_state(alice.uri, "onthephone")
+    watcher.sees("online", "away/On the phone")
+    phones.gateway.host.phone_state(bob.uri, "onthephone")
+    unregister(bob)
+    bob.register()
+    lines = [line for line in phones.gateway.host.log().splitlines() if f"the phone of {bob.uri} is not shown" in line]
+    assert len(lines) == 1 and "not-authorized" in lines[0] and "wrong" not in lines[0]
+    phones.set(bob, password=PASSWORD)
+    wait_until("the reason to be gone", lambda: phones.row(bob)["trouble"] == "", 15)
+
+
+def test_an_account_that_changes_logs_in_anew_and_one_that_is_gone_goes_offline(phones, alice):
+    watcher = Watcher(phones, phones.add(alice))
+    alice.register()
+    watcher.sees("online")
+    phones.set(alice, online_status="At the desk")
+    watcher.sees("online", "unavailable", "At the desk")
+    phones.remove(alice)
+    watcher.sees("online", "unavailable", "At the desk", "unavailable")
+
+
+def test_a_reset_in_the_midst_of_a_request_is_seen_by_nobody(phones, alice):
+    relay = Relay(target=urlsplit(phones.url).port)
+    url = phones.url.replace(str(relay.target), str(relay.port))
+    watcher = Watcher(phones, phones.add(alice, url=url))
+    alice.register()
+    watcher.sees("online")
+    wait_until("the session in the table", lambda: phones.row(alice)["sid"])
+    session = phones.row(alice)["sid"]
+    # One request is held: its connection is reset, and nothing takes the next.
+    relay.reset()
+    relay.cut()
+    phones.gateway.host.phone_state(alice.uri, "onthephone")
+    relay.mend()
+    watcher.sees("online", "away/On the phone")
+    relay.reset()
+    phones.gateway.host.phone_state(alice.uri, "still-online")
+    watcher.sees("online", "away/On the phone", "online")
+    assert phones.row(alice)["sid"] == session
+    relay.close()
 
 
 def test_two_phones_of_a_user_have_a_resource_each_where_it_is_wanted(phones, alice):
@@ -214,7 +260,7 @@ def test_a_file_of_the_connector_is_imported(phones, alice, tmp_path):
     tmp_path.chmod(0o755)
     answer = phones.gateway.host.import_accounts(str(file), domain)
     assert answer == ["1 accounts imported, 1 lines left out", "line 3: the first field is no SIP URI of a user"]
-    phones.set_url(alice)
+    phones.set(alice, url=phones.url)
     watcher = Watcher(phones, jid)
     alice.register()
     watcher.sees("online")
@@ -227,7 +273,7 @@ def test_states_that_a_program_writes_to_the_table_are_taken_once(phones, alice)
         phones.write_state(alice, state)
         shown.append(look)
         watcher.sees(*shown)
-    wait_until("the table to be empty", lambda: phones.states() == 0)
+    wait_until("the table to be empty", lambda: phones.states_left() == 0)
 
 
 def test_a_session_goes_on_while_the_sip_server_starts_anew(phones, alice):

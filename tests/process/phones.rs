@@ -57,6 +57,7 @@ struct FakeRegistrar {
     table: Vec<Entry>,
     notes: mpsc::Sender<Note>,
     messages: mpsc::Sender<String>,
+    calls_asked: mpsc::Sender<()>,
     wake: UnixStream,
     /// How often it is asked for a user before it knows that there is a contact; 0: there is none.
     asked: u32,
@@ -90,6 +91,10 @@ impl Registrar for FakeRegistrar {
         if self.asked == 1 { vec![Fact { user: user.to_owned(), what }] } else { Vec::new() }
     }
 
+    fn ask_for_calls(&mut self) {
+        self.calls_asked.send(()).unwrap_or_default();
+    }
+
     fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>> {
         let body = message.child("body", ns::CLIENT).map(|body| body.text().into_owned());
         let refused = body.as_deref() == Some("Bye");
@@ -115,6 +120,7 @@ struct Scene {
     facts: End,
     notes: mpsc::Receiver<Note>,
     messages: mpsc::Receiver<String>,
+    calls_asked: mpsc::Receiver<()>,
     stop: UnixStream,
     process: JoinHandle<()>,
 }
@@ -131,6 +137,7 @@ impl Scene {
         let (stop, wake) = UnixStream::pair().unwrap();
         let (note, notes) = mpsc::channel();
         let (message, messages) = mpsc::channel();
+        let (ask, calls_asked) = mpsc::channel();
         let config = Phones {
             url: "sqlite:///unused".into(),
             table: "xmpp_account".to_owned(),
@@ -144,10 +151,10 @@ impl Scene {
         };
         let table = table.to_vec();
         let process = thread::spawn(move || {
-            let mut registrar = FakeRegistrar { table, notes: note, messages: message, wake, asked };
+            let mut registrar = FakeRegistrar { table, notes: note, messages: message, calls_asked: ask, wake, asked };
             phones::run(&mut registrar, &config, &told);
         });
-        Self { facts, notes, messages, stop, process }
+        Self { facts, notes, messages, calls_asked, stop, process }
     }
 
     fn is(&self, user: &str, state: State) {
@@ -349,6 +356,16 @@ fn entry(user: &'static str, manager: &Manager) -> Entry {
     Entry { user, url: manager.url.clone(), session: String::new(), resource: "" }
 }
 
+/// A process that is new, and one whose accounts are new, know of no call.
+#[test]
+fn whenever_accounts_are_read_it_is_asked_who_is_in_a_call() {
+    let scene = Scene::start(&[]);
+    scene.calls_asked.recv_timeout(PATIENCE).unwrap();
+    scene.reload();
+    scene.calls_asked.recv_timeout(PATIENCE).unwrap();
+    scene.stop();
+}
+
 #[test]
 fn a_phone_is_shown_from_its_first_registration_to_its_last() {
     let manager = Manager::start(hospitable);
@@ -528,6 +545,30 @@ fn a_session_that_is_up_forgets_how_often_it_was_sent_on() {
         ));
     }
     assert_eq!(manager.shown(), "online");
+    scene.stop();
+}
+
+#[test]
+fn who_asks_more_than_can_be_answered_ends_no_session() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("juliet", &manager)]);
+    scene.is("juliet", State::Online);
+    assert_eq!(manager.shown(), "online");
+    let id = "x".repeat(100);
+    let ask =
+        format!("<iq xmlns='jabber:client' type='get' id='{id}' from='eve@example.net/o'><ping xmlns='urn:xmpp:ping'/></iq>");
+    manager.release(&ask.repeat(1000));
+    let answers = loop {
+        let request = manager.request();
+        assert_eq!(request.attribute("type"), None, "the session goes on");
+        let answers = request.children().filter(|child| child.attribute("id") == Some(&id)).count();
+        if answers > 0 {
+            break answers;
+        }
+    };
+    assert!(answers < 1000, "{answers}");
+    scene.is("juliet", State::OnThePhone);
+    assert_eq!(manager.shown(), "dnd", "there is room for what the phone says");
     scene.stop();
 }
 

@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::connection::Value;
 use super::state_table::Stores;
 use crate::config::Phones;
+use crate::phone::account::LONGEST_COLUMN;
 use crate::phone::account::Row;
 use crate::phone::import::Imported;
 use crate::phone::kept::Kept;
@@ -236,7 +237,7 @@ fn columns(note: &Note) -> Vec<String> {
 
 /// Text that needs no quoting in any database, and fits.
 fn plain(text: &str) -> String {
-    text.chars().take(LONGEST).map(|c| if c.is_ascii_graphic() && !"'\"\\`%;".contains(c) { c } else { ' ' }).collect()
+    text.chars().take(LONGEST_COLUMN).map(|c| if c.is_ascii_graphic() && !"'\"\\`%;".contains(c) { c } else { ' ' }).collect()
 }
 
 /// How a database quotes text.
@@ -268,9 +269,6 @@ const COLUMNS: &str =
 
 /// Rows that are read at once.
 const PORTION: u32 = 500;
-
-/// Characters of a column.
-const LONGEST: usize = 255;
 
 const ACCOUNT_SCRIPT: &str = "xmpp_account-create.sql";
 const STATE_SCRIPT: &str = "xmpp_phone_state-create.sql";

@@ -4,6 +4,7 @@
 //! which [`Api`] gives. Each host looks for the table's version in its own way, and knows what its drivers cannot do.
 
 use std::ffi::CStr;
+use std::ffi::CString;
 use std::ffi::c_char;
 use std::ffi::c_int;
 use std::ptr;
@@ -151,7 +152,9 @@ impl<A: Api> Connection<A> {
     /// A statement, and what it gives.
     pub(crate) fn query(&mut self, statement: &str) -> Result<Option<Answer<'_, A>>, ()> {
         let raw_query = self.functions.raw_query.ok_or(())?;
-        let text = A::text(statement.as_bytes());
+        // The driver of PostgreSQL for OpenSIPS reads up to the NUL, whatever the length.
+        let statement = CString::new(statement).map_err(|_| ())?;
+        let text = A::text(statement.to_bytes());
         let mut answer = ptr::null_mut();
         // The driver of SQLite for Kamailio does nothing unless it is asked for a result.
         // SAFETY: [H1][H5] the statement lives through the call; what comes back is freed below.

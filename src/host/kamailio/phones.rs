@@ -207,6 +207,10 @@ impl PhoneHost for KamailioPhones<'_> {
         registered(user).unwrap_or_default()
     }
 
+    fn ask_for_calls(&mut self) {
+        self.gateway.worker.ask_for_calls();
+    }
+
     fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>> {
         let message = phones::message(&self.gateway.config, user, message)?;
         calls::message(self.gateway, &message).map_err(|error| phones::refused(user, error))

@@ -71,7 +71,7 @@ impl DialogCalls {
         if config.mode == DialogMode::Phones {
             // No lamp depends on it, so the script need not say which calls these are.
             calls
-                .hear(ptr::null_mut(), sys::DLGCB_CREATED, Some(callbacks::call_created))
+                .hear(ptr::null_mut(), sys::DLGCB_CREATED, Some(callbacks::call_created), 0)
                 .ok_or("module dialog refused a callback")?;
         }
         Ok(Some(calls))
@@ -80,21 +80,22 @@ impl DialogCalls {
     /// Asks for the dialogs from before a restart, when everything else stands: the host tells them at once.
     pub(super) fn load(&self) -> Option<()> {
         dialog_calls::begin_to_load();
-        let loaded = self.hear(ptr::null_mut(), sys::DLGCB_LOADED, Some(callbacks::call_loaded));
+        let loaded = self.hear(ptr::null_mut(), sys::DLGCB_LOADED, Some(callbacks::call_loaded), 0);
         dialog_calls::end_of_loading();
         loaded
     }
 
-    fn hear(&self, dialog: *mut sys::dlg_cell, types: c_int, callback: Callback) -> Option<()> {
+    fn hear(&self, dialog: *mut sys::dlg_cell, types: c_int, callback: Callback, number: u32) -> Option<()> {
         let register = self.dialog.register_dlgcb?;
-        // SAFETY: [H1][H2] a dialog of the host, or none; there is no parameter that could be freed.
-        (unsafe { register(dialog, types, callback, ptr::null_mut(), None) } == 0).then_some(())
+        // SAFETY: [H1][H2] a dialog of the host, or none; the parameter is a number, which nobody frees.
+        (unsafe { register(dialog, types, callback, dialog_calls::to_parameter(number), None) } == 0).then_some(())
     }
 
-    /// What happens in a dialog that stands, or may.
-    fn follow(&self, dialog: *mut sys::dlg_cell) -> Option<()> {
-        let types = sys::DLGCB_FAILED | sys::DLGCB_CONFIRMED | sys::DLGCB_REQ_WITHIN | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
-        self.hear(dialog, types, Some(callbacks::call_event))
+    /// What happens in a dialog that stands, or may; with the number of its INVITE.
+    fn follow(&self, dialog: *mut sys::dlg_cell, number: u32) -> Option<()> {
+        let ends = sys::DLGCB_FAILED | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
+        let types = ends | sys::DLGCB_CONFIRMED | sys::DLGCB_REQ_WITHIN | sys::DLGCB_RESPONSE_WITHIN;
+        self.hear(dialog, types, Some(callbacks::call_event), number)
     }
 
     /// The dialog of the request or reply that the script is at.
@@ -155,7 +156,7 @@ pub(super) unsafe fn show(module: &Module, msg: *mut sys::sip_msg, parties: Part
     let dialog = calls.current()?;
     let variables = DialogVariables { calls, dialog };
     if let Some(what) = dialog_calls::keep_shown(parties, &variables) {
-        dialog_calls::tell(&module.worker, Event { call: headers.call()?, what });
+        dialog_calls::tell(&module.worker, Event { call: headers.new_call()?, what });
         return Some(());
     }
     // SAFETY: [H2] as the caller promises.
@@ -193,22 +194,22 @@ unsafe fn begin(
     parties: Parties,
 ) -> Option<()> {
     let &DialogVariables { calls, dialog } = variables;
-    let call = headers.call()?;
+    let call = headers.new_call()?;
     // SAFETY: [H2] as the caller promises.
-    let lifetime = unsafe { dialog.as_ref() }?.lifetime;
+    let lifetime = unsafe { sys::host_time_left(dialog) };
     // SAFETY: [H2] as the caller promises.
     let given = [&calls.caller_spec, &calls.callee_spec].map(|spec| unsafe { value(msg, spec.as_deref()) });
     let callee = [b"<".as_slice(), &headers.request_uri, b">"].concat();
     let begun = dialog_calls::begun(headers, &callee, given, parties, lifetime)?;
     let replies = sys::TMCB_RESPONSE_IN | sys::TMCB_ON_FAILURE;
-    // SAFETY: [H1][H2] the request of the running script; there is no parameter that could be freed.
-    let heard =
-        unsafe { (module.tm.register_tmcb?)(msg, ptr::null_mut(), replies, Some(callbacks::call_reply), ptr::null_mut(), None) };
+    let number = dialog_calls::to_parameter(call.cseq);
+    // SAFETY: [H1][H2] the request of the running script; the parameter is a number, which nobody frees.
+    let heard = unsafe { (module.tm.register_tmcb?)(msg, ptr::null_mut(), replies, Some(callbacks::call_reply), number, None) };
     if heard != 1 {
         return None;
     }
-    calls.follow(dialog)?;
-    dialog_calls::keep(&begun, variables);
+    calls.follow(dialog, call.cseq)?;
+    dialog_calls::keep(&begun, call.cseq, variables);
     dialog_calls::tell(&module.worker, Event { call, what: What::Begun(Box::new(begun)) });
     Some(())
 }
@@ -226,9 +227,11 @@ pub(super) fn mute_branch(module: &Module, parties: Parties) -> Option<()> {
 fn in_branch(module: &Module, of: impl FnOnce(u16, &DialogVariables<'_>) -> Option<What>) -> Option<()> {
     let calls = module.dialog_calls.as_ref()?;
     let dialog = calls.current()?;
-    let what = of(branch(module), &DialogVariables { calls, dialog })?;
+    let variables = DialogVariables { calls, dialog };
+    let what = of(branch(module), &variables)?;
+    let Some(number) = dialog_calls::kept_number(&variables) else { return Some(()) };
     // SAFETY: [H2] the dialog of the running script.
-    let call = unsafe { key(dialog) }?;
+    let call = unsafe { key(dialog, number) }?;
     dialog_calls::tell(&module.worker, Event { call, what });
     Some(())
 }
@@ -246,11 +249,12 @@ pub(super) unsafe fn loaded(module: &Module, dialog: *mut sys::dlg_cell) -> Opti
         return None;
     }
     // SAFETY: [H2] as above.
-    let peer = unsafe { peer(dialog) };
-    let begun = dialog_calls::restored(&DialogVariables { calls, dialog }, peer, cell.lifetime)?;
-    calls.follow(dialog)?;
+    let (peer, lifetime) = (unsafe { peer(dialog) }, unsafe { sys::host_time_left(dialog) });
+    let begun = dialog_calls::restored(&DialogVariables { calls, dialog }, peer, lifetime)?;
+    let number = dialog_calls::kept_number(&DialogVariables { calls, dialog })?;
+    calls.follow(dialog, number)?;
     // SAFETY: [H2] as above.
-    let call = unsafe { key(dialog) }?;
+    let call = unsafe { key(dialog, number) }?;
     dialog_calls::tell(&module.worker, Event { call, what: What::Begun(Box::new(begun)) });
     Some(())
 }
@@ -267,13 +271,16 @@ pub(super) unsafe fn event(
 ) -> Option<()> {
     let calls = module.dialog_calls.as_ref()?;
     // SAFETY: [H2] as the caller promises.
-    let (cell, parameters) = (unsafe { dialog.as_ref() }?, unsafe { parameters.as_ref() }?);
+    let parameters = unsafe { parameters.as_ref() }?;
     if parameters.is_active == 0 {
         return None;
     }
-    let lifetime = cell.lifetime;
     // SAFETY: [H2] as above.
-    let call = unsafe { key(dialog) }?;
+    let lifetime = unsafe { sys::host_time_left(dialog) };
+    // SAFETY: [H2] the place of our parameter.
+    let number = unsafe { parameters.param.as_ref() }.map_or(0, |parameter| dialog_calls::of_parameter(*parameter));
+    // SAFETY: [H2] as above.
+    let call = unsafe { key(dialog, number) }?;
     let from = match parameters.direction {
         direction if direction == sys::DLG_DIR_UPSTREAM.unsigned_abs() => Some(Side::Callee),
         direction if direction == sys::DLG_DIR_DOWNSTREAM.unsigned_abs() => Some(Side::Caller),
@@ -303,11 +310,27 @@ pub(super) unsafe fn event(
             // SAFETY: [H2] it is a request.
             let method = i64::from(unsafe { message.first_line.u.request }.method_value);
             let offers = method == i64::from(sys::METHOD_INVITE) || method == i64::from(sys::METHOD_UPDATE);
-            if !offers || message.flags & calls.nopublish_flag != 0 {
+            let is_silent = message.flags & calls.nopublish_flag != 0;
+            if method == i64::from(sys::METHOD_ACK) {
+                // SAFETY: [H2] as above.
+                let answer = dialog_calls::answered(&unsafe { headers(parameters.msg) }?, from, lifetime)?;
+                if is_silent { What::Kept { lifetime } } else { answer }
+            } else if !offers || is_silent {
+                What::Kept { lifetime }
+            } else {
+                // SAFETY: [H2] as above.
+                dialog_calls::within(&unsafe { headers(parameters.msg) }?, from, lifetime)
+            }
+        }
+        sys::DLGCB_RESPONSE_WITHIN => {
+            // SAFETY: [H2] the reply of the callback.
+            unsafe { status(parameters.msg) }.filter(|status| (200..300).contains(status))?;
+            // SAFETY: [H2] it is a reply, which has the flags of its request.
+            if unsafe { parameters.msg.as_ref() }?.flags & calls.nopublish_flag != 0 {
                 return None;
             }
-            // SAFETY: [H2] as above.
-            dialog_calls::within(&unsafe { headers(parameters.msg) }?, from, lifetime)
+            // SAFETY: [H2] as above, and of this process.
+            dialog_calls::answered(&unsafe { headers(parameters.msg) }?, from, lifetime)?
         }
         _ => return None,
     };
@@ -328,9 +351,11 @@ pub(super) unsafe fn reply(
     // SAFETY: [H2] as the caller promises.
     let (cell, parameters) = (unsafe { cell.as_ref() }?, unsafe { parameters.as_ref() }?);
     let status = u16::try_from(parameters.code).ok()?;
+    // SAFETY: [H2] the place of our parameter.
+    let number = unsafe { parameters.param.as_ref() }.map_or(0, |parameter| dialog_calls::of_parameter(*parameter));
     if kind == sys::TMCB_ON_FAILURE {
         // SAFETY: [H2] the request of the transaction, whose headers the host has parsed.
-        let call = unsafe { parsed(parameters.req) }?.call()?;
+        let call = unsafe { parsed(parameters.req) }?.call(number)?;
         let branches = u16::try_from(cell.nr_of_outgoings).ok()?;
         dialog_calls::tell(&module.worker, Event { call, what: What::Failed { branches, status } });
         return Some(());
@@ -349,7 +374,7 @@ pub(super) unsafe fn reply(
         100..200 => What::Provisional { branch, status, peer: headers.peer() },
         _ => What::Refused { branch, status },
     };
-    dialog_calls::tell(&module.worker, Event { call: headers.call()?, what });
+    dialog_calls::tell(&module.worker, Event { call: headers.call(number)?, what });
     Some(())
 }
 
@@ -395,14 +420,14 @@ impl Variables for DialogVariables<'_> {
 
 /// # Safety
 /// A dialog that lives through this call.
-unsafe fn key(dialog: *const sys::dlg_cell) -> Option<CallKey> {
+unsafe fn key(dialog: *const sys::dlg_cell, number: u32) -> Option<CallKey> {
     // SAFETY: [H2] as the caller promises.
     let cell = unsafe { dialog.as_ref() }?;
     // SAFETY: [H2] the caller's leg, which a dialog always has.
     let leg = unsafe { cell.legs.as_ref() }?;
     // SAFETY: [H2][H3] texts of the dialog.
     let [call_id, tag] = [&raw const cell.callid, &raw const leg.tag].map(|text| unsafe { msg::bytes(text) });
-    dialog_calls::call_key(&call_id, &tag)
+    dialog_calls::call_key(&call_id, &tag, number)
 }
 
 /// # Safety

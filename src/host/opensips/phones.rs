@@ -114,6 +114,10 @@ impl PhoneHost for OpenSipsPhones<'_> {
         registered(user).unwrap_or_default()
     }
 
+    fn ask_for_calls(&mut self) {
+        self.module.worker.ask_for_calls();
+    }
+
     fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>> {
         let message = phones::message(&self.module.config, user, message)?;
         calls::message(self.module, &message).map_err(|error| phones::refused(user, error))

@@ -27,6 +27,7 @@ use crate::config::Phones;
 use crate::gateway::admission::too_much;
 use crate::gateway::rate::Limiter;
 use crate::gateway::tally::Tally;
+use crate::net::http::Url;
 use crate::net::transport::client_config;
 use crate::phone::account::Account;
 use crate::phone::account::Row;
@@ -175,6 +176,8 @@ impl Desk {
         for account in gone {
             self.hang_up(&account);
         }
+        // What was told of users who had no account then is lost, and so is all if this process is a new one.
+        registrar.ask_for_calls();
     }
 
     /// Something happened to a SIP user. Where the registrar goes without domains, it names the user part only.
@@ -435,7 +438,7 @@ impl Desk {
 /// Whether a session is one of the account as it is now.
 fn belongs(kept: &Kept, account: &Account) -> bool {
     let is_reached = match &account.transport {
-        Transport::Bosh(url) => url.as_ref().is_none_or(|url| *url == kept.url),
+        Transport::Bosh(url) => url.as_ref().is_none_or(|url| Url::read(url).is_some_and(|url| url.to_string() == kept.url)),
         Transport::Tcp(_) => false,
     };
     is_reached && stanza::bare(&kept.jid).eq_ignore_ascii_case(account.jid.as_str())

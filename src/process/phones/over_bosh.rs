@@ -173,6 +173,9 @@ impl<'a> OverBosh<'a> {
             Step::Send(xml) if self.bosh.send(&xml) => {}
             // What would be next to say is said anew by the next session.
             Step::Send(_) => self.ended_by(End::broken("the connection manager takes nothing")),
+            Step::Answer(xml) => {
+                let _ = self.bosh.send_answer(&xml);
+            }
             Step::Restart => self.bosh.restart(),
             Step::Up => self.line.up().await,
             Step::Message(message) => self.line.report(Said::Message(message)).await,
@@ -198,7 +201,7 @@ impl<'a> OverBosh<'a> {
     fn answered(&mut self, rid: u64, answer: Result<Response, HttpError>) {
         let now = Instant::now();
         match answer {
-            Ok(Response { status: 200, body }) => self.bosh.response(now, rid, &body),
+            Ok(Response { status: 200, body, .. }) => self.bosh.response(now, rid, &body),
             Ok(Response { status, .. }) => self.bosh.status(now, rid, status),
             Err(error) => {
                 self.last_error = Some(error);
@@ -260,7 +263,14 @@ impl<'a> OverBosh<'a> {
             let _ = timeout(FAREWELL, async {
                 while self.advance().await.is_none() && !self.posts.is_empty() {
                     self.keep().await;
-                    let (rid, news) = self.posts.next().await;
+                    let deadline = self.bosh.deadline();
+                    let (rid, news) = tokio::select! {
+                        next = self.posts.next() => next,
+                        () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
+                            self.bosh.timeout(Instant::now());
+                            continue;
+                        }
+                    };
                     let is_answered = matches!(news, News::Answered(Ok(_)));
                     self.heard(rid, news);
                     if is_answered && self.bosh.saved().is_some_and(|saved| saved.unanswered.is_empty()) {

@@ -16,8 +16,12 @@ use super::line::Line;
 use super::line::Said;
 use crate::config::Server;
 use crate::net;
+use crate::net::MAX_ADDRESSES;
+use crate::net::services::Services;
+use crate::net::services::ordered;
 use crate::phone::session::Session;
 use crate::phone::session::Step;
+use crate::process::backoff::dice;
 use crate::xml::XmlWriter;
 use crate::xmpp::client::Security;
 use crate::xmpp::framer::Framer;
@@ -28,7 +32,7 @@ use crate::xmpp::stream_error::STREAM_END;
 /// Logs in, and shows what is to be shown. `server` is a host with or without a port; without it DNS names one (RFC 6120 §3.2, XEP-0368).
 pub(super) async fn run(line: &mut Line, server: Option<String>) -> End {
     let domain = line.account.jid.domain().to_string();
-    let mut last = String::from("no server is known");
+    let mut last = String::from("DNS says that the domain has no server for clients");
     for (server, begins) in servers(server.as_deref(), &domain).await {
         match open(line, &server, begins).await {
             Ok(io) => {
@@ -58,10 +62,25 @@ async fn servers(given: Option<&str>, domain: &str) -> Vec<(Server, Begins)> {
     if let Some(given) = given {
         return vec![(host_and_port(given), Begins::WithStream)];
     }
-    let with_tls = net::services("_xmpps-client._tcp", domain).await.into_iter().map(|server| (server, Begins::WithTls));
-    let with_stream = net::services("_xmpp-client._tcp", domain).await.into_iter().map(|server| (server, Begins::WithStream));
-    let mut servers: Vec<_> = with_tls.chain(with_stream).collect();
-    if servers.is_empty() {
+    let with_tls = net::services("_xmpps-client._tcp", domain).await;
+    let with_stream = net::services("_xmpp-client._tcp", domain).await;
+    known(with_tls, with_stream, domain, dice)
+}
+
+/// Those that DNS knows of, both kinds by priority and weight as if they were one (XEP-0368 §3); none, if it says that there is none.
+fn known(with_tls: Services, with_stream: Services, domain: &str, dice: impl FnMut() -> u64) -> Vec<(Server, Begins)> {
+    let has_stream = with_stream != Services::None;
+    let mut services = Vec::new();
+    for (found, begins) in [(with_tls, Begins::WithTls), (with_stream, Begins::WithStream)] {
+        match found {
+            Services::At(some) => services.extend(some.into_iter().map(|service| (service, begins))),
+            Services::Unknown | Services::None => {}
+        }
+    }
+    let mut servers = ordered(services, dice);
+    servers.truncate(MAX_ADDRESSES);
+    // That there is none that begins with TLS says nothing of the usual way.
+    if servers.is_empty() && has_stream {
         servers.push((Server { host: domain.to_owned(), port: CLIENT_PORT }, Begins::WithStream));
     }
     servers
@@ -194,7 +213,7 @@ impl OverTcp<'_> {
     async fn steps(&mut self) -> io::Result<Option<End>> {
         while let Some(step) = self.session.step() {
             match step {
-                Step::Send(xml) => self.io.write(&xml).await?,
+                Step::Send(xml) | Step::Answer(xml) => self.io.write(&xml).await?,
                 Step::BeginTls => {
                     self.io = std::mem::replace(&mut self.io, Io::Closed).encrypt(self.line).await?;
                     self.header().await?;
@@ -253,6 +272,27 @@ const LOGIN: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::services::Service;
+
+    #[test]
+    fn both_kinds_of_servers_are_tried_in_one_order() {
+        let at = |priority, host: &str| {
+            let server = Server { host: host.to_owned(), port: 5223 };
+            Services::At(vec![Service { priority, weight: 0, server }])
+        };
+        let known = |with_tls, with_stream| {
+            let servers = known(with_tls, with_stream, "example.com", || 0);
+            servers.into_iter().map(|(server, begins)| (server.host, begins)).collect::<Vec<_>>()
+        };
+        let (a, b) = (("a".to_owned(), Begins::WithTls), ("b".to_owned(), Begins::WithStream));
+        assert_eq!(known(at(2, "a"), at(1, "b")), [b.clone(), a.clone()]);
+        assert_eq!(known(at(1, "a"), at(2, "b")), [a.clone(), b]);
+        let usual = [("example.com".to_owned(), Begins::WithStream)];
+        assert_eq!(known(Services::Unknown, Services::Unknown), usual);
+        assert_eq!(known(Services::None, Services::Unknown), usual);
+        assert_eq!(known(at(1, "a"), Services::None), [a]);
+        assert_eq!(known(Services::Unknown, Services::None), [], "the domain says that it has none");
+    }
 
     #[test]
     fn hosts_have_a_port_or_the_usual_one() {

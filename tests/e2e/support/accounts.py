@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+from urllib.parse import urlsplit
 
 from . import example
 from .address_table import with_database
@@ -33,15 +34,16 @@ def offer_bosh(server):
         text = re.sub(r"^modules:\n", "modules:\n  mod_bosh: {}\n", text, count=1, flags=re.MULTILINE)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    server.bosh_port = port
     return f"http://127.0.0.1:{port}/http-bind"
 
 
 class Phones:
-    """A gateway that shows phones in accounts of its XMPP server."""
+    """A gateway that shows phones in accounts of its XMPP server. `offer` has an XMPP server that is not started yet offer BOSH, and gives its URL; `before` are words before the SIP host's command."""
 
-    def __init__(self, pair, folder, *parameters, edit=lambda text: text):
+    def __init__(self, pair, folder, *parameters, edit=lambda text: text, offer=offer_bosh, before=(),
+                 accounts="xmpp_account", states="xmpp_phone_state"):
         self.url = None
+        self.accounts, self.states = accounts, states
         lines = "".join(f'modparam("xmpp_gateway", "{name}", {value})\n'
                         for name, value in (("phone_state", 1), ("bosh_allow_plain", 0), *parameters))
 
@@ -52,17 +54,18 @@ class Phones:
 
         def host(where, **options):
             made = pair.host(where, edit=with_phones, **options)
+            made.before = before
             self.database = made.database
-            for name in ("xmpp_address", "xmpp_account", "xmpp_phone_state"):
+            for name, called in (("xmpp_address",) * 2, ("xmpp_account", accounts), ("xmpp_phone_state", states)):
                 with open(script("sqlite", name), encoding="utf-8") as file:
-                    self.change(lambda tables, text=file.read(): tables.executescript(text))
+                    self.change(lambda tables, text=file.read().replace(name, called): tables.executescript(text))
             return made
 
         def before_start(server):
-            self.url = offer_bosh(server)
+            self.url = offer(server)
 
-        def after_start(server):
-            wait_until("BOSH to answer", lambda: accepts(server.bosh_port))
+        def after_start(_):
+            wait_until("BOSH to answer", lambda: accepts(urlsplit(self.url).port))
 
         self.gateway = Gateway(Pair(pair.name, host, pair.server, pair.missing), folder, before_start=before_start, after_start=after_start)
 
@@ -82,29 +85,35 @@ class Phones:
         """What stands in the table of a SIP user."""
         with sqlite3.connect(self.database, timeout=5) as tables:
             tables.row_factory = sqlite3.Row
-            found = tables.execute("SELECT * FROM xmpp_account WHERE sip_uri = ?", (user.uri,)).fetchone()
+            found = tables.execute(f"SELECT * FROM {self.accounts} WHERE sip_uri = ?", (user.uri,)).fetchone()
         return dict(found) if found else None
 
-    def add(self, user, password=PASSWORD, **columns):
+    def add(self, user, password=PASSWORD, domain=None, **columns):
         """An XMPP account of its own for a SIP user, in the table too; its JID."""
-        jid = self.gateway.account()
+        jid = self.gateway.account(domain=domain)
         values = {"sip_uri": user.uri, "jid": jid, "password": password, "url": self.url, **columns}
         names = ", ".join(values)
         self.change(lambda tables: tables.execute(
-            f"INSERT INTO xmpp_account ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())))
+            f"INSERT INTO {self.accounts} ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())))
         self.gateway.host.reload_accounts()
         return jid
 
-    def set_url(self, user):
-        """The URL of the connection manager, for an account without one."""
-        self.change(lambda tables: tables.execute("UPDATE xmpp_account SET url = ? WHERE sip_uri = ?", (self.url, user.uri)))
+    def set(self, user, **columns):
+        """Changes what an account's row says."""
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        self.change(lambda tables: tables.execute(f"UPDATE {self.accounts} SET {changes} WHERE sip_uri = ?", (*columns.values(), user.uri)))
+        self.gateway.host.reload_accounts()
+
+    def remove(self, user):
+        """Takes the account's row out of the table."""
+        self.change(lambda tables: tables.execute(f"DELETE FROM {self.accounts} WHERE sip_uri = ?", (user.uri,)))
         self.gateway.host.reload_accounts()
 
     def write_state(self, user, state):
         """What a program writes that knows the phone."""
-        self.change(lambda tables: tables.execute("INSERT INTO xmpp_phone_state (sip_uri, state) VALUES (?, ?)", (user.uri, state)))
+        self.change(lambda tables: tables.execute(f"INSERT INTO {self.states} (sip_uri, state) VALUES (?, ?)", (user.uri, state)))
 
-    def states(self):
+    def states_left(self):
         """How many of them are there."""
         with sqlite3.connect(self.database, timeout=5) as tables:
-            return tables.execute("SELECT COUNT(*) FROM xmpp_phone_state").fetchone()[0]
+            return tables.execute(f"SELECT COUNT(*) FROM {self.states}").fetchone()[0]

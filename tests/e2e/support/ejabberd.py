@@ -73,9 +73,10 @@ class Ejabberd:
                               env={**os.environ, **self._environment()}, check=False, cwd=self.folder)
         return done.returncode, done.stdout.decode("utf-8", "replace")
 
-    def register(self, user, password):
-        wait_until(f"ejabberd to register {user}", lambda: self.control("register", user, self.domain, password)[0] == 0, 20, 0.3)
-        return f"{user}@{self.domain}"
+    def register(self, user, password, domain=None):
+        domain = domain or self.domain
+        wait_until(f"ejabberd to register {user}", lambda: self.control("register", user, domain, password)[0] == 0, 20, 0.3)
+        return f"{user}@{domain}"
 
     def start(self):
         self.process = Process(NAME, self.folder, self._command("foreground"), self._environment())

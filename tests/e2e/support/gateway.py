@@ -104,12 +104,12 @@ class Gateway:
         self.users.append(phone)
         return phone.register() if registers else phone
 
-    def account(self, name="juliet"):
-        """The JID of a new account."""
-        return self.server.register(f"{name}{next(NUMBERS)}", PASSWORD)
+    def account(self, name="juliet", domain=None):
+        """The JID of a new account, of the server's first domain or another one."""
+        return self.server.register(f"{name}{next(NUMBERS)}", PASSWORD, domain)
 
-    def login(self, jid, resource="desk", accept="subscribed", presence=True, plugins=()):
-        client = XmppClient(jid, PASSWORD, self.server.port, resource, accept, plugins)
+    def login(self, jid, resource="desk", accept="subscribed", presence=True, plugins=(), password=PASSWORD):
+        client = XmppClient(jid, password, self.server.port, resource, accept, plugins)
         self.users.append(client)
         client.wait_online()
         if presence:

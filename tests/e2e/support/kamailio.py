@@ -52,6 +52,7 @@ class Kamailio:
         self.port = port or free_port()
         self.database = os.path.join(self.folder, "kamailio.sqlite")
         self.process = None
+        self.before = ()
         self.environment = environment
         self.lua = lua
         os.makedirs(self.folder, exist_ok=True)
@@ -91,7 +92,7 @@ class Kamailio:
                    "-P", os.path.join(self.folder, "pid")]
         if self.lua:
             command += ["-A", "WITH_LUA"]
-        self.process = Process(NAME, self.folder, command, {**sanitizer.environment(), **(self.environment or {})})
+        self.process = Process(NAME, self.folder, [*self.before, *command], {**sanitizer.environment(), **(self.environment or {})})
         if ready:
             from .sip import answers_options
             self.process.wait_ready(lambda: answers_options(self.port))

@@ -80,6 +80,7 @@ class OpenSips:
         self.database = os.path.join(self.folder, "opensips.sqlite")
         self.rules_database = self.database
         self.process = None
+        self.before = ()
         self.environment = environment
         os.makedirs(self.folder, exist_ok=True)
         text = example.replaced(example.read("opensips", name), {
@@ -127,7 +128,7 @@ class OpenSips:
         return [os.path.join(self.tree, "opensips"), *options, "-f", self.config, "-m", "256", "-M", "16", "-w", self.folder]
 
     def start(self, ready=True):
-        self.process = Process(NAME, self.folder, self._command("-F"), {**sanitizer.environment(), **(self.environment or {})})
+        self.process = Process(NAME, self.folder, [*self.before, *self._command("-F")], {**sanitizer.environment(), **(self.environment or {})})
         if ready:
             from .sip import answers_options
             self.process.wait_ready(lambda: answers_options(self.port))

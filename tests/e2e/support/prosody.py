@@ -48,10 +48,11 @@ class Prosody:
             {"sip.example.com": "\0", "example.net": xmpp_domain, "\0": sip_domain, "5347": self.component_port, "change-me": secret})
         self.config = example.write(self.folder, "prosody.cfg.lua", text)
 
-    def register(self, user, password):
-        subprocess.run(["prosodyctl", "--config", self.config, "register", user, self.domain, password], check=True,
+    def register(self, user, password, domain=None):
+        domain = domain or self.domain
+        subprocess.run(["prosodyctl", "--config", self.config, "register", user, domain, password], check=True,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return f"{user}@{self.domain}"
+        return f"{user}@{domain}"
 
     def start(self):
         self.process = Process(NAME, self.folder, ["prosody", "-F", "--config", self.config])

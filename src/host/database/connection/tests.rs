@@ -228,3 +228,23 @@ fn what_fails_on_the_way_is_an_error_and_leaves_nothing_open() {
     // SAFETY: as above.
     assert!(matches!(unsafe { Connection::open(FUNCTIONS, c"elsewhere") }, Err(DatabaseError::Connect)));
 }
+
+/// Refuses a statement without its NUL.
+unsafe extern "C" fn raw_query(_: *const Handle, statement: *const Text, _: *mut *mut Vec<[Column; 4]>) -> c_int {
+    // SAFETY: a text of the caller.
+    let Text(start, length) = unsafe { &*statement };
+    // SAFETY: it lives as long as this call, and one byte more: the NUL, or what stands behind it in the text that it is a part of.
+    let bytes = unsafe { slice::from_raw_parts(*start, length.saturating_add(1)) };
+    if bytes.ends_with(b"\0") { 0 } else { -1 }
+}
+
+#[test]
+fn a_statement_ends_where_drivers_look_for_its_end() {
+    DATABASE.set(Some(Database { table: Vec::new(), fails_at: None, portions: 0 }));
+    // SAFETY: functions of one driver.
+    let mut connection =
+        unsafe { Connection::open(Functions { raw_query: Some(raw_query), ..FUNCTIONS }, c"here") }.ok().unwrap();
+    let statement = "COMMIT, and what stands behind it";
+    assert_eq!(connection.run(statement.get(..6).unwrap()), Ok(()));
+    assert_eq!(connection.run("COM\0MIT"), Err(()), "which no driver would read to its end");
+}
