@@ -179,11 +179,11 @@ impl Restored {
 }
 
 /// A loaded module of the host.
-struct Library(NonNull<c_void>);
+pub(super) struct Library(NonNull<c_void>);
 
 impl Library {
     /// The one with this function.
-    fn of(function: *const c_void) -> Option<Self> {
+    pub(super) fn of(function: *const c_void) -> Option<Self> {
         // SAFETY: [H3] plain C: pointers, for which zero is "none".
         let mut found: libc::Dl_info = unsafe { zeroed() };
         // SAFETY: [H1] writes where it stands into a structure of ours.
@@ -194,7 +194,7 @@ impl Library {
         NonNull::new(unsafe { libc::dlopen(found.dli_fname, libc::RTLD_NOLOAD | libc::RTLD_NOW) }).map(Self)
     }
 
-    fn symbol(&self, name: &CStr) -> Option<NonNull<c_void>> {
+    pub(super) fn symbol(&self, name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: [H2] a library that is loaded, and a NUL-terminated name.
         NonNull::new(unsafe { libc::dlsym(self.0.as_ptr(), name.as_ptr()) })
     }
