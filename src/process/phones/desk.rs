@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use jid::Jid;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,6 +24,9 @@ use super::line::Report;
 use super::line::Said;
 use super::pacer::Pacer;
 use crate::config::Phones;
+use crate::gateway::admission::too_much;
+use crate::gateway::rate::Limiter;
+use crate::gateway::tally::Tally;
 use crate::net::http::Url;
 use crate::net::transport::client_config;
 use crate::phone::account::Account;
@@ -36,6 +40,7 @@ use crate::phone::users::Change;
 use crate::phone::users::Fact;
 use crate::phone::users::Users;
 use crate::process::storekeeper::Unavailable;
+use crate::xmpp::element::Element;
 use crate::xmpp::stanza;
 
 /// All accounts.
@@ -60,6 +65,9 @@ pub(crate) struct Desk {
     asks: VecDeque<Instant>,
     /// Until then the database is left alone.
     database_rests: Option<Instant>,
+    /// Of those who send messages to phones.
+    limiter: Option<Limiter>,
+    limited: Tally,
     exchange: Rc<Exchange>,
     stop: watch::Sender<bool>,
     reloads: watch::Sender<()>,
@@ -92,6 +100,7 @@ impl Desk {
             clear: config.clear,
             pacer: RefCell::new(Pacer::new(config.login_rate)),
             resumes: RefCell::new(Pacer::new(RESUME_RATE)),
+            letters: RefCell::default(),
             reports: sender,
             stop: stopped,
             reloads: reloaded,
@@ -108,6 +117,8 @@ impl Desk {
             refused: HashMap::new(),
             asks: VecDeque::new(),
             database_rests: None,
+            limiter: Limiter::new(config.rate_limit),
+            limited: Tally::default(),
             exchange: Rc::new(exchange),
             stop,
             reloads,
@@ -221,7 +232,48 @@ impl Desk {
                 self.note(&user).session = Some(kept.map(|kept| kept.write()).unwrap_or_default());
             }
             Said::Kept(_) => {}
-            Said::Message(message) => registrar.message(&user, &message),
+            Said::Message(message) => self.message(registrar, &user, &message),
+        }
+    }
+
+    /// An XMPP user has something to say to a phone.
+    fn message(&mut self, registrar: &mut impl Registrar, user: &str, message: &Element) {
+        let sent = if self.has_room(message) { registrar.message(user, message) } else { Err(Some(too_much())) };
+        if let Err(Some(error)) = sent
+            && let Some(answer) = stanza::error_reply(message, &error)
+        {
+            self.answer(message.attribute("to").unwrap_or_default().to_owned(), answer);
+        }
+    }
+
+    /// Whether a message may become a MESSAGE: as at the gateway's component, whoever sends too many waits.
+    fn has_room(&mut self, message: &Element) -> bool {
+        let from = message.attribute("from").and_then(|from| Jid::new(from).ok());
+        let (Some(limiter), Some(from)) = (&mut self.limiter, from) else { return true };
+        let now = Instant::now();
+        let account = limiter.account(now, &from);
+        let is_free = account.is_ok();
+        match account {
+            Ok(account) => limiter.take(account, 1),
+            Err(_) => {
+                if let Some(total) = self.limited.count(now) {
+                    log::warn!(
+                        "a message from {from} to a phone is refused: beyond rate_limit or rate_limit_domain; {total} so far"
+                    );
+                }
+            }
+        }
+        is_free
+    }
+
+    /// What a message to a phone was answered, in the name of this full JID: its session sends it.
+    pub(super) fn answer(&mut self, from: String, xml: String) {
+        let lines = self.lines.values().flat_map(BTreeMap::values);
+        let account = stanza::bare(&from).to_owned();
+        self.exchange.letters.borrow_mut().put(from, xml);
+        for handle in lines.filter(|handle| handle.account.jid.as_str().eq_ignore_ascii_case(&account)) {
+            // What is to be seen is the same; it has the line look.
+            handle.views.send_modify(|_| {});
         }
     }
 

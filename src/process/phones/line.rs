@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::found;
+use super::letters::Letters;
 use super::over_bosh;
 use super::over_tcp;
 use super::pacer::Pacer;
@@ -38,6 +39,7 @@ pub(super) struct Exchange {
     pub(super) pacer: RefCell<Pacer>,
     /// Of sessions that go on: they cost no login.
     pub(super) resumes: RefCell<Pacer>,
+    pub(super) letters: RefCell<Letters>,
     pub(super) reports: mpsc::Sender<Report>,
     /// Becomes true when the host stops.
     pub(super) stop: watch::Receiver<bool>,
@@ -226,6 +228,13 @@ impl Line {
     pub(super) fn session(&mut self, security: crate::xmpp::client::Security) -> Session {
         let view = self.views.borrow_and_update().clone();
         Session::new(&self.account, &self.resource, security, view)
+    }
+
+    /// Has a session show what is to be shown now, and send what else there is for it.
+    pub(super) fn look(&mut self, session: &mut Session) {
+        session.show(self.views.borrow_and_update().clone());
+        let letters = session.jid().map(|jid| self.exchange.letters.borrow_mut().take(jid));
+        letters.into_iter().flatten().for_each(|xml| session.answer_late(xml));
     }
 
     pub(super) async fn up(&mut self) {
