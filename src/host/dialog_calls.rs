@@ -294,6 +294,12 @@ pub(super) fn begin_to_load() {
     IS_LOADING.store(true, Ordering::Relaxed);
 }
 
+/// Whether this is still the time before the fork.
+#[cfg(any(host = "opensips", test))]
+pub(super) fn is_loading() -> bool {
+    IS_LOADING.load(Ordering::Relaxed)
+}
+
 /// The host forks, or is about to: what comes now is for the link.
 pub(super) fn end_of_loading() {
     IS_LOADING.store(false, Ordering::Relaxed);

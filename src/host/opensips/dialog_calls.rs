@@ -4,13 +4,17 @@
 
 use std::ffi::CString;
 use std::ffi::c_int;
+use std::ffi::c_void;
+use std::mem::transmute;
 use std::mem::zeroed;
 use std::ptr;
+use std::ptr::NonNull;
 
 use super::Module;
 use super::callbacks;
 use super::calls;
 use super::msg;
+use super::restored::Library;
 use super::sys;
 use crate::calls::CallKey;
 use crate::calls::Ending;
@@ -34,7 +38,43 @@ pub(super) struct DialogCalls {
     callee_spec: Option<Box<sys::pv_spec_t>>,
     /// A mask; 0 is no flag.
     nopublish_flag: u32,
+    sharing: Option<Sharing>,
 }
+
+/// What the dialog module knows of other nodes. It exports nothing for this, so both are looked up by their names.
+struct Sharing {
+    /// `dialog_repl_cluster`: 0 where dialogs are this node's only.
+    cluster: NonNull<c_int>,
+    /// `get_shtag_state()`: 1 on the node that a dialog's sharing tag is active on.
+    state: unsafe extern "C" fn(*mut sys::dlg_cell) -> c_int,
+}
+
+impl Sharing {
+    /// `of_dialog` is any function of the dialog module.
+    fn of(of_dialog: *const c_void) -> Option<Self> {
+        let library = Library::of(of_dialog)?;
+        let cluster = library.symbol(c"dialog_repl_cluster")?.cast();
+        let state = library.symbol(c"get_shtag_state")?;
+        // SAFETY: [H4] a function of the dialog module, of this type in all versions; the module is never unloaded.
+        let state = unsafe { transmute::<*mut c_void, unsafe extern "C" fn(*mut sys::dlg_cell) -> c_int>(state.as_ptr()) };
+        Some(Self { cluster, state })
+    }
+
+    /// Whether all dialogs are this node's only.
+    fn is_alone(&self) -> bool {
+        // SAFETY: [H4] a variable of the dialog module, written before the fork.
+        unsafe { self.cluster.read() == 0 }
+    }
+
+    /// Whether another node has the calls of this dialog, and this one a copy.
+    fn is_copy(&self, dialog: *mut sys::dlg_cell) -> bool {
+        // SAFETY: [H1][H2] asks about the dialog of the running callback; in a cluster, so that the module is bound to it.
+        !self.is_alone() && unsafe { (self.state)(dialog) } != SHARED_HERE
+    }
+}
+
+/// `SHTAG_STATE_ACTIVE`
+const SHARED_HERE: c_int = 1;
 
 // SAFETY: [H1][H4] made in mod_init, inherited by fork, then only read.
 unsafe impl Send for DialogCalls {}
@@ -67,6 +107,7 @@ impl DialogCalls {
             caller_spec: variable(config.caller_spec.as_deref()).map_err(|()| "parameter caller_spec_param names no variable")?,
             callee_spec: variable(config.callee_spec.as_deref()).map_err(|()| "parameter callee_spec_param names no variable")?,
             nopublish_flag: flag(config.nopublish_flag.as_deref()),
+            sharing: dialog.register_dlgcb.and_then(|of_dialog| Sharing::of(of_dialog as *const c_void)),
         };
         if config.mode == DialogMode::Phones {
             // No lamp depends on it, so the script need not say which calls these are.
@@ -95,6 +136,9 @@ impl DialogCalls {
     fn follow(&self, dialog: *mut sys::dlg_cell, number: u32) -> Option<()> {
         let ends = sys::DLGCB_FAILED | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
         let types = ends | sys::DLGCB_CONFIRMED | sys::DLGCB_REQ_WITHIN | sys::DLGCB_RESPONSE_WITHIN;
+        // Of an end that another node has seen nothing else tells.
+        let is_shared = self.sharing.as_ref().is_some_and(|sharing| !sharing.is_alone());
+        let types = if is_shared { types | sys::DLGCB_DESTROY } else { types };
         self.hear(dialog, types, Some(callbacks::call_event), number)
     }
 
@@ -236,7 +280,7 @@ fn in_branch(module: &Module, of: impl FnOnce(u16, &DialogVariables<'_>) -> Opti
     Some(())
 }
 
-/// A dialog from before a restart, or from another node.
+/// A dialog from before a restart, or from another node: that tells of it as long as it has it, and nobody here would hear of its end.
 ///
 /// # Safety
 /// `dialog` is that of the running callback.
@@ -248,11 +292,26 @@ pub(super) unsafe fn loaded(module: &Module, dialog: *mut sys::dlg_cell) -> Opti
     if state != i64::from(sys::DLG_STATE_CONFIRMED) && state != i64::from(sys::DLG_STATE_CONFIRMED_NA) {
         return None;
     }
+    let number = dialog_calls::kept_number(&DialogVariables { calls, dialog })?;
+    if !dialog_calls::is_loading() && calls.sharing.as_ref().is_some_and(|sharing| sharing.is_copy(dialog)) {
+        return calls.follow(dialog, number | COPY);
+    }
+    calls.follow(dialog, number)?;
     // SAFETY: [H2] as above.
+    unsafe { begin_again(module, calls, dialog, number) }
+}
+
+/// In the parameter of a callback, beside the number of the INVITE: the dialog came here as a copy.
+const COPY: u32 = 1 << 31;
+
+/// Tells of a call that was answered before this node had it; once more does no harm.
+///
+/// # Safety
+/// `dialog` is that of the running callback.
+unsafe fn begin_again(module: &Module, calls: &DialogCalls, dialog: *mut sys::dlg_cell, number: u32) -> Option<()> {
+    // SAFETY: [H2] as the caller promises.
     let (peer, lifetime) = (unsafe { peer(dialog) }, unsafe { sys::host_time_left(dialog) });
     let begun = dialog_calls::restored(&DialogVariables { calls, dialog }, peer, lifetime)?;
-    let number = dialog_calls::kept_number(&DialogVariables { calls, dialog })?;
-    calls.follow(dialog, number)?;
     // SAFETY: [H2] as above.
     let call = unsafe { key(dialog, number) }?;
     dialog_calls::tell(&module.worker, Event { call, what: What::Begun(Box::new(begun)) });
@@ -279,6 +338,13 @@ pub(super) unsafe fn event(
     let lifetime = unsafe { sys::host_time_left(dialog) };
     // SAFETY: [H2] the place of our parameter.
     let number = unsafe { parameters.param.as_ref() }.map_or(0, |parameter| dialog_calls::of_parameter(*parameter));
+    let is_copy = number & COPY != 0;
+    let number = number & !COPY;
+    // This node has taken the call over: the XMPP process does not know it yet.
+    if is_copy && kind != sys::DLGCB_RESPONSE_WITHIN && kind != sys::DLGCB_DESTROY {
+        // SAFETY: [H2] as above.
+        unsafe { begin_again(module, calls, dialog, number) };
+    }
     // SAFETY: [H2] as above.
     let call = unsafe { key(dialog, number) }?;
     let from = match parameters.direction {
@@ -304,6 +370,8 @@ pub(super) unsafe fn event(
             None => What::Ended(Ending::Server),
         },
         sys::DLGCB_EXPIRED => What::Ended(Ending::Expired),
+        // The end that was told before it counts.
+        sys::DLGCB_DESTROY => What::Ended(Ending::Server),
         sys::DLGCB_REQ_WITHIN => {
             // SAFETY: [H2] the request of the callback.
             let message = unsafe { parameters.msg.as_ref() }?;
