@@ -189,7 +189,8 @@ test-asan:
 
 # libFuzzer with the coverage that stable Rust can count. What is found stays in fuzz/artifacts, what was learnt in fuzz/corpus.
 FUZZ_SECONDS ?= 60
-FUZZ ?= framer stanza message cpim imdn pidf winfo dialog_info dialog_event sip_uri jid header datagram
+FUZZ ?= framer stanza message cpim imdn pidf winfo dialog_info dialog_event sip_uri jid header datagram \
+	bosh host_meta accounts sasl
 FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
 FUZZ_OPTIONS := -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
@@ -197,11 +198,11 @@ FUZZ_OPTIONS := -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
 fuzz:
 	@$(need_cargo)
 	rm -rf fuzz/seeds
-	XMPP_GATEWAY_SEEDS=$(CURDIR)/fuzz/seeds $(CARGO) test --quiet --test golden --test stream
+	XMPP_GATEWAY_SEEDS=$(CURDIR)/fuzz/seeds $(CARGO) test --quiet --test golden --test stream --test phone_documents
 	@set -e; RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --manifest-path fuzz/Cargo.toml --target-dir $(TARGET_DIR)/fuzz --target $(machine); \
 	found=; for target in $(FUZZ); do \
 		mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target fuzz/artifacts/$$target; \
-		case $$target in framer|stanza|imdn|pidf|winfo|dialog_info|dialog_event) words=xml;; *) words=sip;; esac; \
+		case $$target in framer|stanza|imdn|pidf|winfo|dialog_info|dialog_event|bosh|host_meta) words=xml;; *) words=sip;; esac; \
 		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
 		$(TARGET_DIR)/fuzz/$(machine)/release/$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_OPTIONS) -dict=fuzz/$$words.dict \
 			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target fuzz/seeds/$$target \

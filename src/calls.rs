@@ -39,13 +39,16 @@ pub struct Event {
     pub what: What,
 }
 
-/// What tells the calls of a host apart from its first INVITE on, in any message of the call.
+/// What tells the calls of a host apart: the first INVITE.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CallKey {
     /// Call-ID.
     pub call_id: String,
     /// The caller's tag.
     pub from_tag: String,
+    /// Number of its CSeq: who is asked for a password, or sent elsewhere, calls again with the same Call-ID and tag (RFC 3261 §8.1.3.5). 0 where
+    /// that is not known any more.
+    pub cseq: u32,
 }
 
 /// What happened.
@@ -112,7 +115,16 @@ pub enum What {
         /// After how many seconds the host ends the call.
         lifetime: u32,
     },
-    /// A request within the call shows that it goes on: a re-INVITE or an UPDATE, maybe without an offer (RFC 4028).
+    /// Who was made an offer, in a request or in the 2xx to one, answered it: who had the call on hold resumes with that, too.
+    Answer {
+        /// Who answered.
+        from: Side,
+        /// What becomes of the streams there.
+        streams: Streams,
+        /// After how many seconds the host ends the call.
+        lifetime: u32,
+    },
+    /// Any other request within the call: it goes on.
     Kept {
         /// After how many seconds the host ends the call.
         lifetime: u32,
@@ -176,6 +188,17 @@ pub enum Rendering {
     Yes,
     /// It does not.
     No,
+}
+
+/// What a side does with the streams of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// It plays what it is sent.
+    Played,
+    /// It only sends.
+    Sent,
+    /// Neither.
+    Inactive,
 }
 
 /// How a call ended.

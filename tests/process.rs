@@ -22,6 +22,12 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use xmpp_gateway::calls::Begun;
+use xmpp_gateway::calls::CallKey;
+use xmpp_gateway::calls::Ending;
+use xmpp_gateway::calls::Event;
+use xmpp_gateway::calls::Parties;
+use xmpp_gateway::calls::What;
 use xmpp_gateway::config::Config;
 use xmpp_gateway::config::Parameters;
 use xmpp_gateway::gateway::action::Authorization;
@@ -33,6 +39,8 @@ use xmpp_gateway::process::host::Host;
 use xmpp_gateway::process::host::HostError;
 use xmpp_gateway::process::host::Readiness;
 use xmpp_gateway::sip;
+use xmpp_gateway::sip::dialog_info::NameAddress;
+use xmpp_gateway::translate::call::UserCall;
 use xmpp_gateway::worker::Judgement;
 use xmpp_gateway::worker::ScriptResult;
 use xmpp_gateway::worker::Worker;
@@ -55,11 +63,15 @@ enum Call {
     Publish(String),
     Subscribe(String),
     Notify(String, String),
+    /// The phone process is told of a user: in a call, or not.
+    Phone(String, bool),
 }
 
 struct FakeHost {
     calls: mpsc::Sender<Call>,
     wake: UnixStream,
+    /// How often the phone process has no room.
+    no_room: u32,
 }
 
 impl Host for FakeHost {
@@ -102,6 +114,16 @@ impl Host for FakeHost {
     }
 
     fn takes_calls(&self) -> bool {
+        true
+    }
+
+    fn call_changed(&mut self, user: &str, call: Option<&UserCall>) -> bool {
+        // It has room until somebody is in no call any more.
+        if call.is_none() && self.no_room > 0 {
+            self.no_room -= 1;
+            return false;
+        }
+        self.calls.send(Call::Phone(user.to_owned(), call.is_some())).unwrap();
         true
     }
 
@@ -183,7 +205,7 @@ impl Scene {
         let (stop, wake) = UnixStream::pair().unwrap();
         let (call, calls) = mpsc::channel();
         let process = thread::spawn(move || {
-            let mut host = FakeHost { calls: call, wake };
+            let mut host = FakeHost { calls: call, wake, no_room: 2 };
             process::run(&mut host, &config, &receiver, line.as_ref());
         });
         Self { server, worker, calls, stop, process }
@@ -542,6 +564,34 @@ const WINFO: &str = "<watcherinfo xmlns='urn:ietf:params:xml:ns:watcherinfo' ver
                      </watcher-list></watcherinfo>";
 
 /// XEP-0114 §3: a server ends the stream of a component that speaks before it was accepted.
+/// A phone whose call has ended was "On the phone" for good.
+#[test]
+fn what_the_phone_process_has_no_room_for_is_told_again() {
+    let scene = Scene::start();
+    let key = CallKey { call_id: "c1".into(), from_tag: "f".into(), cseq: 1 };
+    let happened = |what| scene.worker.call(&Event { call: key.clone(), what });
+    let user = |name: &str| format!("sip:{name}@sip.example.com");
+    let address = |name| NameAddress { uri: user(name), display: None };
+    happened(What::Begun(Box::new(Begun {
+        shown: Parties::BOTH,
+        caller: address("juliet"),
+        target: None,
+        callee: address("nurse"),
+        replaces: None,
+        referred_by: None,
+        lifetime: 3600,
+        answered: None,
+    })));
+    happened(What::Answered { branch: 0, peer: xmpp_gateway::calls::Peer::default(), lifetime: 3600 });
+    let told = |name, is_in_call| Call::Phone(user(name), is_in_call);
+    assert_eq!([scene.call(), scene.call()], [told("juliet", true), told("nurse", true)]);
+    scene.worker.ask_for_calls();
+    assert_eq!([scene.call(), scene.call()], [told("juliet", true), told("nurse", true)], "a phone process that is new");
+    happened(What::Ended(Ending::Server));
+    assert_eq!([scene.call(), scene.call()], [told("juliet", false), told("nurse", false)]);
+    scene.stop();
+}
+
 #[test]
 fn nothing_is_sent_before_the_handshake_is_accepted() {
     let scene = Scene::start();

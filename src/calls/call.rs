@@ -8,6 +8,7 @@ use super::Parties;
 use super::Peer;
 use super::Rendering;
 use super::Side;
+use super::Streams;
 use super::What;
 use crate::sip::dialog_info::NameAddress;
 use crate::sip::dialog_state::Cause;
@@ -23,7 +24,7 @@ const MAX_BRANCHES: usize = 32;
 pub(super) struct Call {
     pub(super) begun: Begun,
     pub(super) branches: BTreeMap<u16, Branch>,
-    /// Of caller and callee, as their last offers have it.
+    /// Of caller and callee, as their last offers and answers have it.
     rendering: [Offered; 2],
     /// Another call takes its place (RFC 3891).
     is_replaced: bool,
@@ -118,6 +119,10 @@ impl Call {
                 self.begun.lifetime = lifetime;
                 self.offered(from, cseq, rendering);
             }
+            What::Answer { from, streams, lifetime } => {
+                self.begun.lifetime = lifetime;
+                self.answers(from, streams);
+            }
             What::Kept { lifetime } => self.begun.lifetime = lifetime,
             What::Ended(ending) => {
                 let event = match ending {
@@ -178,6 +183,22 @@ impl Call {
         if cseq >= offered.cseq {
             *offered = Offered { cseq, rendering: Some(rendering) };
         }
+    }
+
+    /// An answer can offer less than it was offered, and then it is no wish of its own (RFC 3264 §6.1): who is held has to say `inactive`.
+    fn answers(&mut self, from: Side, streams: Streams) {
+        let [caller, callee] = &mut self.rendering;
+        let (own, other) = match from {
+            Side::Caller => (caller, callee),
+            Side::Callee => (callee, caller),
+        };
+        own.rendering = match (streams, own.rendering) {
+            (Streams::Played, Some(_)) => Some(Rendering::Yes),
+            (Streams::Played, None) => None,
+            (Streams::Sent, _) => Some(Rendering::No),
+            (Streams::Inactive, before) if other.rendering == Some(Rendering::No) => before,
+            (Streams::Inactive, _) => Some(Rendering::No),
+        };
     }
 
     /// The other branches are cancelled by whoever forked.

@@ -1,12 +1,21 @@
-//! What the offer of a re-INVITE (RFC 3264) says of who hears whom: hold and resume.
+//! What SDP of a request within a call, or of its answer (RFC 3264), says of who hears whom: hold and resume.
 //!
 //! Who puts a call on hold offers streams that go one way, or none (`sendonly`, `inactive`, RFC 3264 §8.4), or, as RFC 2543 had it, the
 //! address 0.0.0.0: whatever comes in then is not played. Lines of other body parts beside the SDP are no lines of SDP, and do not matter.
 
 use super::Rendering;
+use super::Streams;
 
 /// Whether who offers this will play what is sent. `None` where it offers no stream, and so says nothing.
 pub fn rendering(body: &[u8]) -> Option<Rendering> {
+    streams(body).map(|streams| match streams {
+        Streams::Played => Rendering::Yes,
+        Streams::Sent | Streams::Inactive => Rendering::No,
+    })
+}
+
+/// What who says this does with the streams. `None` where there is none.
+pub fn streams(body: &[u8]) -> Option<Streams> {
     let mut session = Media::default();
     let mut streams: Vec<Media> = Vec::new();
     for line in body.split(|byte| *byte == b'\n').take(MAX_LINES).map(<[u8]>::trim_ascii) {
@@ -18,27 +27,40 @@ pub fn rendering(body: &[u8]) -> Option<Rendering> {
         let media = streams.last_mut().unwrap_or(&mut session);
         match kind {
             b"c=" => media.is_nowhere = is_nowhere(value),
-            b"a=" => media.is_silent = is_silent(value).unwrap_or(media.is_silent),
+            b"a=" => media.streams = direction(value).unwrap_or(media.streams),
             _ => {}
         }
     }
-    let mut offered = streams.iter().filter(|media| !media.is_refused).peekable();
-    offered.peek()?;
-    Some(if offered.all(|media| media.is_silent || media.is_nowhere) { Rendering::No } else { Rendering::Yes })
+    let mut some = streams.iter().filter(|media| !media.is_refused).peekable();
+    some.peek()?;
+    let each: Vec<Streams> = some.map(|media| if media.is_nowhere { Streams::Inactive } else { media.streams }).collect();
+    let has = |wanted| each.contains(&wanted);
+    Some(if has(Streams::Played) {
+        Streams::Played
+    } else if has(Streams::Sent) {
+        Streams::Sent
+    } else {
+        Streams::Inactive
+    })
 }
 
 /// More than any SDP has.
 const MAX_LINES: usize = 2000;
 
 /// One stream, or what counts for all that do not say otherwise.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Media {
     /// Its port is 0.
     is_refused: bool,
-    /// It goes out only, or not at all.
-    is_silent: bool,
+    streams: Streams,
     /// Its address is none.
     is_nowhere: bool,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { is_refused: false, streams: Streams::Played, is_nowhere: false }
+    }
 }
 
 /// `audio 0 RTP/AVP 0`.
@@ -46,10 +68,11 @@ fn is_refused(media: &[u8]) -> bool {
     media.split(|byte| *byte == b' ').nth(1).is_some_and(|port| port == b"0")
 }
 
-fn is_silent(attribute: &[u8]) -> Option<bool> {
+fn direction(attribute: &[u8]) -> Option<Streams> {
     match attribute.trim_ascii() {
-        b"sendonly" | b"inactive" => Some(true),
-        b"recvonly" | b"sendrecv" => Some(false),
+        b"sendonly" => Some(Streams::Sent),
+        b"inactive" => Some(Streams::Inactive),
+        b"recvonly" | b"sendrecv" => Some(Streams::Played),
         _ => None,
     }
 }
@@ -91,6 +114,16 @@ mod tests {
         ] {
             assert_eq!(offer(session, streams), Some(hears), "{session} {streams:?}");
         }
+    }
+
+    #[test]
+    fn who_does_not_play_may_send() {
+        let said = |direction: &str| streams(format!("{AUDIO}a={direction}\r\n").as_bytes());
+        assert_eq!(said("sendonly"), Some(Streams::Sent));
+        assert_eq!(said("inactive"), Some(Streams::Inactive));
+        assert_eq!(said("sendrecv"), Some(Streams::Played));
+        assert_eq!(streams([AUDIO, "a=inactive\r\n", AUDIO, "a=sendonly\r\n"].concat().as_bytes()), Some(Streams::Sent));
+        assert_eq!(streams([AUDIO, "c=IN IP4 0.0.0.0\r\n"].concat().as_bytes()), Some(Streams::Inactive));
     }
 
     #[test]

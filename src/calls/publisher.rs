@@ -1,6 +1,6 @@
 //! Calls in, publications out: sans-IO, time is an argument.
 //!
-//! Each branch of a call is a dialog of the caller and one of the callee, with an id of its own made of Call-ID, tag and branch: a host that
+//! Each branch of a call is a dialog of the caller and one of the callee, with an id of its own made of Call-ID, tag, CSeq and branch: a host that
 //! restarts, or another one on the way of the call, gives it the same. Each of the two is one publication, so that the watchers of one
 //! user learn what has changed of one dialog; the presence server puts them together. Each is a partial one: there may be others.
 //!
@@ -73,6 +73,8 @@ pub struct Publisher {
     watchers: Watchers,
     /// By digest.
     numbers: HashMap<u64, u64>,
+    /// By digest of Call-ID and tag: the last INVITE with these.
+    newest: HashMap<u64, u64>,
     overtaken: Overtaken,
     calls: HashMap<u64, Followed>,
     /// Of the last call.
@@ -195,6 +197,7 @@ impl Publisher {
             wanted,
             watchers: Watchers::Told,
             numbers: HashMap::new(),
+            newest: HashMap::new(),
             overtaken: Overtaken::default(),
             calls: HashMap::new(),
             last: 0,
@@ -319,6 +322,26 @@ impl Publisher {
         self.users.change_all();
     }
 
+    /// Somebody could not be told of the call of this user: [`Self::untold_user`] has it again.
+    pub fn tell_user_later(&mut self, user: &str) {
+        self.users.tell_later(user);
+    }
+
+    /// Somebody is to be told of all users who are in a call.
+    pub fn tell_users_later(&mut self) {
+        self.users.tell_all_later();
+    }
+
+    /// One who is to be told of later, and the call as it is now.
+    pub fn untold_user(&mut self) -> Option<(String, Option<UserCall>)> {
+        self.users.take_untold()
+    }
+
+    /// Whether there is one.
+    pub fn has_untold_users(&self) -> bool {
+        self.users.are_untold()
+    }
+
     /// Calls that are followed.
     pub fn calls(&self) -> usize {
         self.calls.len()
@@ -337,6 +360,7 @@ impl Publisher {
         }
         self.last = self.last.wrapping_add(1);
         let is_restored = begun.answered.is_some();
+        self.newest.insert(self.digests.hash_one((&key.call_id, &key.from_tag)), self.last);
         let followed = Followed { key, call: Call::new(begun), told: BTreeMap::new(), is_restored, until: None };
         self.calls.insert(self.last, followed);
         self.numbers.insert(digest, self.last);
@@ -346,8 +370,9 @@ impl Publisher {
     /// A call is answered that takes the place of another.
     fn replace(&mut self, Replaces { call_id, local_tag, remote_tag }: &Replaces) {
         for from_tag in [local_tag, remote_tag] {
-            let key = CallKey { call_id: call_id.clone(), from_tag: from_tag.clone() };
-            if let Some(followed) = self.numbers.get(&self.digests.hash_one(&key)).and_then(|number| self.calls.get_mut(number)) {
+            if let Some(followed) =
+                self.newest.get(&self.digests.hash_one((call_id, from_tag))).and_then(|number| self.calls.get_mut(number))
+            {
                 followed.call.replace();
             }
         }
@@ -362,6 +387,13 @@ impl Publisher {
             (false, true) => Duration::from_secs(u64::from(call.begun.lifetime)).saturating_add(GRACE),
             (false, false) => UNANSWERED,
         };
+        if !call.is_over && call.is_answered() {
+            log::debug!(
+                "the call {} lasts for {} s unless more is heard of it",
+                sip::one_line(&followed.key.call_id),
+                until.as_secs()
+            );
+        }
         remind(&mut self.due, &mut followed.until, now.checked_add(until), Due::Call(number));
         let mut names = Vec::new();
         for (branch, state) in &call.branches {
@@ -388,8 +420,8 @@ impl Publisher {
         self.forget(number);
     }
 
-    /// Whether a call can begin under this digest. One that is over gives its place if nobody was told of it: whoever was asked for a password
-    /// calls again with the same Call-ID and tag.
+    /// Whether a call can begin under this digest. The same INVITE once more, after the host has forgotten it, takes the place of a call that is over if
+    /// nobody was told of that.
     fn make_room(&mut self, digest: u64) -> bool {
         let Some(number) = self.numbers.get(&digest).copied() else { return true };
         let was_told = |followed: &Followed| followed.told.values().any(|told| told.held != Held::Nothing);
@@ -404,6 +436,10 @@ impl Publisher {
         if let Some(mut followed) = self.calls.remove(&number) {
             remind(&mut self.due, &mut followed.until, None, Due::Call(number));
             self.numbers.remove(&self.digests.hash_one(&followed.key));
+            let newest = self.digests.hash_one((&followed.key.call_id, &followed.key.from_tag));
+            if self.newest.get(&newest) == Some(&number) {
+                self.newest.remove(&newest);
+            }
             for ((branch, side), mut told) in followed.told {
                 let name = Name { call: number, branch, side };
                 remind(&mut self.due, &mut told.again, None, Due::Publication(name));
@@ -501,12 +537,17 @@ fn remind(due: &mut BTreeMap<(Instant, Due), ()>, set: &mut Option<Instant>, at:
     *set = at;
 }
 
-/// The same after a restart, and on every host that sees the call: of Call-ID, tag, branch and side. It gives away neither of the former.
+/// The same after a restart, and on every host that sees the call: of Call-ID, tag, CSeq, branch and side. It gives away none of the former. An
+/// INVITE that is sent again with another CSeq is another dialog, as what has ended stays so for whoever is told.
 fn publication_id(key: &CallKey, name: Name) -> String {
     let mut digest = Sha1::new();
     digest.update(key.call_id.as_bytes());
     digest.update([0]);
     digest.update(key.from_tag.as_bytes());
+    if key.cseq != 0 {
+        digest.update([0]);
+        digest.update(key.cseq.to_be_bytes());
+    }
     let digest = HEXLOWER.encode(&digest.finalize());
     let side = match name.side {
         Side::Caller => 'a',

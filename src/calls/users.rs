@@ -9,6 +9,7 @@ use super::Side;
 use super::address_of_record;
 use super::call::Branch;
 use super::call::Call;
+use super::publisher::MAX_CALLS;
 use super::publisher::Name;
 use crate::sip::dialog_info::NameAddress;
 use crate::sip::dialog_state::DialogState;
@@ -22,6 +23,8 @@ pub(super) struct Users {
     /// Whose call each dialog is.
     owners: HashMap<Name, String>,
     changed: BTreeSet<String>,
+    /// Whose change somebody could not be told of.
+    untold: BTreeSet<String>,
     kept: BTreeSet<String>,
 }
 
@@ -59,11 +62,34 @@ impl Users {
 
     /// Those whose call is another one than before, or over.
     pub(super) fn take_changed(&mut self) -> Vec<(String, Option<UserCall>)> {
-        let state = |user: String| {
-            let call = self.calls.get(&user).and_then(|calls| calls.values().max().cloned());
-            (user, call)
-        };
-        std::mem::take(&mut self.changed).into_iter().map(state).collect()
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|user| self.with_call(user)).collect()
+    }
+
+    /// The call of this user is to be told later; whose end finds no place is not.
+    pub(super) fn tell_later(&mut self, user: &str) {
+        if self.untold.len() < MAX_UNTOLD {
+            self.untold.insert(user.to_owned());
+        }
+    }
+
+    /// So are those of all.
+    pub(super) fn tell_all_later(&mut self) {
+        self.untold.extend(self.calls.keys().cloned());
+    }
+
+    /// One who is to be told of, with the call as it is now.
+    pub(super) fn take_untold(&mut self) -> Option<(String, Option<UserCall>)> {
+        self.untold.pop_first().map(|user| self.with_call(user))
+    }
+
+    pub(super) fn are_untold(&self) -> bool {
+        !self.untold.is_empty()
+    }
+
+    fn with_call(&self, user: String) -> (String, Option<UserCall>) {
+        let call = self.calls.get(&user).and_then(|calls| calls.values().max().cloned());
+        (user, call)
     }
 
     /// A request within the call of a dialog shows that it goes on. Before it is answered that means nothing.
@@ -85,6 +111,9 @@ impl Users {
         self.changed.extend(self.calls.keys().cloned());
     }
 }
+
+/// Users of as many calls as there may be.
+const MAX_UNTOLD: usize = 2 * MAX_CALLS;
 
 fn user_call(call: &Call, branch: &Branch, side: Side) -> Option<UserCall> {
     if !call.shows(branch, side) {

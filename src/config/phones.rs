@@ -7,10 +7,12 @@ use tokio_rustls::rustls::RootCertStore;
 
 use super::Error;
 use super::Parameters;
+use super::RateLimit;
 use super::Secret;
 use super::address_table::database;
 use super::address_table::table;
 use super::component::roots;
+use super::peers::rate_limit;
 use crate::phone::presence::Look;
 use crate::phone::presence::Looks;
 use crate::phone::presence::Show;
@@ -34,6 +36,8 @@ pub struct Phones {
     pub clear: ShowPassword,
     /// Whose certificates are to be trusted (`bosh_ca`, or those that the system trusts).
     pub roots: Arc<RootCertStore>,
+    /// How much SIP traffic an XMPP user may cause by messages to phones (`rate_limit`, `rate_limit_domain`).
+    pub rate_limit: RateLimit,
     /// How often the table of states is looked at (`phone_state_poll`), and its name (`phone_state_table`); `None`: never.
     pub poll: Option<(Duration, String)>,
 }
@@ -66,6 +70,7 @@ pub(super) fn phones(parameters: &Parameters) -> Result<Option<Phones>, Error> {
             _ => ShowPassword::Allowed,
         },
         roots: trusted(parameters)?,
+        rate_limit: rate_limit(parameters)?,
         poll: poll(parameters)?,
     }))
 }

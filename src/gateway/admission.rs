@@ -86,7 +86,7 @@ impl Admission {
             if let Some(total) = self.denied.count(now) {
                 log::info!("a stanza from {from} to {to} is refused: the domain is not allowed; {total} so far");
             }
-            return Verdict::Refused(StanzaError::new(Condition::Forbidden).with_text("this domain is not allowed here"));
+            return Verdict::Refused(not_allowed());
         }
         let limiter = self.limiter.as_mut().filter(|_| makes_traffic(stanza, sent, subscriptions));
         match limiter.map(|limiter| limiter.account(now, from)).transpose() {
@@ -104,8 +104,7 @@ impl Admission {
                 if waits {
                     return Verdict::Delayed;
                 }
-                let error = StanzaError::new(Condition::PolicyViolation).with_text("too much at once: try again later");
-                Verdict::Refused(StanzaError { error_type: ErrorType::Wait, ..error })
+                Verdict::Refused(too_much())
             }
         }
     }
@@ -154,4 +153,15 @@ fn makes_traffic(stanza: &Element, sent: &stanza::Addresses, subscriptions: &Sub
         },
         Some(Kind::Iq) | None => false,
     }
+}
+
+/// The answer to who has caused too much SIP traffic.
+pub(crate) fn too_much() -> StanzaError {
+    let error = StanzaError::new(Condition::PolicyViolation).with_text("too much at once: try again later");
+    StanzaError { error_type: ErrorType::Wait, ..error }
+}
+
+/// The answer to a domain with which there is no traffic.
+pub(crate) fn not_allowed() -> StanzaError {
+    StanzaError::new(Condition::Forbidden).with_text("this domain is not allowed here")
 }

@@ -13,7 +13,7 @@ pub mod publication;
 pub mod subscription;
 pub mod watcher;
 
-mod admission;
+pub(crate) mod admission;
 mod again;
 pub(crate) mod entity;
 mod hidden;
@@ -22,7 +22,7 @@ pub mod lamps;
 mod messages;
 mod names;
 mod presence;
-mod rate;
+pub(crate) mod rate;
 pub(crate) mod share;
 mod stanzas;
 pub(crate) mod tally;

@@ -30,7 +30,7 @@ const DOMAINS: u32 = 1 << 13;
 
 /// All buckets.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     hash: RandomState,
     /// When the first stanza came: all buckets were full then.
     start: Option<Instant>,
@@ -40,7 +40,7 @@ pub(super) struct Limiter {
 
 /// Where the buckets of one sender are, and what time it is there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Account {
+pub(crate) struct Account {
     now: u64,
     jid: u64,
     domain: u64,
@@ -48,7 +48,7 @@ pub(super) struct Account {
 
 /// Whose bucket is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Empty {
+pub(crate) enum Empty {
     /// The user's.
     Jid,
     /// That of all users of the domain.
@@ -57,14 +57,14 @@ pub(super) enum Empty {
 
 impl Limiter {
     /// `None` where nothing is limited.
-    pub(super) fn new(limit: RateLimit) -> Option<Self> {
+    pub(crate) fn new(limit: RateLimit) -> Option<Self> {
         let [jids, domains] =
             [(limit.jid, JIDS), (limit.domain, DOMAINS)].map(|(rate, places)| (rate > 0).then(|| Buckets::new(rate, places)));
         (jids.is_some() || domains.is_some()).then(|| Self { hash: RandomState::new(), start: None, jids, domains })
     }
 
     /// The buckets of a sender; the error says which one is empty.
-    pub(super) fn account(&mut self, now: Instant, sender: &Jid) -> Result<Account, Empty> {
+    pub(crate) fn account(&mut self, now: Instant, sender: &Jid) -> Result<Account, Empty> {
         let start = *self.start.get_or_insert(now);
         let now = u64::try_from(now.saturating_duration_since(start).as_nanos()).unwrap_or(u64::MAX);
         let mut hasher = self.hash.build_hasher();
@@ -84,7 +84,7 @@ impl Limiter {
     }
 
     /// Takes out what was used.
-    pub(super) fn take(&mut self, account: Account, tokens: usize) {
+    pub(crate) fn take(&mut self, account: Account, tokens: usize) {
         let tokens = u64::try_from(tokens).unwrap_or(u64::MAX);
         if let Some(jids) = &mut self.jids {
             jids.take(account.now, account.jid, tokens);

@@ -5,12 +5,14 @@
 //!
 //! | variable | holds |
 //! | --- | --- |
-//! | `xmpp_gateway` | whose dialogs are shown, caller, callee and the caller's Contact |
+//! | `xmpp_gateway` | whose dialogs are shown, caller, callee, the caller's Contact, and the number of the INVITE |
 //! | `xmpp_gateway.b`*n* | the callee of a branch, by `dialoginfo_set_branch_callee()` |
 //! | `xmpp_gateway.m`*n* | from whose watchers a branch is hidden, by `dialoginfo_mute_branch()` |
 //! | `xmpp_gateway.n` | the branch that was answered |
 
+use std::ffi::c_void;
 use std::mem;
+use std::ptr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
@@ -53,9 +55,14 @@ pub(super) trait Variables {
 }
 
 impl Headers {
-    /// Which call a message belongs to; also a reply.
-    pub(super) fn call(&self) -> Option<CallKey> {
-        call_key(&self.call_id, header_address(&self.from)?.tag.as_bytes())
+    /// Which call a first INVITE makes.
+    pub(super) fn new_call(&self) -> Option<CallKey> {
+        self.call(self.number()?)
+    }
+
+    /// Which call the INVITE of a transaction, or a reply to it, belongs to: that with the number of its CSeq as it came in.
+    pub(super) fn call(&self, number: u32) -> Option<CallKey> {
+        call_key(&self.call_id, header_address(&self.from)?.tag.as_bytes(), number)
     }
 
     /// Who answered.
@@ -66,19 +73,36 @@ impl Headers {
 
     /// Whether it is an INVITE, or a reply to one.
     pub(super) fn is_of_invite(&self) -> bool {
-        self.cseq.split(u8::is_ascii_whitespace).next_back().is_some_and(|method| method == b"INVITE")
+        self.method().is_some_and(|method| method == b"INVITE")
+    }
+
+    fn method(&self) -> Option<&[u8]> {
+        self.cseq.split(u8::is_ascii_whitespace).next_back()
     }
 
     fn number(&self) -> Option<u32> {
         let number = self.cseq.split(u8::is_ascii_whitespace).next()?;
-        std::str::from_utf8(number).ok()?.parse().ok()
+        std::str::from_utf8(number).ok()?.parse().ok().filter(|number| *number <= HIGHEST_CSEQ)
     }
 }
 
-/// The key of a call, of Call-ID and the caller's tag.
-pub(super) fn call_key(call_id: &[u8], from_tag: &[u8]) -> Option<CallKey> {
+/// RFC 3261 §8.1.1.5.
+const HIGHEST_CSEQ: u32 = (1 << 31) - 1;
+
+/// The number of an INVITE, as the parameter of the host's callbacks: it owns nothing.
+pub(super) fn to_parameter(number: u32) -> *mut c_void {
+    ptr::without_provenance_mut(usize::try_from(number).unwrap_or(0))
+}
+
+/// The number in the parameter of a callback.
+pub(super) fn of_parameter(parameter: *mut c_void) -> u32 {
+    u32::try_from(parameter.addr()).unwrap_or(0)
+}
+
+/// The key of a call, of Call-ID, the caller's tag and the number of its INVITE.
+pub(super) fn call_key(call_id: &[u8], from_tag: &[u8], cseq: u32) -> Option<CallKey> {
     let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.trim().to_owned()).filter(|text| text.len() <= MAX_KEY);
-    Some(CallKey { call_id: text(call_id).filter(|text| !text.is_empty())?, from_tag: text(from_tag)? })
+    Some(CallKey { call_id: text(call_id).filter(|text| !text.is_empty())?, from_tag: text(from_tag)?, cseq })
 }
 
 /// The longest Call-ID and the longest tag of a call that is shown.
@@ -122,8 +146,17 @@ pub(super) fn within(headers: &Headers, from: Option<Side>, lifetime: u32) -> Wh
     }
 }
 
+/// What a 2xx to either says, or the ACK where the 2xx made the offer.
+pub(super) fn answered(headers: &Headers, from: Option<Side>, lifetime: u32) -> Option<What> {
+    if !matches!(headers.method()?, b"INVITE" | b"UPDATE" | b"ACK") {
+        return None;
+    }
+    let streams = offer::streams(&headers.body);
+    from.zip(streams).map(|(from, streams)| What::Answer { from, streams, lifetime })
+}
+
 /// Leaves with the dialog what a restart must not lose.
-pub(super) fn keep(begun: &Begun, dialog: &impl Variables) {
+pub(super) fn keep(begun: &Begun, number: u32, dialog: &impl Variables) {
     let Begun { shown, caller, callee, target, .. } = begun;
     let display = |address: &NameAddress| address.display.clone().unwrap_or_default().replace(FIELD, " ");
     let fields = [
@@ -133,10 +166,17 @@ pub(super) fn keep(begun: &Begun, dialog: &impl Variables) {
         callee.uri.clone(),
         display(callee),
         target.clone().unwrap_or_default(),
+        number.to_string(),
     ];
     if !dialog.store(CALL, Some(&fields.join(FIELD))) {
         log::warn!("a call of {} will not be shown after a restart: its dialog keeps no variable", caller.uri);
     }
+}
+
+/// The number of the INVITE that made this dialog; 0 where it was not kept. `None`: the dialog is not shown.
+pub(super) fn kept_number(dialog: &impl Variables) -> Option<u32> {
+    let kept = String::from_utf8(dialog.fetch(CALL)?).ok()?;
+    Some(kept.split(FIELD).nth(NUMBER).and_then(|number| number.parse().ok()).unwrap_or(0))
 }
 
 /// Whether a call is known already.
@@ -228,6 +268,9 @@ pub(super) fn result(function: &str, done: Option<()>) -> ScriptResult {
 /// Between the values in one variable; no URI has it.
 const FIELD: &str = "\t";
 
+/// The place of the number among them.
+const NUMBER: usize = 6;
+
 const CALL: &str = "xmpp_gateway";
 const CALLEE: &str = "xmpp_gateway.b";
 const MUTED: &str = "xmpp_gateway.m";
@@ -251,6 +294,12 @@ pub(super) fn begin_to_load() {
     IS_LOADING.store(true, Ordering::Relaxed);
 }
 
+/// Whether this is still the time before the fork.
+#[cfg(any(host = "opensips", test))]
+pub(super) fn is_loading() -> bool {
+    IS_LOADING.load(Ordering::Relaxed)
+}
+
 /// The host forks, or is about to: what comes now is for the link.
 pub(super) fn end_of_loading() {
     IS_LOADING.store(false, Ordering::Relaxed);
@@ -267,6 +316,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::calls::Rendering;
+    use crate::calls::Streams;
 
     #[derive(Default)]
     struct Kept(RefCell<BTreeMap<String, String>>);
@@ -305,7 +356,7 @@ mod tests {
         assert_eq!(plain.callee.display.as_deref(), Some("Bob"));
         let named = begun_with([Some(b"sip:a@example.com".to_vec()), Some(b"B <sip:b@example.com>".to_vec())]);
         assert_eq!((&*named.caller.uri, &*named.callee.uri), ("sip:a@example.com", "sip:b@example.com"));
-        assert_eq!(invite().call(), Some(CallKey { call_id: "c1@h".into(), from_tag: "f".into() }));
+        assert_eq!(invite().new_call(), Some(CallKey { call_id: "c1@h".into(), from_tag: "f".into(), cseq: 1 }));
         assert!(invite().is_of_invite());
     }
 
@@ -313,13 +364,15 @@ mod tests {
     fn a_restart_brings_the_call_back_as_it_was() {
         let dialog = Kept::default();
         let begun = begun(&invite(), b"<sip:bob@example.com>", [None, None], Parties::BOTH, 60).unwrap();
-        keep(&begun, &dialog);
+        assert_eq!(kept_number(&dialog), None);
+        keep(&begun, 7, &dialog);
         branch_callee(2, b"Carol <sip:carol@example.com>", &dialog).unwrap();
         branch_callee(1, b"sip:dave@example.com", &dialog).unwrap();
         mute(2, Parties { caller: true, callee: false }, &dialog);
         keep_answered(2, &dialog);
         let peer = Peer { tag: "t".into(), target: None };
         let back = restored(&dialog, peer.clone(), 30).unwrap();
+        assert_eq!(kept_number(&dialog), Some(7));
         assert_eq!(back.caller, NameAddress { display: Some("Al ice".into()), ..begun.caller });
         assert_eq!(back.callee, NameAddress { uri: "sip:carol@example.com".into(), display: Some("Carol".into()) });
         assert_eq!((back.shown, back.target), (Parties { caller: false, callee: true }, begun.target));
@@ -330,7 +383,7 @@ mod tests {
     fn the_script_may_change_its_mind() {
         let dialog = Kept::default();
         assert_eq!(keep_shown(Parties::BOTH, &dialog), None);
-        keep(&begun(&invite(), b"<sip:bob@example.com>", [None, None], Parties::BOTH, 60).unwrap(), &dialog);
+        keep(&begun(&invite(), b"<sip:bob@example.com>", [None, None], Parties::BOTH, 60).unwrap(), 1, &dialog);
         let caller = Parties { caller: true, callee: false };
         assert_eq!(keep_shown(caller, &dialog), Some(What::Shown(caller)));
         branch_callee(0, b"sip:dave@example.com", &dialog).unwrap();
@@ -338,6 +391,27 @@ mod tests {
         assert_eq!(branch_callee(0, b"dave", &dialog), None);
         let back = restored(&dialog, Peer::default(), 30).unwrap();
         assert_eq!((back.shown, &*back.callee.uri), (caller, "sip:bob@example.com"));
+    }
+
+    #[test]
+    fn a_request_without_an_offer_keeps_the_call() {
+        let refresh = Headers { cseq: b"2 UPDATE".to_vec(), ..invite() };
+        assert_eq!(within(&refresh, Some(Side::Caller), 90), What::Kept { lifetime: 90 });
+        let hold = Headers { body: b"m=audio 4000 RTP/AVP 0\r\na=sendonly\r\n".to_vec(), ..refresh };
+        let offer = What::Offer { from: Side::Caller, cseq: 2, rendering: Rendering::No, lifetime: 90 };
+        assert_eq!(within(&hold, Some(Side::Caller), 90), offer);
+    }
+
+    #[test]
+    fn an_answer_is_to_an_invite_or_an_update() {
+        let body = b"m=audio 4000 RTP/AVP 0\r\na=recvonly\r\n".to_vec();
+        let said = |cseq: &[u8], body: &[u8]| {
+            let headers = Headers { cseq: cseq.to_vec(), body: body.to_vec(), ..invite() };
+            answered(&headers, Some(Side::Callee), 90)
+        };
+        let answer = What::Answer { from: Side::Callee, streams: Streams::Played, lifetime: 90 };
+        assert_eq!(said(b"2 INVITE", &body), Some(answer));
+        assert_eq!((said(b"2 INVITE", b""), said(b"2 INFO", &body), said(b"", &body)), (None, None, None));
     }
 
     #[test]

@@ -7,8 +7,10 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use crate::address::Addresses;
 use crate::address::read_jid;
 use crate::config::Config;
+use crate::gateway::admission::not_allowed;
 use crate::host::database::account_table::AccountError;
 use crate::host::database::account_table::AccountSession;
 use crate::host::database::account_table::AccountTable;
@@ -25,6 +27,7 @@ use crate::phone::state::State;
 use crate::phone::users::Fact;
 use crate::phone::users::What;
 use crate::process::host::Flow;
+use crate::process::host::HostError;
 use crate::process::phones::Heard;
 use crate::process::phones::Note;
 use crate::process::phones::Registrar;
@@ -32,7 +35,11 @@ use crate::process::storekeeper::Unavailable;
 use crate::sip;
 use crate::translate;
 use crate::translate::call::UserCall;
+use crate::worker::Worker;
 use crate::xmpp::element::Element;
+use crate::xmpp::stanza;
+use crate::xmpp::stanza_error::Condition;
+use crate::xmpp::stanza_error::StanzaError;
 
 /// What mod_init makes, where phones are shown.
 pub(crate) struct Phones<D> {
@@ -80,10 +87,10 @@ impl<D: Stores> Phones<D> {
         }
     }
 
-    /// The calls of a user have changed.
-    pub(crate) fn call(&self, user: &str, call: Option<&UserCall>) {
+    /// The calls of a user have changed. False: that is to be said again.
+    pub(crate) fn call(&self, user: &str, call: Option<&UserCall>) -> bool {
         let what = What::Call(call.map(|call| (call.phase, call.other.clone())));
-        self.tell(&Told::Fact(Fact { user: user.to_owned(), what }));
+        self.tell(&Told::Fact(Fact { user: user.to_owned(), what }))
     }
 
     /// A call of a user goes on.
@@ -135,7 +142,7 @@ impl<D: Stores> Phones<D> {
         HostRegistrar { session: self.tables.session(), host }
     }
 
-    /// Never waits: what finds no room is said again by the next registration, and lifetimes end by themselves.
+    /// Never waits: what finds no room is said again by the next registration, or by who told it, and lifetimes end by themselves.
     fn tell(&self, told: &Told) -> bool {
         let mut datagram = Vec::new();
         phone_datagram::encode(told, &mut datagram);
@@ -171,8 +178,10 @@ impl Contact<'_> {
 pub(crate) trait PhoneHost {
     /// What is registered of a user now.
     fn registered(&mut self, user: &str) -> Vec<Fact>;
-    /// Sends the SIP user what an XMPP user says.
-    fn message(&mut self, user: &str, message: &Element);
+    /// Has the XMPP process tell the calls of all users.
+    fn ask_for_calls(&mut self);
+    /// Sends the SIP user what an XMPP user says. The error is what that one is told.
+    fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>>;
     /// A descriptor that becomes readable when the host wants this process.
     fn wake_descriptor(&self) -> BorrowedFd<'_>;
     /// Handles what made the descriptor readable.
@@ -201,8 +210,12 @@ impl<D: Stores, H: PhoneHost> Registrar for HostRegistrar<'_, D, H> {
         self.host.registered(user)
     }
 
-    fn message(&mut self, user: &str, message: &Element) {
-        self.host.message(user, message);
+    fn ask_for_calls(&mut self) {
+        self.host.ask_for_calls();
+    }
+
+    fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>> {
+        self.host.message(user, message)
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {
@@ -237,14 +250,46 @@ fn in_portions(
     (taken, all)
 }
 
-/// What an XMPP user says to a phone, as a MESSAGE to its user (RFC 7572 §4); `None` if it says nothing.
-pub(crate) fn message(config: &Config, user: &str, message: &Element) -> Option<sip::Message> {
-    let from = read_jid(message.attribute("from")?).ok().filter(|from| config.addresses.is_allowed_peer(from))?;
-    let to = config.addresses.sip_user_to_jid(user.as_bytes()).ok()?;
+/// What an XMPP user says to a phone, as a MESSAGE to its user (RFC 7572 §4). The error is what that one is told; `None`: nothing.
+pub(crate) fn message(config: &Config, user: &str, message: &Element) -> Result<sip::Message, Option<StanzaError>> {
+    let from = message.attribute("from").and_then(|from| read_jid(from).ok()).ok_or(None)?;
+    if !config.addresses.is_allowed_peer(&from) {
+        return Err(Some(not_allowed()));
+    }
+    // An account whose SIP user has no JID here cannot be reached by one either.
+    let to = config.addresses.sip_user_to_jid(user.as_bytes()).map_err(|_| Some(Condition::ServiceUnavailable.into()))?;
     let unique = RandomState::new().hash_one(user);
     let made = translate::message::to_sip(message, &from, &to, &config.addresses, unique, translate::message::DEFAULT_LIMIT);
-    // Nobody waits for what becomes of it: the answer would go by the component, to whom the account said nothing.
-    made.ok().map(|made| sip::Message { origin: None, ..made })
+    let mut made = made.map_err(translate::failure::message_error)?;
+    // Who was asked answers: the resource that shows the phone, and not the JID that its user has here.
+    if let (Some(origin), Some(asked)) = (&mut made.origin, message.attribute("to")) {
+        origin.to = asked.to_owned();
+    }
+    Ok(made)
+}
+
+/// The host did not take a MESSAGE to a phone: what its sender is told.
+pub(crate) fn refused(user: &str, error: HostError) -> Option<StanzaError> {
+    log::error!("a message to the phone of {user} cannot be sent: {error}");
+    Some(error.condition().into())
+}
+
+/// A MESSAGE of ours was answered: the answer for XMPP goes the way that the stanza came, by the component or by a phone's session.
+pub(crate) fn message_reply<D: Stores>(
+    phones: Option<&Phones<D>>,
+    worker: &Worker,
+    addresses: &Addresses,
+    origin: &sip::Origin,
+    reply: &sip::Reply,
+) {
+    match phones {
+        Some(phones) if !addresses.is_sip_address(&origin.to) => {
+            if let Some(xml) = translate::message::failed(origin, reply, addresses, stanza::bare(&origin.to)) {
+                phones.tell(&Told::Answer { from: origin.to.clone(), xml });
+            }
+        }
+        Some(_) | None => worker.message_reply(origin, reply),
+    }
 }
 
 /// Said where no phones are shown.

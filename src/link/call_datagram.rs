@@ -8,6 +8,7 @@ use crate::calls::Parties;
 use crate::calls::Peer;
 use crate::calls::Rendering;
 use crate::calls::Side;
+use crate::calls::Streams;
 use crate::calls::What;
 use crate::link::datagram::DecodeError;
 use crate::link::datagram::Fields;
@@ -42,6 +43,7 @@ const ANSWERED: u32 = 7;
 const OFFER: u32 = 8;
 const ENDED: u32 = 9;
 const KEPT: u32 = 10;
+const ANSWER_TO_OFFER: u32 = 11;
 
 /// Writes the event as one datagram into `out`, which is cleared first.
 pub fn encode(Event { call, what }: &Event, out: &mut Vec<u8>) {
@@ -49,6 +51,7 @@ pub fn encode(Event { call, what }: &Event, out: &mut Vec<u8>) {
     out.push(CALL);
     push_text(out, &call.call_id);
     push_text(out, &call.from_tag);
+    push_number(out, call.cseq);
     match what {
         What::Begun(begun) => {
             push_number(out, BEGUN);
@@ -72,6 +75,14 @@ pub fn encode(Event { call, what }: &Event, out: &mut Vec<u8>) {
         }
         What::Offer { from, cseq, rendering, lifetime } => {
             push_numbers(out, &[OFFER, side_number(*from), *cseq, u32::from(*rendering == Rendering::Yes), *lifetime]);
+        }
+        What::Answer { from, streams, lifetime } => {
+            let streams = match streams {
+                Streams::Played => 0,
+                Streams::Sent => 1,
+                Streams::Inactive => 2,
+            };
+            push_numbers(out, &[ANSWER_TO_OFFER, side_number(*from), streams, *lifetime]);
         }
         What::Kept { lifetime } => push_numbers(out, &[KEPT, *lifetime]),
         What::Ended(ending) => {
@@ -106,7 +117,7 @@ pub fn decode(datagram: &[u8]) -> Option<Result<Told, DecodeError>> {
 }
 
 fn event(fields: &mut Fields<'_>) -> Result<Event, DecodeError> {
-    let call = CallKey { call_id: fields.text()?, from_tag: fields.text()? };
+    let call = CallKey { call_id: fields.text()?, from_tag: fields.text()?, cseq: fields.number()? };
     let what = match fields.number()? {
         BEGUN => What::Begun(Box::new(begun(fields)?)),
         SHOWN => What::Shown(parties(fields)?),
@@ -123,6 +134,16 @@ fn event(fields: &mut Fields<'_>) -> Result<Event, DecodeError> {
             from: side(fields)?,
             cseq: fields.number()?,
             rendering: if fields.number()? == 0 { Rendering::No } else { Rendering::Yes },
+            lifetime: fields.number()?,
+        },
+        ANSWER_TO_OFFER => What::Answer {
+            from: side(fields)?,
+            streams: match fields.number()? {
+                0 => Streams::Played,
+                1 => Streams::Sent,
+                2 => Streams::Inactive,
+                _ => return Err(DecodeError::Tag),
+            },
             lifetime: fields.number()?,
         },
         KEPT => What::Kept { lifetime: fields.number()? },
@@ -271,6 +292,9 @@ mod tests {
             examples.push(What::Offer { from: side, cseq: 9, rendering: Rendering::No, lifetime: 1 });
             examples.push(What::Ended(Ending::Bye(side)));
         }
+        for streams in [Streams::Played, Streams::Sent, Streams::Inactive] {
+            examples.push(What::Answer { from: Side::Callee, streams, lifetime: 9 });
+        }
         examples.push(What::Kept { lifetime: 3600 });
         examples.push(What::Offer { from: Side::Caller, cseq: 9, rendering: Rendering::Yes, lifetime: 1 });
         examples.extend([Ending::Refused(603), Ending::Server, Ending::Expired].map(What::Ended));
@@ -280,7 +304,7 @@ mod tests {
     #[test]
     fn every_event_comes_back_and_no_part_of_it_is_one() {
         for what in examples() {
-            let event = Event { call: CallKey { call_id: "c@h".into(), from_tag: "f".into() }, what };
+            let event = Event { call: CallKey { call_id: "c@h".into(), from_tag: "f".into(), cseq: 7 }, what };
             let mut datagram = Vec::new();
             encode(&event, &mut datagram);
             assert_eq!(decode(&datagram), Some(Ok(Told::Event(event))));

@@ -42,6 +42,8 @@ pub enum CallNote {
     Ended(u64, Ending),
     /// The host did not take this publication.
     Refused(Name),
+    /// The phone process knows of no call, and is to be told of all.
+    Asked,
 }
 
 impl CallNotes {
@@ -96,6 +98,7 @@ const REFUSED: u64 = 1;
 const SERVER: u64 = 2;
 const EXPIRED: u64 = 3;
 const PUBLICATION: u64 = 4;
+const ASKED: u64 = 5;
 
 /// In the first word: what it is, and from these bits on, of what side and with which status or branch.
 const SIDE: u32 = 8;
@@ -109,6 +112,7 @@ fn encode(note: CallNote) -> (u64, u64) {
         CallNote::Ended(call, Ending::Server) => (SERVER, call),
         CallNote::Ended(call, Ending::Expired) => (EXPIRED, call),
         CallNote::Refused(Name { call, branch, side }) => (with(PUBLICATION, side, branch), call),
+        CallNote::Asked => (ASKED, 0),
     }
 }
 
@@ -119,6 +123,7 @@ fn decode(what: u64, which: u64) -> CallNote {
         BYE => CallNote::Ended(which, Ending::Bye(side)),
         REFUSED => CallNote::Ended(which, Ending::Refused(number)),
         SERVER => CallNote::Ended(which, Ending::Server),
+        ASKED => CallNote::Asked,
         PUBLICATION => CallNote::Refused(Name { call: which, branch: number, side }),
         _ => CallNote::Ended(which, Ending::Expired),
     }
@@ -150,6 +155,7 @@ mod tests {
             CallNote::Ended(4, Ending::Expired),
             CallNote::Refused(Name { call: 7, branch: u16::MAX, side: Side::Callee }),
             CallNote::Refused(Name { call: 8, branch: 0, side: Side::Caller }),
+            CallNote::Asked,
         ];
         assert!(notes.iter().all(|note| ring.leave(*note)));
         assert_eq!(notes.map(|_| ring.take().unwrap()), notes);
@@ -186,7 +192,7 @@ mod tests {
         let calls = |wanted: u64| {
             let of = |note: &CallNote| match note {
                 CallNote::Ended(call, _) => *call,
-                CallNote::Refused(_) => panic!("{note:?}"),
+                CallNote::Refused(_) | CallNote::Asked => panic!("{note:?}"),
             };
             taken.iter().map(of).filter(|call| call / EACH == wanted).collect::<Vec<_>>()
         };

@@ -18,6 +18,13 @@ pub enum Told {
     Fact(Fact),
     /// The table of accounts is to be read again.
     Reload,
+    /// A message to a phone has come to nothing: the answer to it.
+    Answer {
+        /// The full JID in whose name it is.
+        from: String,
+        /// The stanza.
+        xml: String,
+    },
 }
 
 const CONTACT: u32 = 0;
@@ -28,11 +35,20 @@ const NO_CALL: u32 = 4;
 const CALL_KEPT: u32 = 5;
 const TOLD: u32 = 6;
 const RELOAD: u32 = 7;
+const ANSWER: u32 = 8;
 
 /// Writes it as one datagram into `out`, which is cleared first.
 pub fn encode(told: &Told, out: &mut Vec<u8>) {
     out.clear();
-    let Told::Fact(Fact { user, what }) = told else { return push_number(out, RELOAD) };
+    let Fact { user, what } = match told {
+        Told::Fact(fact) => fact,
+        Told::Reload => return push_number(out, RELOAD),
+        Told::Answer { from, xml } => {
+            push_number(out, ANSWER);
+            push_text(out, from);
+            return push_text(out, xml);
+        }
+    };
     let (kind, number, text, phone) = match what {
         What::Contact { uri, phone, lifetime } => (CONTACT, seconds(*lifetime), &**uri, &**phone),
         What::ContactGone { uri } => (CONTACT_GONE, 0, &**uri, ""),
@@ -55,6 +71,10 @@ pub fn decode(datagram: &[u8]) -> Result<Told, DecodeError> {
     let kind = fields.number()?;
     if kind == RELOAD {
         return fields.end().map(|()| Told::Reload);
+    }
+    if kind == ANSWER {
+        let answer = Told::Answer { from: fields.text()?, xml: fields.text()? };
+        return fields.end().map(|()| answer);
     }
     let (number, user, text, phone) = (fields.number()?, fields.text()?, fields.text()?, fields.text()?);
     fields.end()?;
@@ -111,8 +131,12 @@ mod tests {
             What::CallKept,
         ];
         let told = State::ALL.map(What::Told);
+        let answer = Told::Answer { from: "juliet@example.com/SIP-phone".to_owned(), xml: "<message/>".to_owned() };
         let facts = whats.into_iter().chain(calls).chain(told);
-        facts.map(|what| Told::Fact(Fact { user: "sip:juliet@example.com".to_owned(), what })).chain([Told::Reload]).collect()
+        facts
+            .map(|what| Told::Fact(Fact { user: "sip:juliet@example.com".to_owned(), what }))
+            .chain([Told::Reload, answer])
+            .collect()
     }
 
     #[test]

@@ -184,6 +184,13 @@ impl Session {
         }
     }
 
+    /// Sends an answer that took its time: it is in the name of the full JID that was asked.
+    pub fn answer_late(&mut self, xml: String) {
+        if self.jid().is_some() {
+            self.steps.push_back(Step::Send(xml));
+        }
+    }
+
     /// What is to be done next.
     pub fn step(&mut self) -> Option<Step> {
         self.steps.pop_front()
@@ -550,6 +557,16 @@ mod tests {
         {
             assert!(Scene::up(4).take(quiet).is_empty() && Scene::up(0).take(quiet).is_empty());
         }
+    }
+
+    #[test]
+    fn a_late_answer_is_for_a_session_that_stands() {
+        let mut scene = Scene::up(4);
+        scene.0.answer_late("<message type='error'/>".to_owned());
+        assert_eq!(scene.steps(), ["<message type='error'/>"]);
+        scene.show(Shown::Offline);
+        scene.0.answer_late("<message type='error'/>".to_owned());
+        assert!(scene.steps().is_empty());
     }
 
     #[test]

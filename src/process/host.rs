@@ -36,8 +36,10 @@ pub trait Host {
     /// Whether it takes more publications of calls now: what waits here is published once, however often it changes.
     fn takes_calls(&self) -> bool;
 
-    /// The calls of a SIP user have changed: for the phone process, if there is one.
-    fn call_changed(&mut self, _user: &str, _call: Option<&UserCall>) {}
+    /// The calls of a SIP user have changed: for the phone process, if there is one. False: it has no room for that now.
+    fn call_changed(&mut self, _user: &str, _call: Option<&UserCall>) -> bool {
+        true
+    }
 
     /// A call of a SIP user goes on: likewise.
     fn call_kept(&mut self, _user: &str) {}

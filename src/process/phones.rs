@@ -9,6 +9,7 @@ pub(crate) mod desk;
 mod falls;
 mod files;
 mod found;
+mod letters;
 mod line;
 mod notes;
 mod over_bosh;
@@ -40,6 +41,7 @@ use crate::process::backoff::dice;
 use crate::process::host::Flow;
 use crate::process::storekeeper::Unavailable;
 use crate::xmpp::element::Element;
+use crate::xmpp::stanza_error::StanzaError;
 use desk::Desk;
 
 /// The SIP server and its database, seen from the phone process. Both may take their time.
@@ -52,8 +54,11 @@ pub trait Registrar {
     fn states(&mut self) -> Result<(Vec<Fact>, Heard), Unavailable>;
     /// What is registered of a user now.
     fn registered(&mut self, user: &str) -> Vec<Fact>;
-    /// Sends the SIP user what the XMPP user `from` of the stanza says.
-    fn message(&mut self, user: &str, message: &Element);
+    /// Has all users' calls told ([`Fact`]s): it is not known who is in one.
+    fn ask_for_calls(&mut self);
+    /// Sends the SIP user what the XMPP user `from` of the stanza says. The error is what that one is to be told; `None`: nothing. What becomes of it
+    /// later comes as [`Told::Answer`].
+    fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>>;
     /// A descriptor that becomes readable when the host wants this process: its IPC, its stop signal.
     fn wake_descriptor(&self) -> BorrowedFd<'_>;
     /// Handles what made the descriptor readable, without blocking.
@@ -150,6 +155,7 @@ fn hear(desk: &mut Desk, registrar: &mut impl Registrar, facts: &End) -> io::Res
         match phone_datagram::decode(&datagram) {
             Ok(Told::Fact(fact)) => desk.fact(Instant::now(), fact),
             Ok(Told::Reload) => desk.load(registrar),
+            Ok(Told::Answer { from, xml }) => desk.answer(from, xml),
             Err(error) => log::error!("what the phone process was told cannot be read: {error:?}"),
         }
     }

@@ -185,6 +185,7 @@ impl<'a, H: Host> Turn<'a, H> {
         self.take_call_notes(now);
         self.calls.tick(now);
         self.tell_of_calls();
+        self.tell_untold_calls();
         // What this made has not been tried yet: a stream that had nothing to write is not one that takes nothing.
         self.write();
         self.streams.iter_mut().for_each(|stream| stream.tick(now));

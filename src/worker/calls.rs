@@ -33,6 +33,13 @@ impl Worker {
         }
     }
 
+    /// Has the phone process told of all calls.
+    pub fn ask_for_calls(&self) {
+        if !self.link.shared().leave_call_note(CallNote::Asked) {
+            log::error!("the XMPP process, which does not keep up, does not tell which phones are in a call");
+        }
+    }
+
     /// The presence server has answered the publication of a call with this id.
     pub fn call_published(&self, id: &[u8]) {
         let Ok(id) = std::str::from_utf8(id) else { return };
@@ -72,7 +79,7 @@ mod tests {
         while sender.send(&[0; 10_000]).is_ok() {}
         while sender.send(&[0; 16]).is_ok() {}
         let worker = Worker::new(&Config::from_parameters(&parameters).unwrap(), sender);
-        let call = CallKey { call_id: "c1@h".into(), from_tag: "f".into() };
+        let call = CallKey { call_id: "c1@h".into(), from_tag: "f".into(), cseq: 1 };
         let happened = |what| worker.call(&Event { call: call.clone(), what });
         happened(What::Refused { branch: 0, status: 486 });
         happened(What::Ended(Ending::Refused(486)));

@@ -18,6 +18,7 @@ pub mod element;
 pub mod fault;
 pub mod framer;
 pub mod head;
+pub mod host_meta;
 pub mod last;
 pub mod ns;
 pub mod ping;

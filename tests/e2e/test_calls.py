@@ -1,5 +1,6 @@
 """Calls through the SIP host light lamps: a watcher with Event: dialog sees who rings, who talks, who is on hold, and that it is over."""
 
+import re
 import uuid
 import xml.etree.ElementTree as ElementTree
 
@@ -44,6 +45,14 @@ def kept(text):
 
 
 kept.changes_parameters = True
+
+
+def kept_and_logged(text):
+    """And the gateway's log has how long it takes each to last."""
+    return re.sub(r"^(log_level=)3$|^(debug=)2$", lambda m: "log_level=4" if m[1] else "debug=3", kept(text), flags=re.MULTILINE)
+
+
+kept_and_logged.changes_parameters = True
 
 
 class Lamp:
@@ -150,6 +159,36 @@ def test_hold_and_resume_are_shown_on_both_sides(gateway):
     assert end_of(a) == {("remote-bye", None)}
 
 
+def test_an_answer_resumes_what_only_reflected_the_hold(gateway):
+    alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
+    b = Lamp(gateway, bob)
+    call = Call(alice, bob)
+    call.ring(bob)
+    caller, callee = call.accept(bob)
+    b.wait("confirmed")
+
+    def says(agent, direction):
+        agent.answers["INVITE"] = lambda request: agent.respond(request, 200, sdp=sdp(direction))
+    says(bob, "inactive")
+    assert caller.request("INVITE", sdp("inactive")).status == 200
+    wait_until(lambda: f"alice to hold: {b.told()}", lambda: rendering(b.only("confirmed"), "remote") == "no")
+    assert rendering(b.only("confirmed"), "local") is None, "bob has held nothing"
+    # A session timer offers what is.
+    says(alice, "inactive")
+    assert callee.request("INVITE", sdp("inactive")).status == 200
+    wait_until("bob to offer no more than there is", lambda: rendering(b.only("confirmed"), "local") == "no")
+    says(bob, "sendrecv")
+    assert caller.request("INVITE", sdp("sendrecv")).status == 200
+    wait_until(lambda: "bob to hear alice again", lambda: rendering(b.only("confirmed"), "local") == "yes")
+    assert rendering(b.only("confirmed"), "remote") == "yes"
+    # Without an offer, the 2xx makes one; who answers it does so with the ACK.
+    says(bob, "sendonly")
+    assert caller.request("INVITE").status == 200
+    wait_until(lambda: "bob to hold with an offer of his own", lambda: rendering(b.only("confirmed"), "local") == "no")
+    caller.bye()
+    b.wait()
+
+
 def test_a_busy_phone_ends_what_rang(gateway):
     alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
     b = Lamp(gateway, bob)
@@ -160,6 +199,28 @@ def test_a_busy_phone_ends_what_rang(gateway):
     call.failed()
     b.wait()
     assert end_of(b) == {("rejected", "486")}
+
+
+@pytest.mark.parametrize("status", [302, 422])
+def test_a_phone_that_calls_again_after_it_rang_is_shown(gateway, status):
+    alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
+    a, b = Lamp(gateway, alice), Lamp(gateway, bob)
+    first = Call(alice, bob)
+    first.ring(bob)
+    ringing = b.only("early").get("id")
+    first.answer(bob, status)
+    assert first.failed().status == status
+    again = Call(alice, bob, again=first)
+    again.ring(bob)
+    a.wait("early")
+    assert b.only("early").get("id") != ringing
+    caller, _ = again.accept(bob)
+    a.wait("confirmed")
+    b.wait("confirmed")
+    caller.bye()
+    a.wait()
+    b.wait()
+    assert sorted(b.told().values()) == [["early", "confirmed", "terminated"], ["early", "terminated"]]
 
 
 def test_a_cancelled_call_stops_to_ring(gateway):
@@ -263,7 +324,13 @@ def test_calls_within_one_user_and_strange_ones_do_not_harm(gateway):
 
 
 def test_after_a_restart_a_call_is_shown_as_before_and_ends(pair, tmp_path):
-    gateway = Gateway(pair, tmp_path, edit=kept)
+    gateway = Gateway(pair, tmp_path, edit=kept_and_logged)
+
+    def lasts(count):
+        """Seconds after which nobody would wait for the end any more: none was less than the host's 12 hours."""
+        found = [int(s) for s in re.findall(rf"the call {call.call_id} lasts for ([0-9]+) s", gateway.host.process.log())]
+        assert all(seconds > 40000 for seconds in found), found
+        return len(found) >= count
     try:
         alice, bob = gateway.sip_user("alice"), gateway.sip_user("bob")
         b = Lamp(gateway, bob)
@@ -271,6 +338,7 @@ def test_after_a_restart_a_call_is_shown_as_before_and_ends(pair, tmp_path):
         call.ring(bob)
         caller, callee = call.accept(bob)
         before = b.only("confirmed")
+        wait_until("the time of the call", lambda: lasts(1))
         gateway.host.stop()
         gateway.host.start()
         again = Lamp(gateway, bob)
@@ -278,6 +346,10 @@ def test_after_a_restart_a_call_is_shown_as_before_and_ends(pair, tmp_path):
         for attribute in ("id", "direction", "call-id", "local-tag", "remote-tag"):
             assert after.get(attribute) == before.get(attribute)
         assert identity(after, "remote") == alice.uri
+        wait_until("the time of the call that came back", lambda: lasts(2))
+        # A session timer (RFC 4028) makes no offer.
+        assert callee.request("UPDATE").status == 200
+        wait_until("the time of the call that is kept", lambda: lasts(3))
         assert callee.request("INVITE", sdp("sendonly")).status == 200
         wait_until("bob to hold", lambda: rendering(again.only("confirmed"), "local") == "no")
         caller.bye()

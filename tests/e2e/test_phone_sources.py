@@ -51,7 +51,7 @@ def phones(pair, tmp_path_factory):
                     tables.executescript(script.read())
         return made
     made = Phones(Pair(pair.name, host, pair.server, pair.missing), tmp_path_factory.mktemp("phones"),
-                  ("phone_call_show", '"away"'), ("login_rate", 50), edit=with_dialogs)
+                  ("phone_call_show", '"away"'), ("login_rate", 50), ("rate_limit", 2), edit=with_dialogs)
     made.gateway.wait_connected()
     yield made
     made.gateway.stop()
@@ -106,3 +106,36 @@ def test_a_registration_in_the_database_is_known_after_a_restart(phones, alice):
     assert "unavailable" not in watcher.shown()
     unregister(alice)
     wait_until(lambda: f"the end; seen: {watcher.shown()}", lambda: watcher.shown()[-1] == "unavailable", 15)
+
+
+def refusal(user):
+    """The error that the next message of an XMPP user got."""
+    error = user.expect("message", "a refusal", lambda m: m.get("type") == "error").find("{jabber:client}error")
+    return error[0].tag.split("}")[1]
+
+
+def test_who_says_something_to_a_phone_that_does_not_take_it_is_told(phones, alice):  # noqa: F811
+    jid = phones.add(alice, flags=4)
+    watcher = Watcher(phones, jid)
+    alice.register()
+    watcher.sees("online")
+    for status, condition in ((486, "recipient-unavailable"), (404, "item-not-found"), (415, "not-acceptable")):
+        alice.answers["MESSAGE"] = status
+        romeo = phones.gateway.xmpp_user("romeo")
+        romeo.message(f"{jid}/SIP-phone", f"to be answered with {status}")
+        assert refusal(romeo) == condition
+
+
+def test_who_says_too_much_to_a_phone_waits(phones, alice):  # noqa: F811
+    jid = phones.add(alice, flags=4)
+    watcher = Watcher(phones, jid)
+    alice.register()
+    watcher.sees("online")
+    romeo = phones.gateway.xmpp_user("romeo")
+    # Two a second, of ten seconds at once.
+    for number in range(60):
+        romeo.message(f"{jid}/SIP-phone", f"number {number}")
+    assert refusal(romeo) == "policy-violation"
+    assert len(alice.requests_seen("MESSAGE")) < 60
+    phones.gateway.xmpp_user("nurse").message(f"{jid}/SIP-phone", "of somebody else")
+    alice.expect("MESSAGE", "of somebody else", lambda r: r.text == "of somebody else")

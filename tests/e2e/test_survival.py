@@ -13,6 +13,7 @@ from support.gateway import pairs
 from support.process import wait_until
 from support.sip import pidf
 from test_contact_lamps import Lamp
+from test_contact_lamps import served
 from test_presence_mode import basics
 from test_presence_mode import elements
 from test_presence_mode import SHOW
@@ -226,6 +227,17 @@ def test_who_is_blocked_stays_so_after_a_restart(started, mode, tmp_path):
     wait_until("a NOTIFY for Alice", lambda: len(blocked.notifies()) > before)
     assert {state(n) for n in blocked.notifies()[before:]} == {"pending"}
     assert not [n for n in alice.requests_seen("NOTIFY") if "not for alice" in n.text]
+
+
+def test_a_refusal_after_a_restart_reaches_the_lamp_from_before(started, tmp_path):
+    gateway = started(lambda text: served(stored(text)))
+    alice, juliet = gateway.sip_user(), gateway.xmpp_user()
+    lamp = Lamp(gateway, alice, juliet)
+    lamp.wait_state("active")
+    store.wait_row(tmp_path, "authorization", alice.user, "standing allowed")
+    restart(gateway, "stop")
+    juliet.presence(type="unsubscribed", to=jid(alice))
+    lamp.wait_state("terminated;reason=rejected")
 
 
 @ENDS

@@ -23,6 +23,7 @@ use std::time::Instant;
 
 use tokio_rustls::rustls::RootCertStore;
 use xmpp_gateway::config::Phones;
+use xmpp_gateway::config::RateLimit;
 use xmpp_gateway::link::phone_datagram;
 use xmpp_gateway::link::phone_datagram::Told;
 use xmpp_gateway::link::store;
@@ -42,6 +43,8 @@ use xmpp_gateway::process::storekeeper::Unavailable;
 use xmpp_gateway::xmpp::element::Element;
 use xmpp_gateway::xmpp::ns;
 use xmpp_gateway::xmpp::sasl::ShowPassword;
+use xmpp_gateway::xmpp::stanza_error::Condition;
+use xmpp_gateway::xmpp::stanza_error::StanzaError;
 
 use super::PATIENCE;
 
@@ -58,6 +61,7 @@ struct FakeRegistrar {
     table: Vec<Entry>,
     notes: mpsc::Sender<Note>,
     messages: mpsc::Sender<String>,
+    calls_asked: mpsc::Sender<()>,
     wake: UnixStream,
     /// How often it is asked for a user before it knows that there is a contact; 0: there is none.
     asked: u32,
@@ -91,9 +95,15 @@ impl Registrar for FakeRegistrar {
         if self.asked == 1 { vec![Fact { user: user.to_owned(), what }] } else { Vec::new() }
     }
 
-    fn message(&mut self, user: &str, message: &Element) {
+    fn ask_for_calls(&mut self) {
+        self.calls_asked.send(()).unwrap_or_default();
+    }
+
+    fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>> {
         let body = message.child("body", ns::CLIENT).map(|body| body.text().into_owned());
+        let refused = body.as_deref() == Some("Bye");
         self.messages.send(format!("{user}: {}", body.unwrap_or_default())).unwrap();
+        if refused { Err(Some(Condition::RecipientUnavailable.into())) } else { Ok(()) }
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {
@@ -114,6 +124,7 @@ struct Scene {
     facts: End,
     notes: mpsc::Receiver<Note>,
     messages: mpsc::Receiver<String>,
+    calls_asked: mpsc::Receiver<()>,
     stop: UnixStream,
     process: JoinHandle<()>,
 }
@@ -130,6 +141,7 @@ impl Scene {
         let (stop, wake) = UnixStream::pair().unwrap();
         let (note, notes) = mpsc::channel();
         let (message, messages) = mpsc::channel();
+        let (ask, calls_asked) = mpsc::channel();
         let config = Phones {
             url: "sqlite:///unused".into(),
             table: "xmpp_account".to_owned(),
@@ -139,13 +151,14 @@ impl Scene {
             login_rate: 100,
             clear: ShowPassword::Allowed,
             roots: Arc::new(RootCertStore::empty()),
+            rate_limit: RateLimit { jid: 1, domain: 0 },
         };
         let table = table.to_vec();
         let process = thread::spawn(move || {
-            let mut registrar = FakeRegistrar { table, notes: note, messages: message, wake, asked };
+            let mut registrar = FakeRegistrar { table, notes: note, messages: message, calls_asked: ask, wake, asked };
             phones::run(&mut registrar, &config, &told);
         });
-        Self { facts, notes, messages, stop, process }
+        Self { facts, notes, messages, calls_asked, stop, process }
     }
 
     fn is(&self, user: &str, state: State) {
@@ -158,6 +171,13 @@ impl Scene {
     fn reload(&self) {
         let mut datagram = Vec::new();
         phone_datagram::encode(&Told::Reload, &mut datagram);
+        self.facts.send(&datagram).unwrap();
+    }
+
+    /// A message to a phone has come to nothing, as a worker knows later.
+    fn answer(&self, from: &str, xml: &str) {
+        let mut datagram = Vec::new();
+        phone_datagram::encode(&Told::Answer { from: from.to_owned(), xml: xml.to_owned() }, &mut datagram);
         self.facts.send(&datagram).unwrap();
     }
 
@@ -254,6 +274,19 @@ impl Manager {
     }
 }
 
+impl Manager {
+    /// The next message in a request: its first error condition, or nothing.
+    fn message(&self) -> String {
+        loop {
+            if let Some(message) = self.request().child("message", ns::CLIENT) {
+                let error = message.child("error", ns::CLIENT).unwrap();
+                let condition = error.children().next().unwrap().name();
+                return format!("{condition} to {}", message.attribute("to").unwrap());
+            }
+        }
+    }
+}
+
 fn serve(stream: TcpStream, script: &(impl Fn(&Element) -> Reply + ?Sized), requests: &mpsc::Sender<Element>, held: &Held) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     loop {
@@ -325,6 +358,16 @@ fn hospitable(request: &Element) -> Reply {
 
 fn entry(user: &'static str, manager: &Manager) -> Entry {
     Entry { user, url: manager.url.clone(), session: String::new(), resource: "" }
+}
+
+/// A process that is new, and one whose accounts are new, know of no call.
+#[test]
+fn whenever_accounts_are_read_it_is_asked_who_is_in_a_call() {
+    let scene = Scene::start(&[]);
+    scene.calls_asked.recv_timeout(PATIENCE).unwrap();
+    scene.reload();
+    scene.calls_asked.recv_timeout(PATIENCE).unwrap();
+    scene.stop();
 }
 
 #[test]
@@ -601,5 +644,42 @@ fn what_stands_behind_the_word_that_tls_begins_is_not_taken_for_encrypted() {
     ];
     stream.write_all(text.concat().as_bytes()).unwrap();
     assert_eq!(scene.trouble(), "sip:juliet@sip.example.com: the server goes on before TLS has begun");
+    scene.stop();
+}
+
+/// What a second client of somebody says to the phone.
+fn says(text: &str) -> String {
+    format!(
+        "<message xmlns='jabber:client' type='chat' id='m1' from='romeo@example.net/o' to='juliet@example.com/SIP-phone'><body>{text}</body></message>"
+    )
+}
+
+#[test]
+fn who_says_something_to_a_phone_that_does_not_take_it_is_told() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("juliet", &manager)]);
+    scene.is("juliet", State::Online);
+    assert_eq!(manager.shown(), "online");
+    manager.release(&says("Bye"));
+    assert_eq!(manager.message(), "recipient-unavailable to romeo@example.net/o");
+    let late = "<message type='error' to='romeo@example.net/p'><error type='cancel'>\
+        <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>";
+    scene.answer("juliet@example.com/other", &late.replace("/p'", "/q'"));
+    scene.answer("juliet@example.com/SIP-phone", late);
+    assert_eq!(manager.message(), "item-not-found to romeo@example.net/p", "the other one is of a session that is not there");
+    scene.stop();
+}
+
+#[test]
+fn who_sends_too_many_messages_waits() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("juliet", &manager)]);
+    scene.is("juliet", State::Online);
+    assert_eq!(manager.shown(), "online");
+    // More than ten seconds have room for, at one a second.
+    manager.release(&says("Hi").repeat(30));
+    assert_eq!(manager.message(), "policy-violation to romeo@example.net/o");
+    let taken = scene.messages.try_iter().count();
+    assert!((10..30).contains(&taken), "{taken} were taken");
     scene.stop();
 }

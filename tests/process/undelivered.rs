@@ -24,7 +24,7 @@ fn wrapped(id: &str) -> sip::Request {
 fn notification(scene: &Scene) -> String {
     match scene.call() {
         Call::Message(body) => body,
-        other @ (Call::Publish(_) | Call::Subscribe(_) | Call::Notify(..)) => panic!("no MESSAGE: {other:?}"),
+        other @ (Call::Publish(_) | Call::Subscribe(_) | Call::Notify(..) | Call::Phone(..)) => panic!("no MESSAGE: {other:?}"),
     }
 }
 

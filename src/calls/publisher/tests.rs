@@ -3,9 +3,11 @@ use proptest::prelude::*;
 use super::super::Parties;
 use super::super::Peer;
 use super::super::Rendering;
+use super::super::Streams;
 use super::*;
 use crate::sip::dialog_info::Document;
 use crate::sip::dialog_info::NameAddress;
+use crate::translate::call::Phase;
 
 /// A host that shows calls, with a clock of its own.
 struct Scene {
@@ -30,7 +32,7 @@ fn peer(tag: &str) -> Peer {
 }
 
 fn key(call_id: &str) -> CallKey {
-    CallKey { call_id: call_id.into(), from_tag: "f".into() }
+    CallKey { call_id: call_id.into(), from_tag: "f".into(), cseq: 1 }
 }
 
 fn begun() -> Begun {
@@ -234,6 +236,35 @@ fn who_holds_is_told_and_a_late_offer_is_not() {
 }
 
 #[test]
+fn an_answer_resumes_too_and_holds_only_where_it_need_not() {
+    let offers = |from, cseq, rendering| What::Offer { from, cseq, rendering, lifetime: 3600 };
+    let answers = |from, streams| What::Answer { from, streams, lifetime: 3600 };
+    let (caller, callee) = (Side::Caller, Side::Callee);
+    let mut scene = Scene::new(wanted());
+    scene.begin().then(answered(0));
+    let mut after = |events: &[What]| {
+        events.iter().for_each(|event| _ = scene.then(event.clone()));
+        scene.publisher.tell_users_again();
+        scene.publisher.changed_users().pop().unwrap().1.unwrap().phase
+    };
+    // The callee's session timer finds the call on hold, and offers no more.
+    let hold = [offers(caller, 2, Rendering::No), answers(callee, Streams::Inactive), offers(callee, 9, Rendering::No)];
+    assert_eq!(after(&hold), Phase::OnHold);
+    let resume = [answers(caller, Streams::Inactive), offers(caller, 3, Rendering::Yes), answers(callee, Streams::Played)];
+    assert_eq!(after(&resume), Phase::Talking);
+    // Who is held has to say so, and has held nothing.
+    let hold = [offers(caller, 4, Rendering::No), answers(callee, Streams::Inactive), offers(caller, 5, Rendering::Yes)];
+    assert_eq!(after(&hold), Phase::Talking);
+    // The other one holds, in its turn.
+    assert_eq!(after(&[offers(caller, 6, Rendering::Yes), answers(callee, Streams::Inactive)]), Phase::OnHold);
+    assert_eq!(after(&[offers(caller, 7, Rendering::Yes), answers(callee, Streams::Played)]), Phase::Talking);
+    assert_eq!(after(&[offers(caller, 8, Rendering::Yes), answers(callee, Streams::Sent)]), Phase::OnHold);
+    // The 2xx makes the offer, and the ACK answers it.
+    assert_eq!(after(&[answers(callee, Streams::Played), answers(caller, Streams::Played)]), Phase::Talking);
+    assert_eq!(after(&[answers(callee, Streams::Played), answers(caller, Streams::Sent)]), Phase::OnHold);
+}
+
+#[test]
 fn a_confirmed_call_is_refreshed_and_one_that_rings_is_not() {
     let mut scene = Scene::new(wanted());
     scene.begin().then(ringing(0)).publish();
@@ -345,6 +376,17 @@ fn a_call_is_forgotten_when_it_is_over_or_nobody_tells_its_end() {
 }
 
 #[test]
+fn a_call_lasts_as_long_as_the_host_keeps_it() {
+    let mut scene = Scene::new(CallDocuments { lifetime: 3600, ..wanted() });
+    scene.begin().then(What::Answered { branch: 0, peer: peer("t"), lifetime: 100 }).publish();
+    // A session timer (RFC 4028).
+    scene.pass(90).then(What::Kept { lifetime: 100 }).pass(90).then(What::Kept { lifetime: 100 }).publish();
+    scene.told();
+    assert_eq!(scene.pass(159).told(), [""; 0]);
+    assert_eq!(scene.pass(2).told(), ["alice 0a terminated Modify 10", "Bob 0b terminated Modify 10"]);
+}
+
+#[test]
 fn an_end_that_comes_as_a_note_ends_the_call_whether_its_beginning_is_known_or_not() {
     let mut scene = Scene::new(wanted());
     let note = |scene: &mut Scene, call_id: &str| {
@@ -374,12 +416,41 @@ fn who_was_asked_for_a_password_calls_again() {
     scene.begin().then(ringing(0));
     assert_eq!(scene.told(), ["alice 0a early Initial 120", "Bob 0b early Initial 120"]);
     scene.then(What::Ended(Ending::Refused(486))).publish();
-    // What has been told as over does not come back.
+    // The same INVITE: what has been told as over does not come back.
     scene.told();
     scene.begin().then(ringing(0));
     assert!(scene.told().is_empty());
     scene.pass(70);
     assert_eq!((scene.publisher.calls(), scene.publisher.numbers.len(), scene.publisher.due.len()), (0, 0, 0));
+}
+
+/// RFC 3261 §8.1.3.4 and §8.1.3.5, RFC 4028 §7.3: the same Call-ID and tag, the next CSeq.
+#[test]
+fn who_calls_again_after_it_rang_is_shown() {
+    let mut scene = Scene::new(wanted());
+    scene.begin().then(ringing(0));
+    let second = CallKey { cseq: 2, ..key("1") };
+    let again = |scene: &mut Scene, what| scene.publisher.event(scene.now, Event { call: second.clone(), what });
+    assert_eq!(scene.told().len(), 2);
+    again(&mut scene, What::Begun(Box::new(begun())));
+    // The worker that saw the end of the first one was late.
+    scene.then(What::Failed { branches: 1, status: 422 }).then(What::Ended(Ending::Refused(422)));
+    assert_eq!(scene.told(), ["alice 0a terminated Modify 10", "Bob 0b terminated Modify 10"]);
+    let replaces = Replaces { call_id: "1".into(), local_tag: "t0".into(), remote_tag: "f".into() };
+    again(&mut scene, ringing(0));
+    assert_eq!(scene.told(), ["alice 0a early Initial 120", "Bob 0b early Initial 120"]);
+    again(&mut scene, answered(0));
+    scene.then(ringing(0));
+    assert_eq!(scene.told(), ["alice 0a confirmed Modify 600", "Bob 0b confirmed Modify 600"]);
+    assert_eq!(scene.shown.len(), 4, "each is a dialog of its own");
+    scene.call("2", What::Begun(Box::new(Begun { replaces: Some(replaces), ..begun() }))).call("2", answered(0)).publish();
+    again(&mut scene, What::Ended(Ending::Bye(Side::Caller)));
+    scene.publish();
+    let cause = crate::sip::dialog_state::Cause::Replaced;
+    let is_replaced = |document: &&Document| document.dialogs[0].state == DialogState::Terminated(End::new(Some(cause), None));
+    assert_eq!(scene.shown.values().filter(is_replaced).count(), 2);
+    scene.call("2", What::Ended(Ending::Server)).pass(70);
+    assert_eq!((scene.publisher.calls(), scene.publisher.numbers.len(), scene.publisher.newest.len()), (0, 0, 0));
 }
 
 #[test]

@@ -304,7 +304,7 @@ pub(super) extern "C" fn message_completed(_cell: *mut sys::cell, event: c_int, 
             return;
         }
         if let Some(origin) = kept.origin() {
-            gateway.worker.message_reply(&origin, &reply);
+            host::phones::message_reply(gateway.phones.as_ref(), &gateway.worker, &gateway.config.addresses, &origin, &reply);
         }
     });
 }

@@ -93,8 +93,8 @@ pub(super) fn bind(config: &mut config::Calls, tm: &sys::tm_binds) -> Result<(),
         disable_caller: mask(config.disable_caller_publish_flag),
         disable_callee: mask(config.disable_callee_publish_flag),
     };
-    calls.hear(ptr::null_mut(), sys::DLGCB_CREATED, Some(callbacks::call_created)).ok_or(missing)?;
-    calls.hear(ptr::null_mut(), sys::DLGCB_LOADED, Some(callbacks::call_loaded)).ok_or(missing)?;
+    calls.hear(ptr::null_mut(), sys::DLGCB_CREATED, Some(callbacks::call_created), 0).ok_or(missing)?;
+    calls.hear(ptr::null_mut(), sys::DLGCB_LOADED, Some(callbacks::call_loaded), 0).ok_or(missing)?;
     // It fails only when mod_init runs twice, and the core does not do that.
     let _ = CALLS.set(calls);
     dialog_calls::begin_to_load();
@@ -104,16 +104,17 @@ pub(super) fn bind(config: &mut config::Calls, tm: &sys::tm_binds) -> Result<(),
 type Callback = Option<unsafe extern "C" fn(*mut sys::dlg_cell, c_int, *mut sys::dlg_cb_params)>;
 
 impl DialogCalls {
-    fn hear(&self, dialog: *mut sys::dlg_cell, types: c_int, callback: Callback) -> Option<()> {
+    fn hear(&self, dialog: *mut sys::dlg_cell, types: c_int, callback: Callback, number: u32) -> Option<()> {
         let register = self.dialog.register_dlgcb?;
-        // SAFETY: [H1][H2] a dialog of the host, or none; there is no parameter that could be freed.
-        (unsafe { register(dialog, types, callback, ptr::null_mut(), None) } == 0).then_some(())
+        // SAFETY: [H1][H2] a dialog of the host, or none; the parameter is a number, which nobody frees.
+        (unsafe { register(dialog, types, callback, dialog_calls::to_parameter(number), None) } == 0).then_some(())
     }
 
-    /// What happens in a dialog that stands, or may.
-    fn follow(&self, dialog: *mut sys::dlg_cell) -> Option<()> {
+    /// What happens in a dialog that stands, or may; with the number of its INVITE.
+    fn follow(&self, dialog: *mut sys::dlg_cell, number: u32) -> Option<()> {
         let ends = sys::DLGCB_FAILED | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
-        self.hear(dialog, ends | sys::DLGCB_CONFIRMED_NA | sys::DLGCB_REQ_WITHIN, Some(callbacks::call_event))
+        let types = ends | sys::DLGCB_CONFIRMED_NA | sys::DLGCB_REQ_WITHIN | sys::DLGCB_RESPONSE_WITHIN;
+        self.hear(dialog, types, Some(callbacks::call_event), number)
     }
 
     /// The branch of the reply that this process is at.
@@ -193,16 +194,17 @@ pub(super) unsafe fn created(gateway: &Gateway, dialog: *mut sys::dlg_cell, para
         false => headers.to.clone(),
     };
     let begun = dialog_calls::begun(&headers, &callee, given, shown, lifetime)?;
+    let call = headers.new_call()?;
     let replies = sys::TMCB_RESPONSE_IN | sys::TMCB_ON_FAILURE;
     let callback: sys::transaction_cb = Some(callbacks::call_reply);
-    // SAFETY: [H1][H2] the request of the running script; there is no parameter that could be freed.
-    let heard = unsafe { (calls.register_tmcb)(request, ptr::null_mut(), replies, callback, ptr::null_mut(), None) };
+    let number = dialog_calls::to_parameter(call.cseq);
+    // SAFETY: [H1][H2] the request of the running script; the parameter is a number, which nobody frees.
+    let heard = unsafe { (calls.register_tmcb)(request, ptr::null_mut(), replies, callback, number, None) };
     if heard <= 0 {
         return None;
     }
-    calls.follow(dialog)?;
-    let call = headers.call()?;
-    dialog_calls::keep(&begun, &DialogVariables { calls, dialog });
+    calls.follow(dialog, call.cseq)?;
+    dialog_calls::keep(&begun, call.cseq, &DialogVariables { calls, dialog });
     dialog_calls::tell(&gateway.worker, Event { call, what: What::Begun(Box::new(begun)) });
     Some(())
 }
@@ -233,9 +235,11 @@ fn in_dialog(
     if dialog.is_null() {
         return None;
     }
-    let what = of(calls.routed_branch(), &DialogVariables { calls, dialog });
+    let variables = DialogVariables { calls, dialog };
+    let what = of(calls.routed_branch(), &variables);
+    let number = dialog_calls::kept_number(&variables).unwrap_or(0);
     // SAFETY: [H2] we hold a reference.
-    let call = unsafe { key(dialog) };
+    let call = unsafe { key(dialog, number) };
     if let Some(release) = calls.dialog.release_dlg {
         // SAFETY: [H2] the reference that the host took for us, given back once.
         unsafe { release(dialog) };
@@ -258,9 +262,10 @@ pub(super) unsafe fn loaded(gateway: &Gateway, dialog: *mut sys::dlg_cell) -> Op
         return None;
     }
     let begun = dialog_calls::restored(&DialogVariables { calls, dialog }, peer(cell), cell.lifetime)?;
-    calls.follow(dialog)?;
+    let number = dialog_calls::kept_number(&DialogVariables { calls, dialog })?;
+    calls.follow(dialog, number)?;
     // SAFETY: [H2] as above.
-    let call = unsafe { key(dialog) }?;
+    let call = unsafe { key(dialog, number) }?;
     dialog_calls::tell(&gateway.worker, Event { call, what: What::Begun(Box::new(begun)) });
     Some(())
 }
@@ -281,8 +286,10 @@ pub(super) unsafe fn event(
     // SAFETY: [H2] as the caller promises.
     let parameters = unsafe { parameters.as_ref() }?;
     let lifetime = cell.lifetime;
+    // SAFETY: [H2] the place of our parameter.
+    let number = unsafe { parameters.param.as_ref() }.map_or(0, |parameter| dialog_calls::of_parameter(*parameter));
     // SAFETY: [H2] as above.
-    let call = unsafe { key(dialog) }?;
+    let call = unsafe { key(dialog, number) }?;
     let from = match parameters.direction {
         direction if direction == sys::DLG_DIR_UPSTREAM as c_uint => Some(Side::Callee),
         direction if direction == sys::DLG_DIR_DOWNSTREAM as c_uint => Some(Side::Caller),
@@ -309,11 +316,27 @@ pub(super) unsafe fn event(
             // SAFETY: [H2] it is a request.
             let method = i64::from(unsafe { request.first_line.u.request }.method_value);
             let offers = method == i64::from(sys::METHOD_INVITE) || method == i64::from(sys::METHOD_UPDATE);
-            if !offers || flags(request) & calls.nopublish != 0 {
+            let is_silent = flags(request) & calls.nopublish != 0;
+            if method == i64::from(sys::METHOD_ACK) {
+                // SAFETY: [H2] as above.
+                let answer = dialog_calls::answered(&unsafe { headers(parameters.req) }?, from, lifetime)?;
+                if is_silent { What::Kept { lifetime } } else { answer }
+            } else if !offers || is_silent {
+                What::Kept { lifetime }
+            } else {
+                // SAFETY: [H2] as above.
+                dialog_calls::within(&unsafe { headers(parameters.req) }?, from, lifetime)
+            }
+        }
+        sys::DLGCB_RESPONSE_WITHIN => {
+            // SAFETY: [H2] the reply of the callback, or the pointer that means none.
+            unsafe { status(parameters.rpl) }.filter(|status| (200..300).contains(status))?;
+            // SAFETY: [H2] the request that it answers, in shared memory.
+            if unsafe { parameters.req.as_ref() }.is_some_and(|request| flags(request) & calls.nopublish != 0) {
                 return None;
             }
-            // SAFETY: [H2] as above.
-            dialog_calls::within(&unsafe { headers(parameters.req) }?, from, lifetime)
+            // SAFETY: [H2] a 2xx is passed on by the process that has it.
+            dialog_calls::answered(&unsafe { headers(parameters.rpl) }?, from, lifetime)?
         }
         _ => return None,
     };
@@ -335,11 +358,13 @@ pub(super) unsafe fn reply(
     // SAFETY: [H2] as the caller promises.
     let parameters = unsafe { parameters.as_ref() }?;
     let status = u16::try_from(parameters.code).ok()?;
+    // SAFETY: [H2] the place of our parameter.
+    let number = unsafe { parameters.param.as_ref() }.map_or(0, |parameter| dialog_calls::of_parameter(*parameter));
     if kind & sys::TMCB_ON_FAILURE != 0 {
         // SAFETY: [H2] as the caller promises.
         let branches = u16::try_from(unsafe { cell.as_ref() }?.nr_of_outgoings).ok()?;
         // SAFETY: [H2] the request of the transaction, whose headers the host has parsed.
-        let call = unsafe { parsed(parameters.req) }?.call()?;
+        let call = unsafe { parsed(parameters.req) }?.call(number)?;
         dialog_calls::tell(&gateway.worker, Event { call, what: What::Failed { branches, status } });
         return Some(());
     }
@@ -357,7 +382,7 @@ pub(super) unsafe fn reply(
         100..200 => What::Provisional { branch, status, peer: headers.peer() },
         _ => What::Refused { branch, status },
     };
-    dialog_calls::tell(&gateway.worker, Event { call: headers.call()?, what });
+    dialog_calls::tell(&gateway.worker, Event { call: headers.call(number)?, what });
     Some(())
 }
 
@@ -390,13 +415,13 @@ impl Variables for DialogVariables<'_> {
 
 /// # Safety
 /// A dialog that lives through this call.
-unsafe fn key(dialog: *const sys::dlg_cell) -> Option<CallKey> {
+unsafe fn key(dialog: *const sys::dlg_cell, number: u32) -> Option<CallKey> {
     // SAFETY: [H2] as the caller promises.
     let cell = unsafe { dialog.as_ref() }?;
     let [caller, _] = cell.tag;
     // SAFETY: [H2][H3] texts of the dialog.
     let [call_id, tag] = [cell.callid, caller].map(|part| unsafe { text(part) });
-    dialog_calls::call_key(call_id, tag)
+    dialog_calls::call_key(call_id, tag, number)
 }
 
 fn peer(cell: &sys::dlg_cell) -> Peer {

@@ -34,6 +34,7 @@ use crate::process;
 use crate::process::host::Flow;
 use crate::worker::ScriptResult;
 use crate::xmpp::element::Element;
+use crate::xmpp::stanza_error::StanzaError;
 
 /// The functions of usrloc.
 struct Registrar(sys::usrloc_api_t);
@@ -206,12 +207,13 @@ impl PhoneHost for KamailioPhones<'_> {
         registered(user).unwrap_or_default()
     }
 
-    fn message(&mut self, user: &str, message: &Element) {
-        if let Some(message) = phones::message(&self.gateway.config, user, message)
-            && let Err(error) = calls::message(self.gateway, &message)
-        {
-            log::error!("a message to the phone of {user} cannot be sent: {error}");
-        }
+    fn ask_for_calls(&mut self) {
+        self.gateway.worker.ask_for_calls();
+    }
+
+    fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>> {
+        let message = phones::message(&self.gateway.config, user, message)?;
+        calls::message(self.gateway, &message).map_err(|error| phones::refused(user, error))
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {

@@ -223,10 +223,8 @@ impl Host for KamailioHost<'_> {
         self.feed.takes_calls()
     }
 
-    fn call_changed(&mut self, user: &str, call: Option<&UserCall>) {
-        if let Some(phones) = &self.gateway.phones {
-            phones.call(user, call);
-        }
+    fn call_changed(&mut self, user: &str, call: Option<&UserCall>) -> bool {
+        self.gateway.phones.as_ref().is_none_or(|phones| phones.call(user, call))
     }
 
     fn call_kept(&mut self, user: &str) {

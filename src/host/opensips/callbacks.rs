@@ -296,7 +296,7 @@ pub(super) unsafe extern "C" fn message_completed(_: *mut sys::cell, _: c_int, c
         let Some(module) = MODULE.get() else { return };
         // SAFETY: [H2] tm's parameters, alive through this call.
         if let Some((origin, reply)) = unsafe { calls::message_failure(module, completed) } {
-            module.worker.message_reply(&origin, &reply);
+            host::phones::message_reply(module.phones.as_ref(), &module.worker, &module.config.addresses, &origin, &reply);
         }
     });
 }

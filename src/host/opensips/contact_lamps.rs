@@ -4,6 +4,7 @@
 //! presence; all others may, as in an event without authorization.
 
 use std::ffi::c_int;
+use std::ffi::c_void;
 use std::ptr;
 use std::ptr::NonNull;
 
@@ -12,6 +13,7 @@ use super::callbacks;
 use super::calls;
 use super::dialog_event;
 use super::presence;
+use super::restored;
 use super::stored::replace_state;
 use super::stored::store_new_state;
 use super::stored::take_state_away;
@@ -20,6 +22,7 @@ use crate::config::Config;
 use crate::host::publications::Operation;
 use crate::process::host::HostError;
 use crate::sip::Publish;
+use crate::worker::Worker;
 
 /// Where lamps are served.
 pub(super) struct ContactLamps {
@@ -71,11 +74,21 @@ impl ContactLamps {
         }
     }
 
+    /// Has those wait again who waited before a restart, in mod_init.
+    pub(super) fn restore(&self, worker: &Worker) {
+        if let Some(update) = self.api.update_watchers_status {
+            restored::take(update as *const c_void, restored::Kind::Lamp, self.event, worker);
+        }
+    }
+
     /// Has every watcher of this lamp judged anew, and told.
     pub(super) fn watchers_changed(&self, presentity: &str) -> Result<(), HostError> {
         let update = self.api.update_watchers_status.ok_or(HostError::Missing("presence"))?;
+        let entered = restored::enter(presentity, restored::Kind::Lamp, self.event);
         // SAFETY: [H1][H5] the URI lives through the call; there is no rules document.
-        calls::accepted(unsafe { update(calls::bytes(presentity.as_bytes()), self.event.as_ptr(), ptr::null_mut()) })
+        let code = unsafe { update(calls::bytes(presentity.as_bytes()), self.event.as_ptr(), ptr::null_mut()) };
+        // Who is in its table is told in any case.
+        entered.and(calls::accepted(code))
     }
 }
 

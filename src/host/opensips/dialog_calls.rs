@@ -4,13 +4,17 @@
 
 use std::ffi::CString;
 use std::ffi::c_int;
+use std::ffi::c_void;
+use std::mem::transmute;
 use std::mem::zeroed;
 use std::ptr;
+use std::ptr::NonNull;
 
 use super::Module;
 use super::callbacks;
 use super::calls;
 use super::msg;
+use super::restored::Library;
 use super::sys;
 use crate::calls::CallKey;
 use crate::calls::Ending;
@@ -34,7 +38,43 @@ pub(super) struct DialogCalls {
     callee_spec: Option<Box<sys::pv_spec_t>>,
     /// A mask; 0 is no flag.
     nopublish_flag: u32,
+    sharing: Option<Sharing>,
 }
+
+/// What the dialog module knows of other nodes. It exports nothing for this, so both are looked up by their names.
+struct Sharing {
+    /// `dialog_repl_cluster`: 0 where dialogs are this node's only.
+    cluster: NonNull<c_int>,
+    /// `get_shtag_state()`: 1 on the node that a dialog's sharing tag is active on.
+    state: unsafe extern "C" fn(*mut sys::dlg_cell) -> c_int,
+}
+
+impl Sharing {
+    /// `of_dialog` is any function of the dialog module.
+    fn of(of_dialog: *const c_void) -> Option<Self> {
+        let library = Library::of(of_dialog)?;
+        let cluster = library.symbol(c"dialog_repl_cluster")?.cast();
+        let state = library.symbol(c"get_shtag_state")?;
+        // SAFETY: [H4] a function of the dialog module, of this type in all versions; the module is never unloaded.
+        let state = unsafe { transmute::<*mut c_void, unsafe extern "C" fn(*mut sys::dlg_cell) -> c_int>(state.as_ptr()) };
+        Some(Self { cluster, state })
+    }
+
+    /// Whether all dialogs are this node's only.
+    fn is_alone(&self) -> bool {
+        // SAFETY: [H4] a variable of the dialog module, written before the fork.
+        unsafe { self.cluster.read() == 0 }
+    }
+
+    /// Whether another node has the calls of this dialog, and this one a copy.
+    fn is_copy(&self, dialog: *mut sys::dlg_cell) -> bool {
+        // SAFETY: [H1][H2] asks about the dialog of the running callback; in a cluster, so that the module is bound to it.
+        !self.is_alone() && unsafe { (self.state)(dialog) } != SHARED_HERE
+    }
+}
+
+/// `SHTAG_STATE_ACTIVE`
+const SHARED_HERE: c_int = 1;
 
 // SAFETY: [H1][H4] made in mod_init, inherited by fork, then only read.
 unsafe impl Send for DialogCalls {}
@@ -67,11 +107,12 @@ impl DialogCalls {
             caller_spec: variable(config.caller_spec.as_deref()).map_err(|()| "parameter caller_spec_param names no variable")?,
             callee_spec: variable(config.callee_spec.as_deref()).map_err(|()| "parameter callee_spec_param names no variable")?,
             nopublish_flag: flag(config.nopublish_flag.as_deref()),
+            sharing: dialog.register_dlgcb.and_then(|of_dialog| Sharing::of(of_dialog as *const c_void)),
         };
         if config.mode == DialogMode::Phones {
             // No lamp depends on it, so the script need not say which calls these are.
             calls
-                .hear(ptr::null_mut(), sys::DLGCB_CREATED, Some(callbacks::call_created))
+                .hear(ptr::null_mut(), sys::DLGCB_CREATED, Some(callbacks::call_created), 0)
                 .ok_or("module dialog refused a callback")?;
         }
         Ok(Some(calls))
@@ -80,21 +121,25 @@ impl DialogCalls {
     /// Asks for the dialogs from before a restart, when everything else stands: the host tells them at once.
     pub(super) fn load(&self) -> Option<()> {
         dialog_calls::begin_to_load();
-        let loaded = self.hear(ptr::null_mut(), sys::DLGCB_LOADED, Some(callbacks::call_loaded));
+        let loaded = self.hear(ptr::null_mut(), sys::DLGCB_LOADED, Some(callbacks::call_loaded), 0);
         dialog_calls::end_of_loading();
         loaded
     }
 
-    fn hear(&self, dialog: *mut sys::dlg_cell, types: c_int, callback: Callback) -> Option<()> {
+    fn hear(&self, dialog: *mut sys::dlg_cell, types: c_int, callback: Callback, number: u32) -> Option<()> {
         let register = self.dialog.register_dlgcb?;
-        // SAFETY: [H1][H2] a dialog of the host, or none; there is no parameter that could be freed.
-        (unsafe { register(dialog, types, callback, ptr::null_mut(), None) } == 0).then_some(())
+        // SAFETY: [H1][H2] a dialog of the host, or none; the parameter is a number, which nobody frees.
+        (unsafe { register(dialog, types, callback, dialog_calls::to_parameter(number), None) } == 0).then_some(())
     }
 
-    /// What happens in a dialog that stands, or may.
-    fn follow(&self, dialog: *mut sys::dlg_cell) -> Option<()> {
-        let types = sys::DLGCB_FAILED | sys::DLGCB_CONFIRMED | sys::DLGCB_REQ_WITHIN | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
-        self.hear(dialog, types, Some(callbacks::call_event))
+    /// What happens in a dialog that stands, or may; with the number of its INVITE.
+    fn follow(&self, dialog: *mut sys::dlg_cell, number: u32) -> Option<()> {
+        let ends = sys::DLGCB_FAILED | sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED;
+        let types = ends | sys::DLGCB_CONFIRMED | sys::DLGCB_REQ_WITHIN | sys::DLGCB_RESPONSE_WITHIN;
+        // Of an end that another node has seen nothing else tells.
+        let is_shared = self.sharing.as_ref().is_some_and(|sharing| !sharing.is_alone());
+        let types = if is_shared { types | sys::DLGCB_DESTROY } else { types };
+        self.hear(dialog, types, Some(callbacks::call_event), number)
     }
 
     /// The dialog of the request or reply that the script is at.
@@ -155,7 +200,7 @@ pub(super) unsafe fn show(module: &Module, msg: *mut sys::sip_msg, parties: Part
     let dialog = calls.current()?;
     let variables = DialogVariables { calls, dialog };
     if let Some(what) = dialog_calls::keep_shown(parties, &variables) {
-        dialog_calls::tell(&module.worker, Event { call: headers.call()?, what });
+        dialog_calls::tell(&module.worker, Event { call: headers.new_call()?, what });
         return Some(());
     }
     // SAFETY: [H2] as the caller promises.
@@ -193,22 +238,22 @@ unsafe fn begin(
     parties: Parties,
 ) -> Option<()> {
     let &DialogVariables { calls, dialog } = variables;
-    let call = headers.call()?;
+    let call = headers.new_call()?;
     // SAFETY: [H2] as the caller promises.
-    let lifetime = unsafe { dialog.as_ref() }?.lifetime;
+    let lifetime = unsafe { sys::host_time_left(dialog) };
     // SAFETY: [H2] as the caller promises.
     let given = [&calls.caller_spec, &calls.callee_spec].map(|spec| unsafe { value(msg, spec.as_deref()) });
     let callee = [b"<".as_slice(), &headers.request_uri, b">"].concat();
     let begun = dialog_calls::begun(headers, &callee, given, parties, lifetime)?;
     let replies = sys::TMCB_RESPONSE_IN | sys::TMCB_ON_FAILURE;
-    // SAFETY: [H1][H2] the request of the running script; there is no parameter that could be freed.
-    let heard =
-        unsafe { (module.tm.register_tmcb?)(msg, ptr::null_mut(), replies, Some(callbacks::call_reply), ptr::null_mut(), None) };
+    let number = dialog_calls::to_parameter(call.cseq);
+    // SAFETY: [H1][H2] the request of the running script; the parameter is a number, which nobody frees.
+    let heard = unsafe { (module.tm.register_tmcb?)(msg, ptr::null_mut(), replies, Some(callbacks::call_reply), number, None) };
     if heard != 1 {
         return None;
     }
-    calls.follow(dialog)?;
-    dialog_calls::keep(&begun, variables);
+    calls.follow(dialog, call.cseq)?;
+    dialog_calls::keep(&begun, call.cseq, variables);
     dialog_calls::tell(&module.worker, Event { call, what: What::Begun(Box::new(begun)) });
     Some(())
 }
@@ -226,14 +271,16 @@ pub(super) fn mute_branch(module: &Module, parties: Parties) -> Option<()> {
 fn in_branch(module: &Module, of: impl FnOnce(u16, &DialogVariables<'_>) -> Option<What>) -> Option<()> {
     let calls = module.dialog_calls.as_ref()?;
     let dialog = calls.current()?;
-    let what = of(branch(module), &DialogVariables { calls, dialog })?;
+    let variables = DialogVariables { calls, dialog };
+    let what = of(branch(module), &variables)?;
+    let Some(number) = dialog_calls::kept_number(&variables) else { return Some(()) };
     // SAFETY: [H2] the dialog of the running script.
-    let call = unsafe { key(dialog) }?;
+    let call = unsafe { key(dialog, number) }?;
     dialog_calls::tell(&module.worker, Event { call, what });
     Some(())
 }
 
-/// A dialog from before a restart, or from another node.
+/// A dialog from before a restart, or from another node: that tells of it as long as it has it, and nobody here would hear of its end.
 ///
 /// # Safety
 /// `dialog` is that of the running callback.
@@ -245,12 +292,28 @@ pub(super) unsafe fn loaded(module: &Module, dialog: *mut sys::dlg_cell) -> Opti
     if state != i64::from(sys::DLG_STATE_CONFIRMED) && state != i64::from(sys::DLG_STATE_CONFIRMED_NA) {
         return None;
     }
+    let number = dialog_calls::kept_number(&DialogVariables { calls, dialog })?;
+    if !dialog_calls::is_loading() && calls.sharing.as_ref().is_some_and(|sharing| sharing.is_copy(dialog)) {
+        return calls.follow(dialog, number | COPY);
+    }
+    calls.follow(dialog, number)?;
     // SAFETY: [H2] as above.
-    let peer = unsafe { peer(dialog) };
-    let begun = dialog_calls::restored(&DialogVariables { calls, dialog }, peer, cell.lifetime)?;
-    calls.follow(dialog)?;
+    unsafe { begin_again(module, calls, dialog, number) }
+}
+
+/// In the parameter of a callback, beside the number of the INVITE: the dialog came here as a copy.
+const COPY: u32 = 1 << 31;
+
+/// Tells of a call that was answered before this node had it; once more does no harm.
+///
+/// # Safety
+/// `dialog` is that of the running callback.
+unsafe fn begin_again(module: &Module, calls: &DialogCalls, dialog: *mut sys::dlg_cell, number: u32) -> Option<()> {
+    // SAFETY: [H2] as the caller promises.
+    let (peer, lifetime) = (unsafe { peer(dialog) }, unsafe { sys::host_time_left(dialog) });
+    let begun = dialog_calls::restored(&DialogVariables { calls, dialog }, peer, lifetime)?;
     // SAFETY: [H2] as above.
-    let call = unsafe { key(dialog) }?;
+    let call = unsafe { key(dialog, number) }?;
     dialog_calls::tell(&module.worker, Event { call, what: What::Begun(Box::new(begun)) });
     Some(())
 }
@@ -267,13 +330,23 @@ pub(super) unsafe fn event(
 ) -> Option<()> {
     let calls = module.dialog_calls.as_ref()?;
     // SAFETY: [H2] as the caller promises.
-    let (cell, parameters) = (unsafe { dialog.as_ref() }?, unsafe { parameters.as_ref() }?);
+    let parameters = unsafe { parameters.as_ref() }?;
     if parameters.is_active == 0 {
         return None;
     }
-    let lifetime = cell.lifetime;
     // SAFETY: [H2] as above.
-    let call = unsafe { key(dialog) }?;
+    let lifetime = unsafe { sys::host_time_left(dialog) };
+    // SAFETY: [H2] the place of our parameter.
+    let number = unsafe { parameters.param.as_ref() }.map_or(0, |parameter| dialog_calls::of_parameter(*parameter));
+    let is_copy = number & COPY != 0;
+    let number = number & !COPY;
+    // This node has taken the call over: the XMPP process does not know it yet.
+    if is_copy && kind != sys::DLGCB_RESPONSE_WITHIN && kind != sys::DLGCB_DESTROY {
+        // SAFETY: [H2] as above.
+        unsafe { begin_again(module, calls, dialog, number) };
+    }
+    // SAFETY: [H2] as above.
+    let call = unsafe { key(dialog, number) }?;
     let from = match parameters.direction {
         direction if direction == sys::DLG_DIR_UPSTREAM.unsigned_abs() => Some(Side::Callee),
         direction if direction == sys::DLG_DIR_DOWNSTREAM.unsigned_abs() => Some(Side::Caller),
@@ -297,17 +370,35 @@ pub(super) unsafe fn event(
             None => What::Ended(Ending::Server),
         },
         sys::DLGCB_EXPIRED => What::Ended(Ending::Expired),
+        // The end that was told before it counts.
+        sys::DLGCB_DESTROY => What::Ended(Ending::Server),
         sys::DLGCB_REQ_WITHIN => {
             // SAFETY: [H2] the request of the callback.
             let message = unsafe { parameters.msg.as_ref() }?;
             // SAFETY: [H2] it is a request.
             let method = i64::from(unsafe { message.first_line.u.request }.method_value);
             let offers = method == i64::from(sys::METHOD_INVITE) || method == i64::from(sys::METHOD_UPDATE);
-            if !offers || message.flags & calls.nopublish_flag != 0 {
+            let is_silent = message.flags & calls.nopublish_flag != 0;
+            if method == i64::from(sys::METHOD_ACK) {
+                // SAFETY: [H2] as above.
+                let answer = dialog_calls::answered(&unsafe { headers(parameters.msg) }?, from, lifetime)?;
+                if is_silent { What::Kept { lifetime } } else { answer }
+            } else if !offers || is_silent {
+                What::Kept { lifetime }
+            } else {
+                // SAFETY: [H2] as above.
+                dialog_calls::within(&unsafe { headers(parameters.msg) }?, from, lifetime)
+            }
+        }
+        sys::DLGCB_RESPONSE_WITHIN => {
+            // SAFETY: [H2] the reply of the callback.
+            unsafe { status(parameters.msg) }.filter(|status| (200..300).contains(status))?;
+            // SAFETY: [H2] it is a reply, which has the flags of its request.
+            if unsafe { parameters.msg.as_ref() }?.flags & calls.nopublish_flag != 0 {
                 return None;
             }
-            // SAFETY: [H2] as above.
-            dialog_calls::within(&unsafe { headers(parameters.msg) }?, from, lifetime)
+            // SAFETY: [H2] as above, and of this process.
+            dialog_calls::answered(&unsafe { headers(parameters.msg) }?, from, lifetime)?
         }
         _ => return None,
     };
@@ -328,9 +419,11 @@ pub(super) unsafe fn reply(
     // SAFETY: [H2] as the caller promises.
     let (cell, parameters) = (unsafe { cell.as_ref() }?, unsafe { parameters.as_ref() }?);
     let status = u16::try_from(parameters.code).ok()?;
+    // SAFETY: [H2] the place of our parameter.
+    let number = unsafe { parameters.param.as_ref() }.map_or(0, |parameter| dialog_calls::of_parameter(*parameter));
     if kind == sys::TMCB_ON_FAILURE {
         // SAFETY: [H2] the request of the transaction, whose headers the host has parsed.
-        let call = unsafe { parsed(parameters.req) }?.call()?;
+        let call = unsafe { parsed(parameters.req) }?.call(number)?;
         let branches = u16::try_from(cell.nr_of_outgoings).ok()?;
         dialog_calls::tell(&module.worker, Event { call, what: What::Failed { branches, status } });
         return Some(());
@@ -349,7 +442,7 @@ pub(super) unsafe fn reply(
         100..200 => What::Provisional { branch, status, peer: headers.peer() },
         _ => What::Refused { branch, status },
     };
-    dialog_calls::tell(&module.worker, Event { call: headers.call()?, what });
+    dialog_calls::tell(&module.worker, Event { call: headers.call(number)?, what });
     Some(())
 }
 
@@ -395,14 +488,14 @@ impl Variables for DialogVariables<'_> {
 
 /// # Safety
 /// A dialog that lives through this call.
-unsafe fn key(dialog: *const sys::dlg_cell) -> Option<CallKey> {
+unsafe fn key(dialog: *const sys::dlg_cell, number: u32) -> Option<CallKey> {
     // SAFETY: [H2] as the caller promises.
     let cell = unsafe { dialog.as_ref() }?;
     // SAFETY: [H2] the caller's leg, which a dialog always has.
     let leg = unsafe { cell.legs.as_ref() }?;
     // SAFETY: [H2][H3] texts of the dialog.
     let [call_id, tag] = [&raw const cell.callid, &raw const leg.tag].map(|text| unsafe { msg::bytes(text) });
-    dialog_calls::call_key(&call_id, &tag)
+    dialog_calls::call_key(&call_id, &tag, number)
 }
 
 /// # Safety

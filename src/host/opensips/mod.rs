@@ -223,6 +223,9 @@ fn start() -> Result<(), StartError> {
     if let Some(presence) = &module.presence {
         presence.restore(&module.worker);
     }
+    if let Some(lamps) = &module.contact_lamps {
+        lamps.restore(&module.worker);
+    }
     MODULE.set(module).map_err(|_| StartError::Twice)?;
     match MODULE.get().and_then(|module| module.dialog_calls.as_ref()) {
         Some(calls) => calls.load().ok_or(StartError::Bind("dialog")),

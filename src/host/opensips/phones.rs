@@ -24,6 +24,7 @@ use crate::phone::users::Fact;
 use crate::process::host::Flow;
 use crate::worker::ScriptResult;
 use crate::xmpp::element::Element;
+use crate::xmpp::stanza_error::StanzaError;
 
 /// The functions of usrloc.
 struct Registrar(sys::usrloc_api_t);
@@ -113,12 +114,13 @@ impl PhoneHost for OpenSipsPhones<'_> {
         registered(user).unwrap_or_default()
     }
 
-    fn message(&mut self, user: &str, message: &Element) {
-        if let Some(message) = phones::message(&self.module.config, user, message)
-            && let Err(error) = calls::message(self.module, &message)
-        {
-            log::error!("a message to the phone of {user} cannot be sent: {error}");
-        }
+    fn ask_for_calls(&mut self) {
+        self.module.worker.ask_for_calls();
+    }
+
+    fn message(&mut self, user: &str, message: &Element) -> Result<(), Option<StanzaError>> {
+        let message = phones::message(&self.module.config, user, message)?;
+        calls::message(self.module, &message).map_err(|error| phones::refused(user, error))
     }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {

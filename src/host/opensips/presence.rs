@@ -105,14 +105,14 @@ impl Presence {
     /// Has those wait again who waited before a restart, in mod_init.
     pub(super) fn restore(&self, worker: &Worker) {
         if let Some(update) = self.api.update_watchers_status {
-            restored::take(update as *const c_void, self.event, worker);
+            restored::take(update as *const c_void, restored::Kind::Presence, self.event, worker);
         }
     }
 
     /// Has every watcher of this presentity judged anew and told.
     pub(super) fn watchers_changed(&self, presentity: &str) -> Result<(), HostError> {
         let update = self.api.update_watchers_status.ok_or(HostError::Missing("presence"))?;
-        let entered = restored::enter(presentity, self.event);
+        let entered = restored::enter(presentity, restored::Kind::Presence, self.event);
         // SAFETY: [H1][H5] the URI lives through the call; there is no rules document.
         let code = unsafe { update(calls::bytes(presentity.as_bytes()), self.event.as_ptr(), ptr::null_mut()) };
         // Who is in its table is told in any case.

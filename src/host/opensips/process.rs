@@ -107,10 +107,8 @@ impl Host for OpenSips<'_> {
         self.feed.takes_calls()
     }
 
-    fn call_changed(&mut self, user: &str, call: Option<&UserCall>) {
-        if let Some(phones) = &self.module.phones {
-            phones.call(user, call);
-        }
+    fn call_changed(&mut self, user: &str, call: Option<&UserCall>) -> bool {
+        self.module.phones.as_ref().is_none_or(|phones| phones.call(user, call))
     }
 
     fn call_kept(&mut self, user: &str) {

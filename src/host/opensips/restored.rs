@@ -2,8 +2,8 @@
 //!
 //! It reads them before the event "presence" has its owner, so it asks nobody who may see whom: all are active. And before that it has
 //! emptied the table of watchers, in which it looks for whom a decision concerns: a refusal would reach none of them. Both are made good
-//! here, for the watchers of XMPP users: who waited waits again, and before the first decision on a presentity its watchers go into the
-//! table.
+//! here, for the watchers of XMPP users and their lamps: who waited waits again, and before the first decision on a presentity its watchers go
+//! into the table.
 //!
 //! The presence server exports nothing for this, so its own functions and its table of subscriptions are looked up by their names.
 
@@ -30,8 +30,32 @@ use crate::process::host::HostError;
 use crate::worker::Judgement;
 use crate::worker::Worker;
 
-/// Made in mod_init.
-static RESTORED: OnceLock<Restored> = OnceLock::new();
+/// Which event a subscription is to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Presence,
+    /// `contact_lamp`
+    Lamp,
+}
+
+impl Kind {
+    /// Made in mod_init.
+    fn restored(self) -> &'static OnceLock<Restored> {
+        static PRESENCE: OnceLock<Restored> = OnceLock::new();
+        static LAMPS: OnceLock<Restored> = OnceLock::new();
+        match self {
+            Self::Presence => &PRESENCE,
+            Self::Lamp => &LAMPS,
+        }
+    }
+
+    fn judge(self, worker: &Worker, watcher: &[u8], presentity: &[u8]) -> Judgement {
+        match self {
+            Self::Presence => worker.judge(watcher, presentity),
+            Self::Lamp => worker.judge_lamp(watcher, presentity),
+        }
+    }
+}
 
 /// Those of XMPP users, by presentity.
 struct Restored {
@@ -59,10 +83,10 @@ type Find = unsafe extern "C" fn(*mut sys::subs_t, *mut c_int) -> c_int;
 type Insert = unsafe extern "C" fn(*mut sys::subs_t) -> c_int;
 
 /// Takes note of what the presence server has read, in mod_init, and has those wait who waited. `of_presence` is any function of that module.
-pub(super) fn take(of_presence: *const c_void, event: NonNull<sys::pres_ev>, worker: &Worker) {
-    match read(of_presence, event, worker) {
+pub(super) fn take(of_presence: *const c_void, kind: Kind, event: NonNull<sys::pres_ev>, worker: &Worker) {
+    match read(of_presence, kind, event, worker) {
         Some(restored) if restored.watchers.is_empty() => {}
-        Some(restored) => drop(RESTORED.set(restored)),
+        Some(restored) => drop(kind.restored().set(restored)),
         None => log::warn!(
             "module presence is another one than is known: who waited before a restart may count as active until it subscribes again"
         ),
@@ -71,8 +95,8 @@ pub(super) fn take(of_presence: *const c_void, event: NonNull<sys::pres_ev>, wor
 
 /// Before the watchers of a presentity are judged anew: sees to it that the presence server finds those from before the restart. After an
 /// error it is to be called again: that database may be free then.
-pub(super) fn enter(presentity: &str, event: NonNull<sys::pres_ev>) -> Result<(), HostError> {
-    let Some(restored) = RESTORED.get() else { return Ok(()) };
+pub(super) fn enter(presentity: &str, kind: Kind, event: NonNull<sys::pres_ev>) -> Result<(), HostError> {
+    let Some(restored) = kind.restored().get() else { return Ok(()) };
     let Some(watchers) = restored.watchers.get(presentity.as_bytes()) else { return Ok(()) };
     if watchers.are_in_table.load(Ordering::Relaxed) {
         return Ok(());
@@ -116,7 +140,7 @@ impl Restored {
     }
 }
 
-fn read(of_presence: *const c_void, event: NonNull<sys::pres_ev>, worker: &Worker) -> Option<Restored> {
+fn read(of_presence: *const c_void, kind: Kind, event: NonNull<sys::pres_ev>, worker: &Worker) -> Option<Restored> {
     let library = Library::of(of_presence)?;
     let (find, insert) = (library.symbol(c"get_db_subs_auth")?, library.symbol(c"insert_db_subs_auth")?);
     // SAFETY: [H4] a function of the presence server, of this type in all versions; the module is never unloaded.
@@ -138,7 +162,7 @@ fn read(of_presence: *const c_void, event: NonNull<sys::pres_ev>, worker: &Worke
         // SAFETY: [H1][H4] as above.
         while let Some(subscription) = unsafe { next.as_mut() } {
             if subscription.event == event.as_ptr() {
-                restored.take(subscription, worker);
+                restored.take(subscription, kind, worker);
             }
             next = subscription.next;
         }
@@ -147,12 +171,12 @@ fn read(of_presence: *const c_void, event: NonNull<sys::pres_ev>, worker: &Worke
 }
 
 impl Restored {
-    fn take(&mut self, subscription: &mut sys::subs_t, worker: &Worker) {
+    fn take(&mut self, subscription: &mut sys::subs_t, kind: Kind, worker: &Worker) {
         // SAFETY: [H2] a subscription of the presence server.
         let Some((watcher, presentity)) = (unsafe { who(subscription) }) else { return };
         // SAFETY: [H2][H3] a string of the subscription.
         let waited = unsafe { msg::bytes(&raw const subscription.reason) } == WAITS.to_bytes();
-        let waits = match worker.judge(&watcher, &presentity) {
+        let waits = match kind.judge(worker, &watcher, &presentity) {
             Judgement::NotOurs if !waited => return,
             Judgement::Decided(Authorization::Pending | Authorization::Hidden) => true,
             Judgement::Decided(Authorization::Allowed) => false,
@@ -179,11 +203,11 @@ impl Restored {
 }
 
 /// A loaded module of the host.
-struct Library(NonNull<c_void>);
+pub(super) struct Library(NonNull<c_void>);
 
 impl Library {
     /// The one with this function.
-    fn of(function: *const c_void) -> Option<Self> {
+    pub(super) fn of(function: *const c_void) -> Option<Self> {
         // SAFETY: [H3] plain C: pointers, for which zero is "none".
         let mut found: libc::Dl_info = unsafe { zeroed() };
         // SAFETY: [H1] writes where it stands into a structure of ours.
@@ -194,7 +218,7 @@ impl Library {
         NonNull::new(unsafe { libc::dlopen(found.dli_fname, libc::RTLD_NOLOAD | libc::RTLD_NOW) }).map(Self)
     }
 
-    fn symbol(&self, name: &CStr) -> Option<NonNull<c_void>> {
+    pub(super) fn symbol(&self, name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: [H2] a library that is loaded, and a NUL-terminated name.
         NonNull::new(unsafe { libc::dlsym(self.0.as_ptr(), name.as_ptr()) })
     }

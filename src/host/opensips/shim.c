@@ -114,6 +114,17 @@ int host_callee_leg(const struct dlg_cell *dialog)
 	return leg < dialog->legs_no[DLG_LEGS_USED] ? leg : -1;
 }
 
+/* For how many seconds it stands, if nothing comes. One from the database, or from another node, has no lifetime: it is in the timer only. And the
+ * timer does not know yet of one that begins, or has just been given another lifetime. */
+unsigned int host_time_left(const struct dlg_cell *dialog)
+{
+	unsigned int end = dialog->tl.timeout, now = get_ticks();
+
+	if (end == 0 || (dialog->lifetime_dirty && dialog->lifetime != 0))
+		return dialog->lifetime;
+	return end > now ? end - now : 0;
+}
+
 /* The process table differs between versions: ask for the one field. */
 int host_wake_descriptor(void)
 {

@@ -71,6 +71,7 @@ int host_load_presence(presence_api_t *presence);
 int host_load_dialog(struct dlg_binds *dialog);
 int host_load_usrloc(usrloc_api_t *usrloc);
 int host_callee_leg(const struct dlg_cell *dialog);
+unsigned int host_time_left(const struct dlg_cell *dialog);
 int host_wake_descriptor(void);
 int host_own_socket(void);
 str *host_body_copy(const char *text, int length);

@@ -1,6 +1,7 @@
 //! All accounts and their lines: who has one, what it is to show, and what is written down of it.
 
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use jid::Jid;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
@@ -29,6 +31,9 @@ use super::notes::Notes;
 use super::pacer::Pacer;
 use super::turns::Turns;
 use crate::config::Phones;
+use crate::gateway::admission::too_much;
+use crate::gateway::rate::Limiter;
+use crate::gateway::tally::Tally;
 use crate::net::connector::Connector;
 use crate::net::http::Url;
 use crate::phone::account::Account;
@@ -41,6 +46,7 @@ use crate::phone::state::Shown;
 use crate::phone::users::Change;
 use crate::phone::users::Fact;
 use crate::phone::users::Users;
+use crate::xmpp::element::Element;
 use crate::xmpp::stanza;
 
 /// All accounts.
@@ -65,6 +71,9 @@ pub(crate) struct Desk {
     asks: VecDeque<Instant>,
     falls: Falls,
     files: Files,
+    /// Of those who send messages to phones.
+    limiter: Option<Limiter>,
+    limited: Tally,
     exchange: Rc<Exchange>,
     stop: watch::Sender<bool>,
     reloads: watch::Sender<()>,
@@ -101,6 +110,7 @@ impl Desk {
             turns: Turns::new(Pacer::new(config.login_rate)),
             resumes: Pacer::new(RESUME_RATE),
             farewells: Semaphore::new(FAREWELLS),
+            letters: RefCell::default(),
             reports: sender,
             stop: stopped,
             reloads: reloaded,
@@ -118,6 +128,8 @@ impl Desk {
             asks: VecDeque::new(),
             falls: Falls::default(),
             files: Files::default(),
+            limiter: Limiter::new(config.rate_limit),
+            limited: Tally::default(),
             exchange: Rc::new(exchange),
             stop,
             reloads,
@@ -177,6 +189,8 @@ impl Desk {
         for account in gone {
             self.hang_up(&account);
         }
+        // What was told of users who had no account then is lost, and so is all if this process is a new one.
+        registrar.ask_for_calls();
     }
 
     /// Something happened to a SIP user. Where the registrar goes without domains, it names the user part only.
@@ -237,7 +251,48 @@ impl Desk {
                 self.notes.of(&user).session = Some(kept.map(|kept| kept.write()).unwrap_or_default());
             }
             Said::Kept(_) => {}
-            Said::Message(message) => registrar.message(&user, &message),
+            Said::Message(message) => self.message(registrar, &user, &message),
+        }
+    }
+
+    /// An XMPP user has something to say to a phone.
+    fn message(&mut self, registrar: &mut impl Registrar, user: &str, message: &Element) {
+        let sent = if self.has_room(message) { registrar.message(user, message) } else { Err(Some(too_much())) };
+        if let Err(Some(error)) = sent
+            && let Some(answer) = stanza::error_reply(message, &error)
+        {
+            self.answer(message.attribute("to").unwrap_or_default().to_owned(), answer);
+        }
+    }
+
+    /// Whether a message may become a MESSAGE: as at the gateway's component, whoever sends too many waits.
+    fn has_room(&mut self, message: &Element) -> bool {
+        let from = message.attribute("from").and_then(|from| Jid::new(from).ok());
+        let (Some(limiter), Some(from)) = (&mut self.limiter, from) else { return true };
+        let now = Instant::now();
+        let account = limiter.account(now, &from);
+        let is_free = account.is_ok();
+        match account {
+            Ok(account) => limiter.take(account, 1),
+            Err(_) => {
+                if let Some(total) = self.limited.count(now) {
+                    log::warn!(
+                        "a message from {from} to a phone is refused: beyond rate_limit or rate_limit_domain; {total} so far"
+                    );
+                }
+            }
+        }
+        is_free
+    }
+
+    /// What a message to a phone was answered, in the name of this full JID: its session sends it.
+    pub(super) fn answer(&mut self, from: String, xml: String) {
+        let lines = self.lines.values().flat_map(BTreeMap::values);
+        let account = stanza::bare(&from).to_owned();
+        self.exchange.letters.borrow_mut().put(from, xml);
+        for handle in lines.filter(|handle| handle.account.jid.as_str().eq_ignore_ascii_case(&account)) {
+            // What is to be seen is the same; it has the line look.
+            handle.views.send_modify(|_| {});
         }
     }
 

@@ -6,10 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 use std::time::Instant;
 
-use quick_xml::Reader;
-use quick_xml::XmlVersion;
-use quick_xml::events::BytesStart;
-use quick_xml::events::Event;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -20,6 +16,7 @@ use crate::net::http::HttpError;
 use crate::net::http::Response;
 use crate::net::http::Scheme;
 use crate::net::http::Url;
+use crate::xmpp::host_meta::connection_managers;
 
 /// What was found out lately, by domain: many accounts have the same one, and log in one after the other.
 #[derive(Debug, Default)]
@@ -111,44 +108,10 @@ async fn document(mut url: Url, get: impl AsyncFn(Url) -> Result<Response, HttpE
     Err(Missing::Because(format!("sent on from one URL to the next, at last to {url}")))
 }
 
-/// The link to it in an XRD document: one over TLS, if there is one.
+/// The link to it: one over TLS, if there is one.
 fn linked(document: &[u8]) -> Option<String> {
-    let mut reader = Reader::from_reader(document);
-    let mut found: Option<String> = None;
-    loop {
-        let link = match reader.read_event().ok()? {
-            Event::Start(tag) | Event::Empty(tag) => link(&tag),
-            Event::Eof => return found,
-            Event::Text(_)
-            | Event::End(_)
-            | Event::CData(_)
-            | Event::Comment(_)
-            | Event::Decl(_)
-            | Event::PI(_)
-            | Event::GeneralRef(_) => None,
-            // Nobody needs one here, and what it could hold is not to be met.
-            Event::DocType(_) => return None,
-        };
-        if let Some(link) = link.filter(|link| Url::read(link).is_some())
-            && (found.is_none() || link.starts_with("https:"))
-        {
-            found = Some(link);
-        }
-    }
+    connection_managers(document).into_iter().find(|link| Url::read(link).is_some())
 }
-
-fn link(tag: &BytesStart<'_>) -> Option<String> {
-    if tag.local_name().as_ref() != "Link" {
-        return None;
-    }
-    let value = |name: &str| {
-        let attribute = tag.try_get_attribute(name).ok()??;
-        Some(attribute.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned())
-    };
-    value("href").filter(|_| value("rel").as_deref() == Some(RELATION))
-}
-
-const RELATION: &str = "urn:xmpp:alt-connections:xbosh";
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -263,15 +226,5 @@ mod tests {
         assert_eq!(asked("münchen.example").as_deref(), Some("https://xn--mnchen-3ya.example/.well-known/host-meta"));
         assert_eq!(asked("[2001:db8::1]").as_deref(), Some("https://[2001:db8::1]/.well-known/host-meta"));
         assert_eq!(asked("a/b"), None);
-    }
-
-    #[test]
-    fn what_has_no_link_names_none() {
-        let hostile = "<!DOCTYPE x [<!ENTITY a 'b'>]><XRD><Link rel='urn:xmpp:alt-connections:xbosh' href='https://a/'/></XRD>";
-        for document in
-            ["", "<html><Link", "<XRD/>", "{\"links\":[]}", hostile, "<XRD><Link rel='urn:xmpp:alt-connections:xbosh'/></XRD>"]
-        {
-            assert_eq!(linked(document.as_bytes()), None, "{document}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! One phone's line to its user's account: a session, and after its end the next one, as long as there is something to show.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::future::pending;
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use tokio::time::sleep;
 
 use super::found::Found;
 use super::found::Missing;
+use super::letters::Letters;
 use super::over_bosh;
 use super::over_tcp;
 use super::pacer::Pacer;
@@ -43,6 +45,7 @@ pub(super) struct Exchange {
     pub(super) resumes: Pacer,
     /// Turns to say that a session is to wait, when the host stops.
     pub(super) farewells: Semaphore,
+    pub(super) letters: RefCell<Letters>,
     pub(super) reports: mpsc::Sender<Report>,
     /// Becomes true when the host stops.
     pub(super) stop: watch::Receiver<bool>,
@@ -259,6 +262,13 @@ impl Line {
     pub(super) fn session(&mut self, security: crate::xmpp::client::Security) -> Session {
         let view = self.views.borrow_and_update().clone();
         Session::new(&self.account, &self.resource, security, view)
+    }
+
+    /// Has a session show what is to be shown now, and send what else there is for it.
+    pub(super) fn look(&mut self, session: &mut Session) {
+        session.show(self.views.borrow_and_update().clone());
+        let letters = session.jid().map(|jid| self.exchange.letters.borrow_mut().take(jid));
+        letters.into_iter().flatten().for_each(|xml| session.answer_late(xml));
     }
 
     pub(super) async fn up(&mut self) {

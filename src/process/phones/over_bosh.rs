@@ -126,7 +126,7 @@ impl<'a> OverBosh<'a> {
             tokio::select! {
                 (rid, news) = self.posts.next() => self.heard(rid, news),
                 changed = self.line.views.changed() => match changed {
-                    Ok(()) => self.session.show(self.line.views.borrow_and_update().clone()),
+                    Ok(()) => self.line.look(&mut self.session),
                     Err(_) => return End::Stopped,
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => self.bosh.timeout(Instant::now()),

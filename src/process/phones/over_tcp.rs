@@ -191,7 +191,7 @@ impl OverTcp<'_> {
                     Err(_) => {}
                 },
                 changed = self.line.views.changed() => match changed {
-                    Ok(()) => self.session.show(self.line.views.borrow_and_update().clone()),
+                    Ok(()) => self.line.look(&mut self.session),
                     Err(_) => return Ok(End::Stopped),
                 },
                 _ = stop.wait_for(|stops| *stops) => {

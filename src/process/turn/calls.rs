@@ -41,6 +41,7 @@ impl<H: Host> Turn<'_, H> {
                     has_ended = true;
                 }
                 CallNote::Refused(name) => self.calls.failed(now, name),
+                CallNote::Asked => self.calls.tell_users_later(),
             }
         }
         if has_ended {
@@ -51,7 +52,10 @@ impl<H: Host> Turn<'_, H> {
     /// XMPP contacts of users whose calls have changed see it.
     pub(super) fn tell_of_calls(&mut self) {
         for (user, call) in self.calls.changed_users() {
-            self.host.call_changed(&user, call.as_ref());
+            // Behind those who wait: the last that is told has to be the last that was.
+            if self.calls.has_untold_users() || !self.host.call_changed(&user, call.as_ref()) {
+                self.calls.tell_user_later(&user);
+            }
             // Who has no JID has no contacts.
             if let Ok(jid) = self.addresses.sip_user_to_jid(user.as_bytes()) {
                 let stanzas = self.in_call.changed(jid.into_bare().as_str(), call);
@@ -59,6 +63,16 @@ impl<H: Host> Turn<'_, H> {
             }
         }
         self.calls.kept_users().iter().for_each(|user| self.host.call_kept(user));
+    }
+
+    /// The phone process is told what it had no room for, or has asked for, as far as there is room.
+    pub(super) fn tell_untold_calls(&mut self) {
+        while let Some((user, call)) = self.calls.untold_user() {
+            if !self.host.call_changed(&user, call.as_ref()) {
+                self.calls.tell_user_later(&user);
+                return;
+            }
+        }
     }
 
     /// A stanza of the gateway, with what calls make of it.

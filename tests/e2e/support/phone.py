@@ -51,19 +51,22 @@ class Side:
 class Call:
     """A call of `caller` to `callee`, which other agents may be registered for too: each of them answers by its own functions."""
 
-    def __init__(self, caller, callee, uri=None, headers=None):
+    def __init__(self, caller, callee, uri=None, headers=None, again=None):
+        """`again` is a call that failed, and that the phone makes once more, as one that was challenged does: with its Call-ID and tag."""
         self.caller = caller
-        self.call_id = uuid.uuid4().hex
-        self.tag = uuid.uuid4().hex[:12]
+        self.call_id = again.call_id if again else uuid.uuid4().hex
+        self.tag = again.tag if again else uuid.uuid4().hex[:12]
+        self.cseq = again.cseq + 1 if again else 1
         self.uri = uri or callee.uri
         callee.answers["INVITE"] = None
-        self.branch = caller.send("INVITE", self.uri, call_id=self.call_id, tag=self.tag, body=sdp(),
+        self.branch = caller.send("INVITE", self.uri, call_id=self.call_id, tag=self.tag, cseq=self.cseq, body=sdp(),
                                   headers={"Content-Type": "application/sdp", **(headers or {})})
 
     def invite(self, agent):
         """The INVITE as this agent got it."""
         agent.answers["INVITE"] = None
-        return agent.expect("INVITE", "of this call", lambda r: r.header("Call-ID") == self.call_id and not r.tag("To"))
+        return agent.expect("INVITE", "of this call", lambda r: r.header("Call-ID") == self.call_id and not r.tag("To")
+                            and r.header("CSeq").split()[0] == str(self.cseq))
 
     def answer(self, agent, status, reason="Answer"):
         agent.respond(self.invite(agent), status, reason)
@@ -78,24 +81,24 @@ class Call:
         response = final(self.caller, self.branch)
         assert response.status == 200, response
         routes = response.all("Record-Route")
-        caller = Side(self.caller, self.tag, self.uri, response.tag("To"), response.uri_of("Contact"), routes[::-1], self.call_id, 1)
-        caller.send("ACK", cseq=1)
+        caller = Side(self.caller, self.tag, self.uri, response.tag("To"), response.uri_of("Contact"), routes[::-1], self.call_id, self.cseq)
+        caller.send("ACK", cseq=self.cseq)
         invite = self.invite(agent)
-        agent.expect("ACK", "of this call", lambda r: r.header("Call-ID") == self.call_id)
+        agent.expect("ACK", "of this call", lambda r: r.header("Call-ID") == self.call_id and r.header("CSeq").split()[0] == str(self.cseq))
         agent.answers["INVITE"] = 200
         callee = Side(agent, agent.own_tag, self.caller.uri, self.tag, invite.uri_of("Contact"),
                       invite.all("Record-Route"), self.call_id, 100)
         return caller, callee
 
     def cancel(self):
-        self.caller.send("CANCEL", self.uri, call_id=self.call_id, tag=self.tag, branch=self.branch)
+        self.caller.send("CANCEL", self.uri, call_id=self.call_id, tag=self.tag, cseq=self.cseq, branch=self.branch)
         return self.failed()
 
     def failed(self, timeout=10.0):
         """The final response that is none of success, acknowledged."""
         response = final(self.caller, self.branch, timeout, "INVITE")
         assert response.status >= 300, response
-        self.caller.send("ACK", self.uri, call_id=self.call_id, tag=self.tag, to_tag=response.tag("To"), branch=self.branch)
+        self.caller.send("ACK", self.uri, call_id=self.call_id, tag=self.tag, cseq=self.cseq, to_tag=response.tag("To"), branch=self.branch)
         return response
 
 

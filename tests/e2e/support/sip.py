@@ -140,13 +140,14 @@ class SipAgent:
             return
         self.respond(request, answer)
 
-    def respond(self, request, status, reason="Answer", extra="", contact=None):
+    def respond(self, request, status, reason="Answer", extra="", contact=None, sdp=""):
         tag = "" if request.tag("To") else ";tag=" + self.own_tag
         lines = [f"SIP/2.0 {status} {reason}"] + [f"Via: {via}" for via in request.all("Via")]
         lines += [f"Record-Route: {rr}" for rr in request.all("Record-Route")]
         lines += [f"From: {request.header('From')}", f"To: {request.header('To')}{tag}", f"Call-ID: {request.header('Call-ID')}",
-                  f"CSeq: {request.header('CSeq')}", f"Contact: {contact or f'<{self.contact}>'}", "Content-Length: 0"]
-        self.send_raw(("\r\n".join(lines) + "\r\n" + extra + "\r\n").encode("utf-8", "surrogateescape"))
+                  f"CSeq: {request.header('CSeq')}", f"Contact: {contact or f'<{self.contact}>'}", f"Content-Length: {len(sdp)}"]
+        lines += ["Content-Type: application/sdp"] if sdp else []
+        self.send_raw(("\r\n".join(lines) + "\r\n" + extra + "\r\n" + sdp).encode("utf-8", "surrogateescape"))
 
     def send_raw(self, datagram):
         self.socket.sendto(datagram, self.proxy)

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use tokio::task::LocalSet;
 use tokio_rustls::rustls::RootCertStore;
 
+use crate::config::RateLimit;
 use crate::phone::state::State;
 use crate::phone::users::Options;
 use crate::phone::users::What;
@@ -16,6 +17,7 @@ use crate::process::phones::Note;
 use crate::process::storekeeper::Unavailable;
 use crate::xmpp::element::Element;
 use crate::xmpp::sasl::ShowPassword;
+use crate::xmpp::stanza_error::StanzaError;
 
 const USER: &str = "sip:juliet@example.com";
 
@@ -52,7 +54,11 @@ impl Registrar for Fake {
         Vec::new()
     }
 
-    fn message(&mut self, _: &str, _: &Element) {}
+    fn ask_for_calls(&mut self) {}
+
+    fn message(&mut self, _: &str, _: &Element) -> Result<(), Option<StanzaError>> {
+        Ok(())
+    }
 
     fn wake_descriptor(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
@@ -73,6 +79,7 @@ fn on_desk(run: impl AsyncFnOnce(&mut Desk, &mut Fake)) {
         login_rate: 100,
         clear: ShowPassword::Allowed,
         roots: Arc::new(RootCertStore::empty()),
+        rate_limit: RateLimit { jid: 0, domain: 0 },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
