@@ -241,9 +241,9 @@ impl Bosh {
 
     /// What is to be posted now, if anything. To be asked until there is nothing.
     pub fn request(&mut self, now: Instant) -> Option<Request> {
+        let may_lead = self.may_lead();
         for exchange in &mut self.exchanges {
-            // Where connections break, the end does not wait for them.
-            let leads = exchange.leads(now) && (self.wanted != Wanted::End || self.troubled.is_none());
+            let leads = exchange.leads(now) && may_lead;
             match exchange.progress {
                 Progress::Due(at) if at <= now => {
                     exchange.progress = Progress::Posted(now);
@@ -380,13 +380,19 @@ impl Bosh {
         let patience = self.patience();
         let is_due = |exchange: &Exchange| matches!(exchange.progress, Progress::Due(_));
         let has_more = !self.payload.is_empty() || self.wanted != Wanted::Nothing || self.exchanges.iter().any(is_due);
-        let exchanges = self.exchanges.iter().filter_map(|exchange| match exchange.progress {
-            Progress::Due(at) => Some(at),
-            Progress::Posted(at) => match exchange.lead {
-                Lead::Until(time) if has_more => Some(time),
-                Lead::Until(_) | Lead::None | Lead::ToBeSent => at.checked_add(patience?),
-            },
-            Progress::Answered(_) => None,
+        let mut is_behind = false;
+        let exchanges = self.exchanges.iter().filter_map(|exchange| {
+            let at = match exchange.progress {
+                // What waits for an earlier one has no time of its own: nothing could be done then.
+                Progress::Due(at) => (!is_behind).then_some(at),
+                Progress::Posted(at) => match exchange.lead {
+                    Lead::Until(time) if has_more && !is_behind => Some(time),
+                    Lead::Until(_) | Lead::None | Lead::ToBeSent => patience.and_then(|patience| at.checked_add(patience)),
+                },
+                Progress::Answered(_) => return None,
+            };
+            is_behind |= self.may_lead() && exchange.lead != Lead::None;
+            at
         });
         let whole = match &self.phase {
             Phase::Open(_) if self.exchanges.is_empty() => self.idle_until,
@@ -439,6 +445,11 @@ impl Bosh {
             Phase::Ending(..) => None,
             Phase::New | Phase::Creating | Phase::Over => Some(ANSWER),
         }
+    }
+
+    /// Whether a request has others wait for it: the end does not wait where connections break.
+    fn may_lead(&self) -> bool {
+        self.wanted != Wanted::End || self.troubled.is_none()
     }
 
     /// Where a request stands that waits for its response.

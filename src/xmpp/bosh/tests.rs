@@ -155,6 +155,21 @@ fn what_is_new_waits_until_what_is_held_has_arrived() {
 }
 
 #[test]
+fn what_waits_for_an_earlier_request_is_no_reason_to_wake() {
+    let mut pair = Pair::open(TERMS);
+    pair.post_in_order();
+    assert!(pair.bosh.send("<presence/>"));
+    pair.post_in_order();
+    pair.answer(44, &format!("<body type='error' xmlns='{}'/>", ns::HTTPBIND));
+    assert_eq!(pair.post().len(), 1);
+    assert!(pair.bosh.deadline() > Some(pair.now), "43 has no connection yet, and 44 waits for it");
+    pair.bosh.sent(pair.now, 43);
+    assert_eq!(pair.bosh.deadline(), Some(pair.now + HEAD_START));
+    pair.now += HEAD_START;
+    assert_eq!(pair.post().len(), 1);
+}
+
+#[test]
 fn responses_are_handed_on_in_the_order_of_the_requests() {
     let mut pair = Pair::open(TERMS);
     pair.post_in_order();

@@ -23,9 +23,10 @@ def missing():
 
 
 class Baresip:
-    """Registers sip:user@domain, publishes its presence, and subscribes to that of each of `contacts` (SIP URIs)."""
+    """Registers sip:user@domain, publishes its presence, and subscribes to that of each of `contacts` (SIP URIs). It takes calls with
+    `answers` "auto"."""
 
-    def __init__(self, folder, user, domain, proxy_port, contacts=()):
+    def __init__(self, folder, user, domain, proxy_port, contacts=(), answers="manual"):
         self.uri = f"sip:{user}@{domain}"
         self.folder = os.path.join(str(folder), "baresip-" + user)
         self.control_port = free_port()
@@ -35,9 +36,10 @@ class Baresip:
         example.write(self.folder, "config", "\n".join([
             f"sip_listen 127.0.0.1:{self.sip_port}", f"module_path {MODULES}", "call_max_calls 1", "poll_method epoll",
             "module_tmp account.so", "module_app contact.so", "module_app menu.so", "module_app presence.so",
-            "module_app ctrl_tcp.so", f"ctrl_tcp_listen 127.0.0.1:{self.control_port}", ""]))
+            "module_app ctrl_tcp.so", "module g711.so", f"ctrl_tcp_listen 127.0.0.1:{self.control_port}", ""]))
         example.write(self.folder, "accounts",
-                      f'<{self.uri};transport=udp>;auth_pass=none;outbound="{proxy};transport=udp";regint=600;pubint=600\n')
+                      f'<{self.uri};transport=udp>;auth_pass=none;outbound="{proxy};transport=udp";regint=600;pubint=600;'
+                      f"answermode={answers}\n")
         example.write(self.folder, "contacts", "".join(f'"{uri}" <{uri}>;presence=p2p\n' for uri in contacts))
 
     def start(self):
@@ -52,16 +54,16 @@ class Baresip:
             control.sendall(str(len(request)).encode() + b":" + request + b",")
             received = b""
             while True:
-                received += control.recv(65536)
                 found = re.match(rb"(\d+):", received)
-                if not found:
+                end = found.end() + int(found.group(1)) if found else len(received)
+                if len(received) <= end:
+                    received += control.recv(65536)
                     continue
-                start, length = found.end(), int(found.group(1))
-                if len(received) > start + length:
-                    answer = json.loads(received[start:start + length])
-                    if answer.get("response"):
-                        return answer.get("data", "")
-                    received = received[start + length + 1:]
+                # Events come between.
+                answer = json.loads(received[found.end():end])
+                if answer.get("response"):
+                    return answer.get("data", "")
+                received = received[end + 1:]
 
     def log(self):
         return self.process.log()
