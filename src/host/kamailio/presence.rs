@@ -268,10 +268,9 @@ pub(super) unsafe fn note_watcher(msg: *mut sys::sip_msg) {
     // SAFETY: [H2] by the contract of this function; `received` ends before the message goes on.
     if let Ok(received) = unsafe { Received::parse(msg) }
         && let Some((watcher, presentity)) = received.subscription()
+        && let Some(gateway) = GATEWAY.get()
     {
-        if let Some(gateway) = GATEWAY.get() {
-            WATCHED.note(&gateway.worker, watcher.to_vec(), presentity.to_vec());
-        }
+        WATCHED.note(&gateway.worker, watcher.to_vec(), presentity.to_vec());
     }
 }
 

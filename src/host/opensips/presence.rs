@@ -248,10 +248,9 @@ pub(super) unsafe fn note_watcher(subscription: *const sys::subs_t) {
         && (asked.expires != 0 || asked.to_tag.len == 0)
         // SAFETY: [H2] as above.
         && let Some((watcher, presentity)) = unsafe { who(subscription) }
+        && let Some(module) = MODULE.get()
     {
-        if let Some(module) = MODULE.get() {
-            WATCHED.note(&module.worker, watcher, presentity);
-        }
+        WATCHED.note(&module.worker, watcher, presentity);
     }
 }
 
