@@ -3,7 +3,8 @@
 //! Names are resolved in this thread (hickory-resolver): the usual resolver of the C library would need threads, and the signal
 //! handlers of the host may then run on them.
 
-pub(crate) mod http;
+pub(crate) mod connector;
+pub mod http;
 pub(crate) mod services;
 pub(crate) mod transport;
 
@@ -65,6 +66,16 @@ impl ConnectError {
         let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
         matches!(error, Some(rustls::Error::InvalidCertificate(_)))
     }
+
+    /// Whether this process has as many files open as it may: no server is to blame.
+    pub fn is_out_of_files(&self) -> bool {
+        let error = match self {
+            Self::Connect(_, error) => error,
+            Self::Name(NetError::Io(error)) => error,
+            Self::Name(_) | Self::NoAddress | Self::Tls(..) => return false,
+        };
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -122,21 +133,8 @@ fn late(_: Elapsed) -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
-/// Connects to the first address of a host that answers, without TLS: the first bytes decide on that (RFC 6120 §5).
-pub(crate) async fn connect_tcp(server: &Server) -> Result<TcpStream, ConnectError> {
-    let mut last = ConnectError::NoAddress;
-    for address in addresses(&server.host).await?.into_iter().take(MAX_ADDRESSES) {
-        match tcp(SocketAddr::new(address, server.port)).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
 /// Where a service of a domain is to be had.
-pub(crate) async fn services(service: &str, domain: &str) -> Services {
-    let Ok(resolver) = resolver() else { return Services::Unknown };
+async fn services(resolver: &TokioResolver, service: &str, domain: &str) -> Services {
     let Ok(found) = resolver.srv_lookup(format!("{service}.{domain}.")).await else { return Services::Unknown };
     let mut records = Vec::new();
     for record in found.answers() {
@@ -160,6 +158,10 @@ async fn addresses(host: &str) -> Result<Vec<IpAddr>, ConnectError> {
         return Ok(vec![address]);
     }
     let resolver = resolver().map_err(ConnectError::Name)?;
+    resolved(&resolver, host).await
+}
+
+async fn resolved(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
     let mut found: Vec<IpAddr> = resolver.lookup_ip(host).await.map_err(ConnectError::Name)?.iter().collect();
     found.sort_by_key(IpAddr::is_ipv4);
     Ok(found)

@@ -17,8 +17,8 @@ without one is measured bare.
 enough to keep both cores busy where waking a process takes long.
 --only: message, notify, publish, watchers (XMPP presence to ten SIP watchers of the gateway), local (presence in process), probes, send
 (XMPP message to SIP), latency, queue (MESSAGEs that wait for the XMPP server), full (memory with a full queue), subscriptions (memory of
-100 000), restart, memory, dialogs (many documents made one), lamps (PUBLISH to NOTIFY), calls (SIPp through the dialog module)
-or bare.
+100 000), restart, memory, dialogs (many documents made one), lamps (PUBLISH to NOTIFY), calls (SIPp through the dialog module),
+phones, phones-tls (10 000 sessions in users' accounts) or bare.
 --soak: 100 000 messages each way and the host's memory before and after, instead of rounds.";
 
 /// What the user asked for.

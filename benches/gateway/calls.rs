@@ -85,6 +85,7 @@ fn calls(target: &Target, module: Option<&Path>) -> io::Result<Calls> {
         allocator: target.allocator.as_deref(),
         presence: module.map(|_| Presence::Pua),
         store: None,
+        phones: None,
         dialogs: Some(Dialogs::Calls),
     };
     let mut host = Host::start_with(&settings, &[], &[])?;

@@ -32,7 +32,7 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
     let mut text = format!(
         "debug={}\nlog_stderror=yes\nchildren=2\nauto_aliases=no\ndisable_tcp=yes\nmaxbuffer=4194304\nlisten=udp:{}\n\
          mpath=\"{}\"\n",
-        if settings.store.is_some() { 2 } else { -1 },
+        if settings.store.is_some() || settings.phones.is_some() { 2 } else { -1 },
         settings.address,
         kamailio_modules()
     );
@@ -60,6 +60,9 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
     if settings.dialogs == Some(Dialogs::Calls) {
         text.push_str("loadmodule \"rr.so\"\nloadmodule \"dialog.so\"\nloadmodule \"siputils.so\"\n");
     }
+    if settings.phones.is_some() {
+        text.push_str("loadmodule \"usrloc.so\"\nloadmodule \"registrar.so\"\n");
+    }
     gateway_parameters(settings, &mut text);
     let _ = write!(
         text,
@@ -83,6 +86,9 @@ pub(crate) fn kamailio(settings: &Settings<'_>) -> String {
             settings.peer_port
         );
     }
+    if settings.phones.is_some() {
+        text.push_str("    if (method == \"REGISTER\") {\n        save(\"location\");\n        exit;\n    }\n");
+    }
     presence_routes(settings, &Spelling { method: "method", hour: "\"3600\"", refusal: "\"500\"" }, &mut text);
     text.push_str("    sl_send_reply(\"405\", \"Method Not Allowed\");\n}\n");
     text
@@ -94,7 +100,7 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
     let mut text = format!(
         "log_level={}\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers=2\nauto_aliases=no\nmaxbuffer=4194304\n\
          socket=udp:{}\nmpath=\"{folder}/modules/\"\n",
-        if settings.store.is_some() { 3 } else { -1 },
+        if settings.store.is_some() || settings.phones.is_some() { 3 } else { -1 },
         settings.address
     );
     for module in ["proto_udp", "signaling", "tm", "sl", "db_sqlite", "pua", "mi_datagram"] {
@@ -116,6 +122,9 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
     }
     if settings.dialogs == Some(Dialogs::Calls) {
         text.push_str("loadmodule \"rr.so\"\nloadmodule \"dialog.so\"\nloadmodule \"sipmsgops.so\"\n");
+    }
+    if settings.phones.is_some() {
+        text.push_str("loadmodule \"usrloc.so\"\nloadmodule \"registrar.so\"\n");
     }
     gateway_parameters(settings, &mut text);
     let _ = write!(
@@ -140,6 +149,9 @@ pub(crate) fn opensips(settings: &Settings<'_>) -> String {
              \x20   if ($rm == \"INVITE\") {{\n        record_route();\n        {shown};\n        $du = \"sip:127.0.0.1:{}\";\n        t_relay();\n        exit;\n    }}\n",
             settings.peer_port
         );
+    }
+    if settings.phones.is_some() {
+        text.push_str("    if ($rm == \"REGISTER\") {\n        save(\"location\");\n        exit;\n    }\n");
     }
     presence_routes(settings, &Spelling { method: "$rm", hour: "3600", refusal: "500" }, &mut text);
     text.push_str("    sl_send_reply(405, \"Method Not Allowed\");\n}\n");
@@ -206,10 +218,15 @@ fn gateway_parameters(settings: &Settings<'_>, text: &mut String) {
         text.push_str("modparam(\"xmpp_gateway\", \"dialog_profile\", \"watcher=*;dialogs=partial\")\n");
     }
     let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"queue_size\", {QUEUE_SIZE})");
-    if settings.store.is_some() {
+    if settings.phones.is_some() || settings.store.is_some() {
         let database = format!("sqlite:///{}/gateway.sqlite", settings.folder.display());
-        let _ =
-            write!(text, "modparam(\"xmpp_gateway\", \"db_url\", \"{database}\")\nmodparam(\"xmpp_gateway\", \"store\", 1)\n");
+        let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"db_url\", \"{database}\")");
+    }
+    if settings.store.is_some() {
+        text.push_str("modparam(\"xmpp_gateway\", \"store\", 1)\n");
+    }
+    if let Some(parameters) = settings.phones {
+        let _ = writeln!(text, "modparam(\"xmpp_gateway\", \"phone_state\", 1)\n{parameters}");
     }
     for (name, value) in [
         ("xmpp_domain", COMPONENT),

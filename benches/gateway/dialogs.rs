@@ -159,6 +159,7 @@ fn start(
         allocator: target.allocator.as_deref(),
         presence: Some(Presence::Pua),
         store: None,
+        phones: None,
         dialogs: Some(dialogs),
     };
     Host::start_with(&settings, prefix, environment)
@@ -218,6 +219,7 @@ fn round(target: &Target, dialogs: Dialogs, publishers: usize) -> io::Result<f64
         allocator: target.allocator.as_deref(),
         presence: Some(Presence::Pua),
         store: None,
+        phones: None,
         dialogs: Some(dialogs),
     };
     let mut host = Host::start_with(&settings, &[], &[])?;

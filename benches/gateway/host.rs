@@ -62,6 +62,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) dialogs: Option<Dialogs>,
     /// SQL that makes the rows of the store; `None`: there is none.
     pub(crate) store: Option<&'a str>,
+    /// Phones are shown in accounts, where registrations are taken too: more parameters of the gateway; `None`: they are not.
+    pub(crate) phones: Option<&'a str>,
 }
 
 /// What `presence_mode` takes.
@@ -96,9 +98,11 @@ impl Host {
     pub(crate) fn start_with(settings: &Settings<'_>, prefix: &[&str], environment: &[(&str, String)]) -> io::Result<Self> {
         let folder = settings.folder;
         let file = folder.join("host.cfg");
-        make_database(settings.kind, folder)?;
-        if let Some(rows) = settings.store {
-            make_store(rows, folder)?;
+        if !folder.join("host.sqlite").exists() {
+            make_database(settings.kind, folder)?;
+        }
+        if settings.phones.is_some() || settings.store.is_some() {
+            make_store(settings.store.unwrap_or_default(), folder)?;
         }
         let mut command = match settings.kind {
             Kind::Kamailio => {
@@ -108,7 +112,9 @@ impl Host {
                 command
             }
             Kind::Opensips(tree) => {
-                link_modules(tree, &folder.join("modules"))?;
+                if !folder.join("modules").exists() {
+                    link_modules(tree, &folder.join("modules"))?;
+                }
                 fs::write(&file, config::opensips(settings))?;
                 let mut command = program(prefix, &tree.join("opensips"));
                 command.arg("-F");
@@ -184,8 +190,7 @@ impl Host {
 
     /// Memory of the process with this name as /proc tells it, in KiB: `VmRSS:` all that is resident, `RssAnon:` its own.
     pub(crate) fn memory_of(&self, name: &str, what: &str) -> Option<u64> {
-        let (process, _) =
-            self.group().find(|(process, _)| fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim() == name))?;
+        let (process, _) = self.named(name)?;
         let status = fs::read_to_string(process.join("status")).ok()?;
         status.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next()?.parse().ok())
     }
@@ -199,6 +204,25 @@ impl Host {
             let fields: Vec<String> = fields.split(' ').map(str::to_owned).collect();
             (fields.get(2) == Some(&group)).then(|| (entry.path(), fields))
         })
+    }
+
+    /// CPU time that the process with this name took so far.
+    pub(crate) fn cpu_time_of(&self, name: &str) -> Option<Duration> {
+        let (_, stat) = self.named(name)?;
+        Some(from_ticks(stat.get(11)?.parse::<u64>().ok()? + stat.get(12)?.parse::<u64>().ok()?))
+    }
+
+    fn named(&self, name: &str) -> Option<(PathBuf, Vec<String>)> {
+        self.group().find(|(process, _)| fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim() == name))
+    }
+
+    /// Asks it to end, as a service manager does, and waits; how long that took.
+    pub(crate) fn stop(&mut self) -> io::Result<Duration> {
+        let began = Instant::now();
+        // SAFETY: kill touches no memory; the process is our child and was not waited for.
+        unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
+        self.wait_end(STOP_TIME * 5)?;
+        Ok(began.elapsed())
     }
 
     fn signal_group(&self, signal: libc::c_int) {
@@ -294,12 +318,15 @@ fn make_database(kind: &Kind, folder: &Path) -> io::Result<()> {
     if wal.success() { Ok(()) } else { Err(io::Error::other("sqlite3 refused PRAGMA journal_mode")) }
 }
 
-/// Makes the tables of the gateway, and these rows.
+/// Makes the tables of the gateway that are not there yet, and these rows.
 fn make_store(rows: &str, folder: &Path) -> io::Result<()> {
+    if folder.join("gateway.sqlite").exists() {
+        return Ok(());
+    }
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("db/sqlite");
     let mut sql =
         String::from("CREATE TABLE version (table_name VARCHAR(32) NOT NULL, table_version INTEGER DEFAULT 0 NOT NULL);\n");
-    for script in ["xmpp_address-create.sql", "xmpp_state-create.sql"] {
+    for script in ["xmpp_address-create.sql", "xmpp_state-create.sql", "xmpp_account-create.sql"] {
         sql.push_str(&fs::read_to_string(scripts.join(script))?);
     }
     sql.push_str(rows);

@@ -19,6 +19,7 @@
 )]
 
 mod arguments;
+mod bosh_server;
 mod burst;
 mod calls;
 mod config;
@@ -31,7 +32,9 @@ mod load;
 mod marker;
 mod memory;
 mod outage;
+mod phones;
 mod probes;
+mod registrations;
 mod report;
 mod restart;
 mod rig;

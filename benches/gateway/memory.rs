@@ -51,6 +51,13 @@ pub(crate) fn active_dialogs(kind: &Kind, folder: &Path) -> io::Result<u64> {
     }
 }
 
+/// Has the gateway read its table of accounts again.
+pub(crate) fn reload_accounts(kind: &Kind, folder: &Path) -> io::Result<()> {
+    let command = if *kind == Kind::Kamailio { "xmpp_gateway.account_reload" } else { "xmpp_account_reload" };
+    let told = ask(folder, command, "")?;
+    if told.contains("\"error\"") { Err(io::Error::other(told)) } else { Ok(()) }
+}
+
 fn no_number() -> io::Error {
     io::Error::other("the host did not tell its memory")
 }

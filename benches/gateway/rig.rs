@@ -76,6 +76,7 @@ impl Rig {
             presence,
             dialogs: None,
             store,
+            phones: None,
         };
         let mut host = Host::start(&settings)?;
         let ping = Template::new(crate::directions::bare_message(peer_port));

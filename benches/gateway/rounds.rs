@@ -23,6 +23,7 @@ use crate::load::Load;
 use crate::load::Round;
 use crate::load::drive;
 use crate::outage;
+use crate::phones;
 use crate::probes;
 use crate::report;
 use crate::report::Series;
@@ -53,7 +54,7 @@ const SENT_BY_THE_HOST: usize = 128;
 /// The name on the command line, the target, and what measures it.
 type Direction = (&'static str, &'static str, fn(&mut Runner, &mut Rig) -> io::Result<(bool, String)>);
 
-const DIRECTIONS: [Direction; 16] = [
+const DIRECTIONS: [Direction; 18] = [
     ("message", "SIP MESSAGE -> XMPP at least 0.70 of the bare host", Runner::message),
     ("notify", "SIP NOTIFY (PIDF with RPID) -> XMPP at least 0.50 of the bare host", Runner::notify),
     ("publish", "XMPP presence -> PUBLISH at least 0.25 of the bare host", Runner::publish),
@@ -73,6 +74,12 @@ const DIRECTIONS: [Direction; 16] = [
     ("lamps", "PUBLISH -> NOTIFY with 1 and 20 publishers: 1.5 times the rate of presence_dialoginfo", Runner::lamps),
     ("calls", "500 call set-ups/s with 3 watchers each: none fails, nothing stuck", Runner::calls),
     ("restart", "100 000 virtual subscriptions each way in the store: all back in under 10 s", Runner::restart),
+    (
+        "phones",
+        "10 000 phones in their accounts: under 24 KiB each, 5 % of a core idle, sessions go on after a restart",
+        Runner::phones,
+    ),
+    ("phones-tls", "the same over TLS: under 64 KiB each", Runner::phones_tls),
     ("memory", "XMPP process under 16 MiB resident when idle", Runner::idle_memory),
 ];
 
@@ -265,6 +272,14 @@ impl Runner {
 
     fn restart(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
         restart::restore(rig)
+    }
+
+    fn phones(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        phones::sessions(rig.target(), phones::Tls::Off)
+    }
+
+    fn phones_tls(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {
+        phones::sessions(rig.target(), phones::Tls::On)
     }
 
     fn idle_memory(&mut self, rig: &mut Rig) -> io::Result<(bool, String)> {

@@ -27,6 +27,7 @@ use crate::phone::users::Fact;
 use crate::phone::users::What;
 use crate::process::host::Flow;
 use crate::process::host::HostError;
+use crate::process::phones::Heard;
 use crate::process::phones::Note;
 use crate::process::phones::Registrar;
 use crate::process::storekeeper::Unavailable;
@@ -205,7 +206,7 @@ impl<D: Stores, H: PhoneHost> Registrar for HostRegistrar<'_, D, H> {
         self.session.keep(notes)
     }
 
-    fn states(&mut self) -> Result<Vec<Fact>, Unavailable> {
+    fn states(&mut self) -> Result<(Vec<Fact>, Heard), Unavailable> {
         self.session.states()
     }
 

@@ -1,35 +1,41 @@
 //! HTTP/1.1 as its client (RFC 9112): POSTs to one URL over connections that are kept, and a GET now and then.
 //!
-//! hyper does HTTP; names, TCP and TLS are those of [`crate::net`]. What fails is not tried again here: who asked knows whether it may be.
+//! Made for ten thousand requests that are held for a minute each: while a request waits for its response it has a socket, and TLS if need be,
+//! and no buffer. Names, TCP and TLS are those of [`crate::net`]. What fails is not tried again here: who asked knows whether it may be.
+
+pub mod response;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+use std::task::ready;
 
-use http_body_util::BodyExt;
-use http_body_util::Full;
-use http_body_util::Limited;
-use hyper::Method;
-use hyper::Request;
-use hyper::Uri;
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::client::conn::http1::SendRequest;
-use hyper::header;
-use hyper_util::rt::TokioIo;
+use ::http::Uri;
 use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::client::TlsStream;
 
+use self::response::After;
+use self::response::Fault;
+use self::response::LONGEST_BODY;
+use self::response::Reader;
+pub(crate) use self::response::Response;
 use crate::net::CONNECT_TIMEOUT;
 use crate::net::ConnectError;
 use crate::net::MAX_ADDRESSES;
-use crate::net::addresses;
+use crate::net::connector::Connector;
 use crate::net::late;
 use crate::net::tcp;
 use crate::net::transport::server_name;
@@ -99,18 +105,9 @@ impl fmt::Display for Url {
 #[derive(Debug)]
 pub(crate) struct Client {
     url: Url,
-    tls: Arc<ClientConfig>,
+    connector: Rc<Connector>,
     /// Open, and without a request.
-    idle: RefCell<Vec<SendRequest<Full<Bytes>>>>,
-}
-
-/// What was answered.
-#[derive(Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    /// Where else it is to be had, with a status of 3xx.
-    pub(crate) location: Option<String>,
-    pub(crate) body: Bytes,
+    idle: RefCell<Option<Connection>>,
 }
 
 /// Why there is no answer.
@@ -118,12 +115,10 @@ pub(crate) struct Response {
 pub(crate) enum HttpError {
     /// There is no connection.
     Connect(ConnectError),
-    /// It broke, or what came over it is no HTTP.
-    Broken(hyper::Error),
-    /// The answer broke off, or is longer than it may be.
-    Body,
-    /// The URL cannot be asked for.
-    Request(hyper::http::Error),
+    /// It broke.
+    Broken(io::Error),
+    /// What came over it is no response.
+    Response(Fault),
 }
 
 impl fmt::Display for HttpError {
@@ -131,115 +126,158 @@ impl fmt::Display for HttpError {
         match self {
             Self::Connect(error) => error.fmt(f),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
-            Self::Body => write!(f, "the answer broke off, or has more than {LONGEST_BODY} bytes"),
-            Self::Request(error) => write!(f, "the URL cannot be asked for: {error}"),
+            Self::Response(Fault::NoHttp) => f.write_str("what answers does not speak HTTP"),
+            Self::Response(Fault::LongHead) => f.write_str("the head of the answer is too long"),
+            Self::Response(Fault::LongBody) => write!(f, "the answer has more than {LONGEST_BODY} bytes"),
+            Self::Response(Fault::BrokenOff) => f.write_str("the connection broke before the end of the answer"),
+        }
+    }
+}
+
+impl HttpError {
+    /// Whether this process has as many files open as it may.
+    pub(crate) fn is_out_of_files(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_out_of_files(),
+            Self::Broken(_) | Self::Response(_) => false,
         }
     }
 }
 
 impl Client {
-    /// Connects when it is asked to send something. Certificates are checked as `tls` says.
-    pub(crate) fn new(url: Url, tls: Arc<ClientConfig>) -> Rc<Self> {
-        Rc::new(Self { url, tls, idle: RefCell::default() })
+    /// Connects when it is asked to send something.
+    pub(crate) fn new(url: Url, connector: Rc<Connector>) -> Rc<Self> {
+        Rc::new(Self { url, connector, idle: RefCell::default() })
     }
 
     /// Posts XML. `sent` is called when a connection has taken it.
     pub(crate) async fn post(self: Rc<Self>, body: Arc<str>, sent: impl FnOnce()) -> Result<Response, HttpError> {
-        let body = Full::new(Bytes::from_owner(Arc::<[u8]>::from(body)));
-        let request = self.request(Method::POST).header(header::CONTENT_TYPE, "text/xml; charset=utf-8").body(body);
-        self.ask(request.map_err(HttpError::Request)?, sent).await
+        let length = body.len();
+        let content = format!("Content-Type: text/xml; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{body}");
+        self.ask([self.head("POST"), content].concat(), sent).await
     }
 
     /// Gets a document.
     pub(crate) async fn get(self: Rc<Self>) -> Result<Response, HttpError> {
-        let request = self.request(Method::GET).body(Full::default());
-        self.ask(request.map_err(HttpError::Request)?, || {}).await
+        self.ask([self.head("GET").as_str(), "\r\n"].concat(), || {}).await
     }
 
-    /// Closes the connections that have nothing to do.
+    /// Closes the connection that has nothing to do.
     pub(crate) fn close_idle(&self) {
-        self.idle.borrow_mut().clear();
+        *self.idle.borrow_mut() = None;
     }
 
-    fn request(&self, method: Method) -> hyper::http::request::Builder {
+    /// The request line and what all requests have. Nothing in it can end its line: it was read as a URI.
+    fn head(&self, method: &str) -> String {
         let authority = self.url.uri.authority().map_or("", |authority| authority.as_str());
         let path = self.url.uri.path_and_query().map_or("/", |path| path.as_str());
-        Request::builder().method(method).uri(path).header(header::HOST, authority)
+        format!("{method} {path} HTTP/1.1\r\nHost: {authority}\r\n")
     }
 
-    async fn ask(&self, request: Request<Full<Bytes>>, sent: impl FnOnce()) -> Result<Response, HttpError> {
+    async fn ask(&self, request: String, sent: impl FnOnce()) -> Result<Response, HttpError> {
         let mut connection = match self.idle() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            // What connecting takes is gone when the request is held.
+            None => Box::pin(self.connect()).await?,
         };
-        let answer = connection.send_request(request);
+        Box::pin(connection.write(request)).await.map_err(HttpError::Broken)?;
         sent();
-        let response = answer.await.map_err(HttpError::Broken)?;
-        let status = response.status().as_u16();
-        let location = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection());
-        let location = location.and_then(|location| location.to_str().ok()).map(str::to_owned);
-        let body = Limited::new(response.into_body(), LONGEST_BODY).collect().await.map_err(|_| HttpError::Body)?;
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < MOST_IDLE && !connection.is_closed() {
-            idle.push(connection);
+        let response = connection.response().await?;
+        if response.after == After::Open {
+            // One is kept: the other request of a session is the one that is held.
+            *self.idle.borrow_mut() = Some(connection);
         }
-        Ok(Response { status, location, body: body.to_bytes() })
+        Ok(response)
     }
 
     /// A connection without a request, unless its server has closed it.
-    fn idle(&self) -> Option<SendRequest<Full<Bytes>>> {
-        let mut idle = self.idle.borrow_mut();
-        idle.retain(|connection| connection.is_ready());
-        idle.pop()
+    fn idle(&self) -> Option<Connection> {
+        let connection = self.idle.borrow_mut().take();
+        connection.and_then(Connection::if_silent)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, HttpError> {
+    async fn connect(&self) -> Result<Connection, HttpError> {
         let mut last = ConnectError::NoAddress;
-        for address in addresses(&self.url.host).await.map_err(HttpError::Connect)?.into_iter().take(MAX_ADDRESSES) {
+        for address in self.connector.addresses(&self.url.host).await.map_err(HttpError::Connect)?.into_iter().take(MAX_ADDRESSES)
+        {
             match self.connect_to(SocketAddr::new(address, self.url.port)).await {
-                Err(HttpError::Connect(error)) => last = error,
-                other => return other,
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = error,
             }
         }
         Err(HttpError::Connect(last))
     }
 
-    async fn connect_to(&self, address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, HttpError> {
-        let stream = tcp(address).await.map_err(HttpError::Connect)?;
+    async fn connect_to(&self, address: SocketAddr) -> Result<Connection, ConnectError> {
+        let stream = tcp(address).await?;
         match self.url.scheme {
-            Scheme::Http => begin(stream).await,
+            Scheme::Http => Ok(Connection::Plain(stream)),
             Scheme::Https => {
-                let tls_error = |error| HttpError::Connect(ConnectError::Tls(address, error));
+                let tls_error = |error| ConnectError::Tls(address, error);
                 let name = server_name(&self.url.host).map_err(tls_error)?;
-                let connecting = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream);
+                let connecting = TlsConnector::from(Arc::clone(&self.connector.tls)).connect(name, stream);
                 let agreed: io::Result<_> = timeout(CONNECT_TIMEOUT, connecting).await.map_err(late).flatten();
-                begin(agreed.map_err(tls_error)?).await
+                Ok(Connection::Tls(Box::new(agreed.map_err(tls_error)?)))
             }
         }
     }
 }
 
-/// HTTP on a connection; a task of its own reads and writes it until it ends.
-async fn begin<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, HttpError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let mut builder = http1::Builder::new();
-    let handshake = builder.max_buf_size(HEADER_BYTES).handshake(TokioIo::new(stream)).await;
-    let (requests, connection) = handshake.map_err(HttpError::Broken)?;
-    // What ends it reaches whoever waits for an answer.
-    tokio::task::spawn_local(async move { drop(connection.await) });
-    Ok(requests)
+/// One connection.
+#[derive(Debug)]
+enum Connection {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connections that are kept without a request.
-const MOST_IDLE: usize = 1;
+impl Connection {
+    async fn write(&mut self, request: String) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(request.as_bytes()).await,
+            Self::Tls(stream) => {
+                stream.write_all(request.as_bytes()).await?;
+                stream.flush().await
+            }
+        }
+    }
 
-/// Bytes of an answer.
-const LONGEST_BODY: usize = 1024 * 1024;
+    /// The next response.
+    async fn response(&mut self) -> Result<Response, HttpError> {
+        let mut reader = Reader::default();
+        poll_fn(|context| {
+            loop {
+                let response = ready!(self.poll_read(context, &mut |bytes| match bytes {
+                    [] => reader.end().map(Some),
+                    bytes => reader.read(bytes),
+                }));
+                if let Some(response) = response.map_err(HttpError::Broken)?.map_err(HttpError::Response)? {
+                    return Poll::Ready(Ok(response));
+                }
+            }
+        })
+        .await
+    }
 
-/// Bytes of a header: the least that hyper takes, as there may be ten thousand connections.
-const HEADER_BYTES: usize = 8192;
+    /// Nothing is to come where nothing was asked for: what does is its end, or belongs to nothing.
+    fn if_silent(mut self) -> Option<Self> {
+        let mut context = Context::from_waker(Waker::noop());
+        self.poll_read(&mut context, &mut |_| ()).is_pending().then_some(self)
+    }
+
+    /// Hands on what there is; nothing is the end. The buffer is there for this call only.
+    fn poll_read<R>(&mut self, context: &mut Context<'_>, take: &mut dyn FnMut(&[u8]) -> R) -> Poll<io::Result<R>> {
+        let mut buffer = [0; AT_ONCE];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        ready!(match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, &mut buffer),
+        })?;
+        Poll::Ready(Ok(take(buffer.filled())))
+    }
+}
+
+/// Bytes that are read at once.
+const AT_ONCE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -252,8 +290,8 @@ mod tests {
     use tokio::task::LocalSet;
     use tokio_rustls::rustls::RootCertStore;
 
-    fn tls() -> Arc<ClientConfig> {
-        crate::net::transport::client_config(&Arc::new(RootCertStore::empty())).unwrap()
+    fn connector() -> Rc<Connector> {
+        Rc::new(Connector::new(&Arc::new(RootCertStore::empty())).unwrap())
     }
 
     /// Runs a client against a server that answers each request on a connection with the next of these texts, and then closes it.
@@ -262,7 +300,7 @@ mod tests {
         LocalSet::new().block_on(&runtime, async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}/http-bind?x=1", listener.local_addr().unwrap());
-            let client = Client::new(Url::read(&url).unwrap(), tls());
+            let client = Client::new(Url::read(&url).unwrap(), connector());
             let server = tokio::task::spawn_local(async move {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut asked = Vec::new();
@@ -294,7 +332,7 @@ mod tests {
             },
         );
         assert!(asked[0].starts_with("POST /http-bind?x=1 HTTP/1.1\r\n"), "{}", asked[0]);
-        assert!(asked[0].ends_with("\r\n\r\n<body/>") && asked[0].contains("content-length: 7"));
+        assert!(asked[0].ends_with("\r\n\r\n<body/>") && asked[0].contains("Content-Length: 7"));
     }
 
     #[test]
@@ -313,7 +351,7 @@ mod tests {
     fn an_answer_has_an_end() {
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n{}", "x".repeat(2_000_000));
         with_server(vec![Box::leak(long.into_boxed_str())], async |client| {
-            assert!(matches!(client.post("<body/>".into(), || {}).await, Err(HttpError::Body)));
+            assert!(matches!(client.post("<body/>".into(), || {}).await, Err(HttpError::Response(Fault::LongBody))));
         });
     }
 

@@ -48,7 +48,9 @@ impl Transport {
     /// Agrees on TLS. The server's certificate has to come from one of the roots and to be one for `name`, a DNS name or an address.
     pub(super) async fn encrypted(stream: TcpStream, roots: &Arc<RootCertStore>, name: &str) -> io::Result<Self> {
         let name = server_name(name)?;
-        let (stream, tls) = TlsConnector::from(client_config(roots)?).connect(name, stream).await?.into_inner();
+        // A connection lasts for days: there is nothing to resume.
+        let (stream, tls) =
+            TlsConnector::from(client_config(roots, Resumption::disabled())?).connect(name, stream).await?.into_inner();
         Ok(Self { stream, tls: Some(Box::new(tls)) })
     }
 
@@ -124,14 +126,13 @@ impl Transport {
 }
 
 /// TLS 1.2 and 1.3, for servers whose certificate comes from one of the roots.
-pub(crate) fn client_config(roots: &Arc<RootCertStore>) -> io::Result<Arc<ClientConfig>> {
+pub(super) fn client_config(roots: &Arc<RootCertStore>, resumption: Resumption) -> io::Result<Arc<ClientConfig>> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_root_certificates(Arc::clone(roots))
         .with_no_client_auth();
-    // A connection lasts for days: there is nothing to resume.
-    config.resumption = Resumption::disabled();
+    config.resumption = resumption;
     Ok(Arc::new(config))
 }
 

@@ -6,9 +6,12 @@
 
 pub(crate) mod desk;
 
+mod falls;
+mod files;
 mod found;
 mod letters;
 mod line;
+mod notes;
 mod over_bosh;
 mod over_tcp;
 mod pacer;
@@ -32,6 +35,8 @@ use crate::link::store::End;
 use crate::link::watch;
 use crate::phone::account::Row;
 use crate::phone::users::Fact;
+use crate::process::backoff::Backoff;
+use crate::process::backoff::dice;
 use crate::process::host::Flow;
 use crate::process::storekeeper::Unavailable;
 use crate::xmpp::element::Element;
@@ -44,8 +49,8 @@ pub trait Registrar {
     fn accounts(&mut self, row: &mut dyn FnMut(&Row<'_>, &str)) -> Result<(), Unavailable>;
     /// Writes what is to be kept of accounts: all, or none.
     fn keep(&mut self, notes: &[Note]) -> Result<(), Unavailable>;
-    /// Takes the states that other programs have written: each once.
-    fn states(&mut self) -> Result<Vec<Fact>, Unavailable>;
+    /// Takes some of the states that other programs have written, each once; whether those were all.
+    fn states(&mut self) -> Result<(Vec<Fact>, Heard), Unavailable>;
     /// What is registered of a user now.
     fn registered(&mut self, user: &str) -> Vec<Fact>;
     /// Has all users' calls told ([`Fact`]s): it is not known who is in one.
@@ -72,16 +77,22 @@ pub struct Note {
 
 /// Runs the phone process until the host stops.
 pub fn run(registrar: &mut impl Registrar, config: &Phones, facts: &End) {
+    let mut backoff = Backoff::default();
     loop {
+        backoff.up(Instant::now());
         match catch_unwind(AssertUnwindSafe(|| live(registrar, config, facts))) {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => log::error!("the phone process cannot run: {error}; trying again in 1 s"),
+            Ok(Err(error)) => log::error!("the phone process cannot run: {error}; it is tried again"),
             // The panic hook has logged what and where.
             Err(_) => {}
         }
-        std::thread::sleep(Duration::from_secs(1));
-        if registrar.wake() == Flow::Stop {
-            return;
+        // Each life logs in all accounts anew.
+        let end = Instant::now().checked_add(backoff.pause(Instant::now(), Duration::ZERO, dice()));
+        while end.is_some_and(|end| Instant::now() < end) {
+            std::thread::sleep(Duration::from_millis(200));
+            if registrar.wake() == Flow::Stop {
+                return;
+            }
         }
     }
 }
@@ -114,7 +125,12 @@ fn live(registrar: &mut impl Registrar, config: &Phones, facts: &End) -> io::Res
                 }
                 Some(report) = reports.recv() => desk.report(registrar, report),
                 _ = tick.tick() => desk.tick(Instant::now(), registrar),
-                _ = poll.tick(), if config.poll.is_some() => desk.poll(Instant::now(), registrar),
+                _ = poll.tick(), if config.poll.is_some() => {
+                    // Where many have been written the rest is taken soon; sessions have their turn between.
+                    if desk.poll(Instant::now(), registrar) == Heard::Some {
+                        poll.reset_after(MORE);
+                    }
+                }
             }
         }
         desk.stop(registrar, &mut reports).await;
@@ -124,8 +140,10 @@ fn live(registrar: &mut impl Registrar, config: &Phones, facts: &End) -> io::Res
 
 /// Whether something is left to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
+pub enum Heard {
+    /// Nothing is.
     All,
+    /// There may be more.
     Some,
 }
 
@@ -148,6 +166,9 @@ const AT_ONCE: usize = 64;
 
 /// How often lifetimes are looked at, and what is to be kept is written.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How soon more is taken of what is polled.
+const MORE: Duration = Duration::from_millis(20);
 
 /// Where nothing is polled.
 const NEVER: Duration = Duration::from_secs(3600);

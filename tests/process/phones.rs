@@ -1,5 +1,8 @@
 //! The phone process against a connection manager that does what no real one can be asked to do. The real ones are in tests/e2e.
 
+#[path = "phones/scale.rs"]
+mod scale;
+
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -33,6 +36,7 @@ use xmpp_gateway::phone::users::Options;
 use xmpp_gateway::phone::users::What;
 use xmpp_gateway::process::host::Flow;
 use xmpp_gateway::process::phones;
+use xmpp_gateway::process::phones::Heard;
 use xmpp_gateway::process::phones::Note;
 use xmpp_gateway::process::phones::Registrar;
 use xmpp_gateway::process::storekeeper::Unavailable;
@@ -80,8 +84,8 @@ impl Registrar for FakeRegistrar {
         Ok(())
     }
 
-    fn states(&mut self) -> Result<Vec<Fact>, Unavailable> {
-        Ok(Vec::new())
+    fn states(&mut self) -> Result<(Vec<Fact>, Heard), Unavailable> {
+        Ok((Vec::new(), Heard::All))
     }
 
     fn registered(&mut self, user: &str) -> Vec<Fact> {

@@ -24,6 +24,7 @@ use crate::phone::kept::Kept;
 use crate::phone::state::State;
 use crate::phone::users::Fact;
 use crate::phone::users::What;
+use crate::process::phones::Heard;
 use crate::process::phones::Note;
 use crate::process::storekeeper::Unavailable;
 
@@ -108,19 +109,18 @@ impl<D: Stores> AccountSession<'_, D> {
     /// Writes what is to be kept of accounts.
     pub(crate) fn keep(&mut self, notes: &[Note]) -> Result<(), Unavailable> {
         let table = self.tables.accounts.to_string_lossy().into_owned();
-        let updates = notes.iter().filter_map(|note| {
-            let id = self.rows.get(&note.user)?;
-            let columns = columns(note);
-            (!columns.is_empty()).then(|| format!("UPDATE {table} SET {} WHERE id = {id}", columns.join(", ")))
-        });
+        let rows: Vec<(i64, &Note)> = notes.iter().filter_map(|note| Some((*self.rows.get(&note.user)?, note))).collect();
         // OpenSIPS's driver of SQLite takes what is shorter than "select" for one.
-        let statements: Vec<String> = ["BEGIN;".to_owned()].into_iter().chain(updates).chain(["COMMIT".to_owned()]).collect();
+        let mut statements = vec!["BEGIN;".to_owned()];
+        updates(&table, &SESSION, rows.iter().filter_map(|(id, note)| Some((*id, session(note)?))), &mut statements);
+        updates(&table, &["trouble"], rows.iter().filter_map(|(id, note)| Some((*id, trouble(note)?))), &mut statements);
+        statements.push("COMMIT".to_owned());
         self.run(&statements)
     }
 
     /// Takes the states that were written, and deletes these and no others.
-    pub(crate) fn states(&mut self) -> Result<Vec<Fact>, Unavailable> {
-        let Some(table) = &self.tables.states else { return Ok(Vec::new()) };
+    pub(crate) fn states(&mut self) -> Result<(Vec<Fact>, Heard), Unavailable> {
+        let Some(table) = &self.tables.states else { return Ok((Vec::new(), Heard::All)) };
         let table = table.to_string_lossy().into_owned();
         let (mut facts, mut ids) = (Vec::new(), Vec::new());
         self.query(&format!("SELECT id, sip_uri, state FROM {table} ORDER BY id LIMIT {PORTION}"), &mut |values| {
@@ -135,7 +135,8 @@ impl<D: Stores> AccountSession<'_, D> {
         if !ids.is_empty() {
             self.run(&[format!("DELETE FROM {table} WHERE id IN ({})", ids.join(", "))])?;
         }
-        Ok(facts)
+        let heard = if ids.len() < PORTION { Heard::All } else { Heard::Some };
+        Ok((facts, heard))
     }
 
     /// Adds accounts; who has one gets the new address and password.
@@ -218,21 +219,56 @@ fn text<V: Value>(value: &V) -> &str {
     value.octets().and_then(|octets| str::from_utf8(octets).ok()).unwrap_or_default()
 }
 
-/// What an update sets. The columns of old say where the session is for people to read; `session` is what is read back.
-fn columns(note: &Note) -> Vec<String> {
-    let mut columns = Vec::new();
-    if let Some(session) = &note.session {
-        let kept = Kept::read(session);
-        let plain = |text: Option<&str>| text.map(plain).unwrap_or_default();
-        columns.push(format!("rid = {}", kept.as_ref().map_or(0, |kept| kept.saved.rid)));
-        columns.push(format!("sid = '{}'", plain(kept.as_ref().map(|kept| &*kept.saved.terms.sid))));
-        columns.push(format!("presence_id = '{}'", plain(kept.as_ref().map(|kept| &*kept.jid))));
-        columns.push(format!("session = '{}'", BASE64.encode(session.as_bytes())));
+/// What the columns of a session hold, if it has changed. Those of old say where it is for people to read; the last one is what is read back.
+fn session(note: &Note) -> Option<Vec<String>> {
+    let session = note.session.as_ref()?;
+    let kept = Kept::read(session);
+    let quoted = |text: Option<&str>| format!("'{}'", text.map(plain).unwrap_or_default());
+    Some(vec![
+        kept.as_ref().map_or(0, |kept| kept.saved.rid).to_string(),
+        quoted(kept.as_ref().map(|kept| &*kept.saved.terms.sid)),
+        quoted(kept.as_ref().map(|kept| &*kept.jid)),
+        format!("'{}'", BASE64.encode(session.as_bytes())),
+    ])
+}
+
+/// What the column of troubles holds, if that has changed.
+fn trouble(note: &Note) -> Option<Vec<String>> {
+    Some(vec![format!("'{}'", plain(note.trouble.as_ref()?))])
+}
+
+/// Updates of many rows, each with values of its own, in as few statements as drivers take: each one is a round trip to the database, for which
+/// all sessions wait.
+fn updates(table: &str, columns: &[&str], rows: impl Iterator<Item = (i64, Vec<String>)>, statements: &mut Vec<String>) {
+    let mut some: Vec<(i64, Vec<String>)> = Vec::new();
+    let mut length = 0_usize;
+    for (id, values) in rows {
+        let more = values.iter().map(|value| value.len().saturating_add(ROW)).sum::<usize>();
+        if !some.is_empty() && length.saturating_add(more) > STATEMENT {
+            statements.push(update(table, columns, &some));
+            some.clear();
+            length = 0;
+        }
+        length = length.saturating_add(more);
+        some.push((id, values));
     }
-    if let Some(trouble) = &note.trouble {
-        columns.push(format!("trouble = '{}'", plain(trouble)));
+    if !some.is_empty() {
+        statements.push(update(table, columns, &some));
     }
-    columns
+}
+
+fn update(table: &str, columns: &[&str], rows: &[(i64, Vec<String>)]) -> String {
+    let ids: Vec<String> = rows.iter().map(|(id, _)| id.to_string()).collect();
+    let sets: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| {
+            let values = rows.iter().zip(&ids).filter_map(|((_, values), id)| Some((id, values.get(at)?)));
+            let cases: Vec<String> = values.map(|(id, value)| format!("WHEN {id} THEN {value}")).collect();
+            format!("{column} = CASE id {} END", cases.join(" "))
+        })
+        .collect();
+    format!("UPDATE {table} SET {} WHERE id IN ({})", sets.join(", "), ids.join(", "))
 }
 
 /// Text that needs no quoting in any database, and fits.
@@ -268,7 +304,16 @@ const COLUMNS: &str =
     "id, sip_uri, jid, password, resource, priority, online_status, call_show, call_status, transport, url, flags, session";
 
 /// Rows that are read at once.
-const PORTION: u32 = 500;
+const PORTION: usize = 500;
+
+/// The columns of a session, in the order of their values.
+const SESSION: [&str; 4] = ["rid", "sid", "presence_id", "session"];
+
+/// Bytes of a statement, but for one row that is longer: OpenSIPS's driver of SQLite takes 64 KiB.
+const STATEMENT: usize = 48 * 1024;
+
+/// Bytes of a statement for each value besides the value.
+const ROW: usize = 40;
 
 const ACCOUNT_SCRIPT: &str = "xmpp_account-create.sql";
 const STATE_SCRIPT: &str = "xmpp_phone_state-create.sql";
@@ -284,10 +329,29 @@ mod tests {
             session: Some("it's; \\".to_owned()),
             trouble: Some("it's 100 %; \"no\"\n".to_owned()),
         };
-        let columns = columns(&note);
-        assert_eq!(columns.last().unwrap(), "trouble = 'it s 100     no  '");
-        assert_eq!(columns[3], format!("session = '{}'", BASE64.encode(b"it's; \\")));
-        assert_eq!(columns[..2], ["rid = 0", "sid = ''"]);
+        assert_eq!(trouble(&note).unwrap(), ["'it s 100     no  '"]);
+        assert_eq!(session(&note).unwrap(), ["0", "''", "''", &format!("'{}'", BASE64.encode(b"it's; \\"))]);
+        let silent = Note { session: None, trouble: None, ..note };
+        assert_eq!((session(&silent), trouble(&silent)), (None, None));
+    }
+
+    #[test]
+    fn many_rows_are_one_statement() {
+        let mut statements = Vec::new();
+        let rows = [(3, "'a'"), (5, "''")].map(|(id, value)| (id, vec![value.to_owned(), "1".to_owned()]));
+        updates("t", &["trouble", "rid"], rows.into_iter(), &mut statements);
+        let one = "UPDATE t SET trouble = CASE id WHEN 3 THEN 'a' WHEN 5 THEN '' END, rid = CASE id WHEN 3 THEN 1 WHEN 5 THEN 1 END WHERE id IN (3, 5)";
+        assert_eq!(statements, [one]);
+        updates("t", &["rid"], std::iter::empty(), &mut statements);
+        assert_eq!(statements.len(), 1, "nothing is no statement");
+    }
+
+    #[test]
+    fn no_statement_of_many_rows_is_longer_than_a_driver_takes() {
+        let mut statements = Vec::new();
+        updates("t", &["session"], (0..1000).map(|id| (id, vec![format!("'{}'", "x".repeat(500))])), &mut statements);
+        assert!(statements.len() > 1 && statements.iter().all(|statement| statement.len() <= 60 * 1024));
+        assert_eq!(statements.iter().map(|statement| statement.matches("WHEN").count()).sum::<usize>(), 1000);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! All accounts and their lines: who has one, what it is to show, and what is written down of it.
 
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -11,24 +12,29 @@ use std::time::Duration;
 use std::time::Instant;
 
 use jid::Jid;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::Note;
+use super::Heard;
 use super::Registrar;
+use super::falls::Falls;
+use super::files::Files;
+use super::found::Found;
 use super::line::Exchange;
 use super::line::Line;
 use super::line::Report;
 use super::line::Said;
+use super::notes::Notes;
 use super::pacer::Pacer;
 use crate::config::Phones;
 use crate::gateway::admission::too_much;
 use crate::gateway::rate::Limiter;
 use crate::gateway::tally::Tally;
+use crate::net::connector::Connector;
 use crate::net::http::Url;
-use crate::net::transport::client_config;
 use crate::phone::account::Account;
 use crate::phone::account::Row;
 use crate::phone::account::Transport;
@@ -39,7 +45,6 @@ use crate::phone::state::Shown;
 use crate::phone::users::Change;
 use crate::phone::users::Fact;
 use crate::phone::users::Users;
-use crate::process::storekeeper::Unavailable;
 use crate::xmpp::element::Element;
 use crate::xmpp::stanza;
 
@@ -56,15 +61,15 @@ pub(crate) struct Desk {
     /// Sessions from before a restart, until their lines go on with them or it is too late.
     kept: HashMap<String, Kept>,
     /// What is to be written.
-    notes: BTreeMap<String, Note>,
+    notes: Notes,
     /// What was last said to be wrong with an account.
     troubles: HashMap<String, String>,
     /// When accounts may be asked again that have refused us.
     refused: HashMap<String, Instant>,
     /// When registrars are asked for those who are not there: some read their contacts after we have asked.
     asks: VecDeque<Instant>,
-    /// Until then the database is left alone.
-    database_rests: Option<Instant>,
+    falls: Falls,
+    files: Files,
     /// Of those who send messages to phones.
     limiter: Option<Limiter>,
     limited: Tally,
@@ -79,13 +84,15 @@ pub(crate) struct Desk {
 enum Load {
     /// It was read.
     Done,
-    /// It could not be; it is tried again then.
-    Again(Instant),
+    /// It could not be; it is tried again when the database has rested.
+    Again,
 }
 
 struct Handle {
     views: watch::Sender<View>,
     task: JoinHandle<()>,
+    /// Whether the task has come to its end, and not to a panic.
+    ended: Rc<Cell<bool>>,
     account: Arc<Account>,
 }
 
@@ -96,10 +103,12 @@ impl Desk {
         let (stop, stopped) = watch::channel(false);
         let (reloads, reloaded) = watch::channel(());
         let exchange = Exchange {
-            tls: client_config(&config.roots)?,
+            connector: Rc::new(Connector::new(&config.roots)?),
+            found: Found::default(),
             clear: config.clear,
-            pacer: RefCell::new(Pacer::new(config.login_rate)),
-            resumes: RefCell::new(Pacer::new(RESUME_RATE)),
+            pacer: Pacer::new(config.login_rate),
+            resumes: Pacer::new(RESUME_RATE),
+            farewells: Semaphore::new(FAREWELLS),
             letters: RefCell::default(),
             reports: sender,
             stop: stopped,
@@ -112,11 +121,12 @@ impl Desk {
             users: Users::new(config.options),
             lines: HashMap::new(),
             kept: HashMap::new(),
-            notes: BTreeMap::new(),
+            notes: Notes::default(),
             troubles: HashMap::new(),
             refused: HashMap::new(),
             asks: VecDeque::new(),
-            database_rests: None,
+            falls: Falls::default(),
+            files: Files::default(),
             limiter: Limiter::new(config.rate_limit),
             limited: Tally::default(),
             exchange: Rc::new(exchange),
@@ -148,12 +158,14 @@ impl Desk {
                 }
             }
         });
+        self.notes.answered(Instant::now(), read.is_ok());
         if read.is_err() {
-            log::error!("the table of accounts cannot be read; it is tried again in {} s", AGAIN.as_secs());
-            self.load = Load::Again(Instant::now().checked_add(AGAIN).unwrap_or_else(Instant::now));
+            log::error!("the table of accounts cannot be read; it is tried again");
+            self.load = Load::Again;
             return;
         }
         self.load = Load::Done;
+        self.files.expect(accounts.len());
         log::info!("{} accounts whose phones are shown, {wrong} rows left out", accounts.len());
         self.kept.extend(kept);
         // The server may have been told something too.
@@ -194,16 +206,17 @@ impl Desk {
         }
     }
 
-    /// Takes what other programs have written.
-    pub(super) fn poll(&mut self, now: Instant, registrar: &mut impl Registrar) {
-        if self.database_rests.is_some_and(|until| now < until) {
-            return;
+    /// Takes some of what other programs have written.
+    pub(super) fn poll(&mut self, now: Instant, registrar: &mut impl Registrar) -> Heard {
+        if self.notes.rests(now) {
+            return Heard::All;
         }
-        match registrar.states() {
-            Ok(facts) => facts.into_iter().for_each(|fact| self.fact(now, fact)),
-            // What cannot be read now is there the next time; the host's log says why.
-            Err(Unavailable) => self.database_rests = now.checked_add(AGAIN),
-        }
+        let states = registrar.states();
+        self.notes.answered(now, states.is_ok());
+        // What cannot be read now is there the next time; the host's log says why.
+        let Ok((facts, heard)) = states else { return Heard::All };
+        facts.into_iter().for_each(|fact| self.fact(now, fact));
+        heard
     }
 
     /// A line has something to say.
@@ -211,10 +224,15 @@ impl Desk {
         match said {
             Said::Up => {
                 self.refused.remove(&user);
+                self.falls.up(Instant::now(), &user);
                 if self.troubles.remove(&user).is_some() {
                     log::info!("the phone of {user} is shown in its account again");
                 }
-                self.note(&user).trouble = Some(String::new());
+                self.notes.of(&user).trouble = Some(String::new());
+            }
+            Said::OutOfFiles => {
+                self.files.run_out(Instant::now());
+                self.notes.of(&user).trouble = Some("the SIP server may have no more files open".to_owned());
             }
             Said::Trouble(why, not_before) => {
                 if let Some(time) = not_before {
@@ -223,13 +241,13 @@ impl Desk {
                 let is_new = self.troubles.get(&user) != Some(&why);
                 if is_new {
                     log::warn!("the phone of {user} is not shown in its account ({resource}): {why}");
-                    self.note(&user).trouble = Some(why.clone());
+                    self.notes.of(&user).trouble = Some(why.clone());
                     self.troubles.insert(user, why);
                 }
             }
             // The row has room for one session.
             Said::Kept(kept) if self.accounts.get(&user).is_some_and(|account| !account.resource.is_per_phone()) => {
-                self.note(&user).session = Some(kept.map(|kept| kept.write()).unwrap_or_default());
+                self.notes.of(&user).session = Some(kept.map(|kept| kept.write()).unwrap_or_default());
             }
             Said::Kept(_) => {}
             Said::Message(message) => self.message(registrar, &user, &message),
@@ -280,22 +298,22 @@ impl Desk {
     /// Once a second.
     pub(super) fn tick(&mut self, now: Instant, registrar: &mut impl Registrar) {
         self.users.expire(now).iter().for_each(|change| self.show(change));
-        self.reap();
+        self.reap(now);
         self.ask(now, registrar);
-        if self.database_rests.is_none_or(|until| now >= until) {
-            self.write(now, registrar);
-        }
-        if matches!(self.load, Load::Again(at) if at <= now) {
+        self.notes.write(now, registrar);
+        if self.load == Load::Again && !self.notes.rests(now) {
             self.load(registrar);
         }
     }
 
-    /// The host stops: sessions are to wait for us, and what goes on with them is written.
+    /// The host stops: sessions are to wait for us, as many as are told in time, and what goes on with them is written.
     pub(super) async fn stop(&mut self, registrar: &mut impl Registrar, reports: &mut mpsc::Receiver<Report>) {
+        // Whatever follows: hosts end a process that does not end by itself.
+        self.notes.write(Instant::now(), registrar);
         let _ = self.stop.send(true);
-        let running = |desk: &Self| desk.lines.values().flat_map(BTreeMap::values).any(|handle| !handle.task.is_finished());
         let _ = timeout(FAREWELL, async {
-            while running(self) {
+            // Each line has one.
+            while Rc::strong_count(&self.exchange) > 1 {
                 match timeout(Duration::from_millis(50), reports.recv()).await {
                     Ok(Some(report)) => self.report(registrar, report),
                     Ok(None) => break,
@@ -307,7 +325,7 @@ impl Desk {
         while let Ok(report) = reports.try_recv() {
             self.report(registrar, report);
         }
-        self.write(Instant::now(), registrar);
+        self.notes.write_last(registrar);
     }
 
     /// Asks the registrar for those who are not there.
@@ -333,29 +351,29 @@ impl Desk {
         };
         let offline = View::without(change.state.shown());
         if change.state.shown() == Shown::Offline && self.troubles.remove(&change.user).is_some() {
-            self.note(&change.user).trouble = Some(String::new());
+            self.notes.of(&change.user).trouble = Some(String::new());
         }
         let refused = self.refused.get(&change.user).copied();
         let lines = self.lines.entry(change.user.clone()).or_default();
         for (_, handle) in lines.iter().filter(|(resource, _)| !resources.contains(resource)) {
-            handle.views.send_replace(offline.clone());
+            handle.show(&offline);
         }
         for resource in resources {
-            match lines.get(&resource).filter(|handle| !handle.task.is_finished()) {
+            match lines.get(&resource).filter(|handle| !handle.task.is_finished() || handle.has_panicked()) {
+                // What follows is decided where it is found.
+                Some(handle) if handle.has_panicked() => {}
                 // The old account hangs up first; its line is followed by one for the new.
                 Some(handle) if handle.account != account => {
-                    handle.views.send_replace(offline.clone());
+                    handle.show(&offline);
                 }
-                Some(handle) => {
-                    handle.views.send_replace(view.clone());
-                }
+                Some(handle) => handle.show(&view),
                 None => {
                     let kept = self.kept.remove(&account.user).filter(|kept| kept.resource == resource);
                     let (views, seen) = watch::channel(view.clone());
                     let line = Line::new(Arc::clone(&account), resource.clone(), seen, Rc::clone(&self.exchange));
                     let line = line.not_before(refused);
-                    let task = tokio::task::spawn_local(line.run(kept));
-                    lines.insert(resource, Handle { views, task, account: Arc::clone(&account) });
+                    let handle = Handle::new(views, line.run(kept), Arc::clone(&account));
+                    lines.insert(resource, handle);
                 }
             }
         }
@@ -380,6 +398,7 @@ impl Desk {
     fn restart(&mut self, user: &str) {
         self.troubles.remove(user);
         self.refused.remove(user);
+        self.falls.forget(user);
         self.again(user.to_owned());
     }
 
@@ -393,22 +412,29 @@ impl Desk {
         self.users.forget(&account.user);
         self.troubles.remove(&account.user);
         self.refused.remove(&account.user);
+        self.falls.forget(&account.user);
         for handle in self.lines.get(&account.user).into_iter().flat_map(BTreeMap::values) {
-            handle.views.send_replace(View::of(account, Shown::Offline, None));
+            handle.show(&View::of(account, Shown::Offline, None));
         }
     }
 
     /// Lines that are done are gone; who is to be seen again has another one.
-    fn reap(&mut self) {
-        let mut again = Vec::new();
+    fn reap(&mut self, now: Instant) {
+        let (mut again, mut fallen) = (Vec::new(), Vec::new());
         self.lines.retain(|user, lines| {
             let before = lines.len();
+            if lines.values().any(Handle::has_panicked) {
+                fallen.push(user.clone());
+            }
             lines.retain(|_, handle| !handle.task.is_finished());
             if lines.len() != before {
                 again.push(user.clone());
             }
             !lines.is_empty()
         });
+        for user in fallen {
+            self.fell(now, user);
+        }
         for user in again {
             if self.users.state(&user).shown() != Shown::Offline {
                 self.again(user);
@@ -416,22 +442,43 @@ impl Desk {
         }
     }
 
-    fn note(&mut self, user: &str) -> &mut Note {
-        self.notes.entry(user.to_owned()).or_insert_with(|| Note { user: user.to_owned(), session: None, trouble: None })
+    /// A line of the user has panicked. The log has what and where; the account is tried again, later and later.
+    fn fell(&mut self, now: Instant, user: String) {
+        let pause = self.falls.fell(now, &user);
+        log::error!("the line of {user} is gone by a fault of the gateway; the next one in {} s", pause.as_secs());
+        let until = now.checked_add(pause).unwrap_or(now);
+        let refused = self.refused.entry(user.clone()).or_insert(until);
+        *refused = until.max(*refused);
+        let note = self.notes.of(&user);
+        // What it had said of its session may not be true any more.
+        (note.session, note.trouble) = (Some(String::new()), Some("a fault of the gateway: the log says which".to_owned()));
+    }
+}
+
+impl Handle {
+    fn new(views: watch::Sender<View>, line: impl Future<Output = ()> + 'static, account: Arc<Account>) -> Self {
+        let ended = Rc::new(Cell::new(false));
+        let end = Rc::clone(&ended);
+        let task = tokio::task::spawn_local(async move {
+            line.await;
+            end.set(true);
+        });
+        Self { views, task, ended, account }
     }
 
-    /// Writes what has changed; what cannot be written is tried again with what comes next.
-    fn write(&mut self, now: Instant, registrar: &mut impl Registrar) {
-        while !self.notes.is_empty() {
-            let batch: Vec<Note> = self.notes.values().take(BATCH).cloned().collect();
-            if registrar.keep(&batch).is_err() {
-                self.database_rests = now.checked_add(AGAIN);
-                return;
+    fn has_panicked(&self) -> bool {
+        self.task.is_finished() && !self.ended.get()
+    }
+
+    /// What is shown already wakes nobody.
+    fn show(&self, view: &View) {
+        self.views.send_if_modified(|shown| {
+            let is_new = shown != view;
+            if is_new {
+                shown.clone_from(view);
             }
-            for note in batch {
-                self.notes.remove(&note.user);
-            }
-        }
+            is_new
+        });
     }
 }
 
@@ -462,11 +509,11 @@ const RESUME_RATE: u32 = 200;
 const ASKS: [Duration; 5] =
     [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8), Duration::from_secs(20), Duration::from_secs(60)];
 
-/// How soon the database is asked again that did not answer: each try may hold up all sessions for seconds.
-const AGAIN: Duration = Duration::from_secs(5);
+/// How long sessions have to say that they will be back. Kamailio ends a process 3 s after it was told to end; the rest is for the database.
+const FAREWELL: Duration = Duration::from_millis(1200);
 
-/// How long sessions have to say that they will be back.
-const FAREWELL: Duration = Duration::from_millis(1500);
+/// Sessions that say so at once: each takes a connection, and waits for the connection manager.
+const FAREWELLS: usize = 128;
 
-/// Rows that are written at once.
-const BATCH: usize = 256;
+#[cfg(test)]
+mod tests;

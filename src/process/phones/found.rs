@@ -1,13 +1,16 @@
 //! The connection manager of a domain, as its host-meta names it (XEP-0156).
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
+use std::time::Instant;
 
-use hyper::body::Bytes;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tokio_rustls::rustls::ClientConfig;
 
 use crate::address::ascii_domain;
+use crate::net::connector::Connector;
 use crate::net::http::Client;
 use crate::net::http::HttpError;
 use crate::net::http::Response;
@@ -15,12 +18,73 @@ use crate::net::http::Scheme;
 use crate::net::http::Url;
 use crate::xmpp::host_meta::connection_managers;
 
+/// What was found out lately, by domain: many accounts have the same one, and log in one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    domains: RefCell<HashMap<String, Rc<Domain>>>,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// This process has as many files open as it may.
+    OutOfFiles,
+    /// The server, or the way to it.
+    Because(String),
+}
+
+/// What was answered, and when. Who asks while somebody else does waits for that answer.
+type Domain = Mutex<Option<(Instant, Result<String, Missing>)>>;
+
+impl Missing {
+    fn of(url: &Url, error: &HttpError) -> Self {
+        if error.is_out_of_files() { Self::OutOfFiles } else { Self::Because(format!("{url}: {error}")) }
+    }
+}
+
+impl Found {
+    /// The URL of a domain's connection manager.
+    pub(super) async fn bosh_url(&self, connector: &Rc<Connector>, domain: &str) -> Result<String, Missing> {
+        self.known_or(domain, bosh_url(connector, domain)).await
+    }
+
+    /// What was answered lately, or is now.
+    async fn known_or(&self, domain: &str, ask: impl Future<Output = Result<String, Missing>>) -> Result<String, Missing> {
+        let known = self.of(domain);
+        let mut answer = known.lock().await;
+        if let Some((at, found)) = &*answer
+            && at.elapsed() < if found.is_ok() { FRESH } else { FRESH_FAILURE }
+        {
+            return found.clone();
+        }
+        let found = ask.await;
+        // It says nothing of the domain.
+        if found != Err(Missing::OutOfFiles) {
+            *answer = Some((Instant::now(), found.clone()));
+        }
+        found
+    }
+
+    fn of(&self, domain: &str) -> Rc<Domain> {
+        let mut domains = self.domains.borrow_mut();
+        if let Some(known) = domains.get(domain) {
+            return Rc::clone(known);
+        }
+        // It is soon found out again. Who asks just now has a hold of what is asked for.
+        if domains.len() >= MOST_DOMAINS {
+            domains.clear();
+        }
+        Rc::clone(domains.entry(domain.to_owned()).or_default())
+    }
+}
+
 /// Asks for it over TLS: who could change the answer could read the password.
-pub(super) async fn bosh_url(tls: &Arc<ClientConfig>, domain: &str) -> Result<String, String> {
-    let Some(url) = host_meta(domain) else { return Err(format!("{domain} can have no host-meta")) };
-    let found = document(url.clone(), async |url| Client::new(url, Arc::clone(tls)).get().await);
-    let document = timeout(PATIENCE, found).await.map_err(|_| format!("{url}: no answer"))??;
-    linked(&document).ok_or_else(|| format!("{url} names no connection manager"))
+async fn bosh_url(connector: &Rc<Connector>, domain: &str) -> Result<String, Missing> {
+    let because = |why: String| Missing::Because(why);
+    let Some(url) = host_meta(domain) else { return Err(because(format!("{domain} can have no host-meta"))) };
+    let found = document(url.clone(), async |url| Client::new(url, Rc::clone(connector)).get().await);
+    let document = timeout(PATIENCE, found).await.map_err(|_| because(format!("{url}: no answer")))??;
+    linked(&document).ok_or_else(|| because(format!("{url} names no connection manager")))
 }
 
 /// Where a domain has it.
@@ -29,19 +93,19 @@ fn host_meta(domain: &str) -> Option<Url> {
 }
 
 /// What is there, or where we are sent from there: over TLS all the way.
-async fn document(mut url: Url, get: impl AsyncFn(Url) -> Result<Response, HttpError>) -> Result<Bytes, String> {
+async fn document(mut url: Url, get: impl AsyncFn(Url) -> Result<Response, HttpError>) -> Result<Vec<u8>, Missing> {
     for _ in 0..=MOST_REDIRECTS {
-        let response = get(url.clone()).await.map_err(|error| format!("{url}: {error}"))?;
+        let response = get(url.clone()).await.map_err(|error| Missing::of(&url, &error))?;
         match (response.status, response.location) {
             (200, _) => return Ok(response.body),
             (301 | 302 | 303 | 307 | 308, Some(location)) => {
                 let next = url.to(&location).filter(|next| next.scheme() == Scheme::Https);
-                url = next.ok_or_else(|| format!("{url} sends on to what is no https: URL"))?;
+                url = next.ok_or_else(|| Missing::Because(format!("{url} sends on to what is no https: URL")))?;
             }
-            (status, _) => return Err(format!("{url}: HTTP status {status}")),
+            (status, _) => return Err(Missing::Because(format!("{url}: HTTP status {status}"))),
         }
     }
-    Err(format!("sent on from one URL to the next, at last to {url}"))
+    Err(Missing::Because(format!("sent on from one URL to the next, at last to {url}")))
 }
 
 /// The link to it: one over TLS, if there is one.
@@ -52,12 +116,53 @@ fn linked(document: &[u8]) -> Option<String> {
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long an answer holds, and how long there being none.
+const FRESH: Duration = Duration::from_secs(10 * 60);
+const FRESH_FAILURE: Duration = Duration::from_secs(30);
+
+/// Domains whose answers are kept.
+const MOST_DOMAINS: usize = 1024;
 /// How often in succession servers may send us on.
 const MOST_REDIRECTS: u32 = 3;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::http::response::After;
+
+    #[test]
+    fn a_domain_is_asked_once_for_all_its_accounts() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for (answer, most) in [
+                (Ok("https://a/".to_owned()), 1),
+                (Err(Missing::Because("no answer".to_owned())), 1),
+                // What is a matter of this process alone is no answer.
+                (Err(Missing::OutOfFiles), 4),
+            ] {
+                let (found, asked) = (Found::default(), std::cell::Cell::new(0));
+                let ask = || {
+                    found.known_or("a", async {
+                        asked.update(|count: u32| count.saturating_add(1));
+                        tokio::task::yield_now().await;
+                        answer.clone()
+                    })
+                };
+                let all = tokio::join!(ask(), ask(), ask());
+                assert_eq!(all, (answer.clone(), answer.clone(), answer.clone()));
+                assert_eq!((ask().await, asked.get()), (answer.clone(), most));
+            }
+        });
+    }
+
+    #[test]
+    fn no_more_domains_are_kept_than_there_is_room_for() {
+        let found = Found::default();
+        for number in 0..=MOST_DOMAINS {
+            found.of(&number.to_string());
+        }
+        assert_eq!(found.domains.borrow().len(), 1);
+    }
 
     #[test]
     fn the_link_over_tls_is_preferred() {
@@ -71,13 +176,13 @@ mod tests {
     }
 
     /// Asks a web in which each URL has a status, and a location or a document; which of its URLs were asked.
-    fn ask(url: &str, web: &[(&str, u16, &str)]) -> (Result<Bytes, String>, u32) {
+    fn ask(url: &str, web: &[(&str, u16, &str)]) -> (Result<Vec<u8>, Missing>, u32) {
         let asked = std::cell::Cell::new(0);
         let get = async |url: Url| {
             asked.update(|count: u32| count.saturating_add(1));
             let (_, status, text) = web.iter().find(|(known, ..)| *known == url.to_string()).unwrap();
             let location = (*status != 200).then(|| (*text).to_owned());
-            Ok(Response { status: *status, location, body: Bytes::from((*text).to_owned()) })
+            Ok(Response { status: *status, location, body: text.as_bytes().to_vec(), after: After::Over })
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let document = runtime.block_on(document(Url::read(url).unwrap(), get));
@@ -92,7 +197,7 @@ mod tests {
             ("https://www.example.com/meta/host", 308, "it.xml"),
             ("https://www.example.com/meta/it.xml", 200, "<XRD/>"),
         ];
-        assert_eq!(ask("https://example.com/.well-known/host-meta", &web), (Ok(Bytes::from("<XRD/>")), 4));
+        assert_eq!(ask("https://example.com/.well-known/host-meta", &web), (Ok(b"<XRD/>".to_vec()), 4));
     }
 
     #[test]
@@ -103,12 +208,16 @@ mod tests {
             ("", "https://example.com/a sends on to what is no https: URL"),
             ("//user@example.com/", "https://example.com/a sends on to what is no https: URL"),
         ] {
-            assert_eq!(ask("https://example.com/a", &[("https://example.com/a", 301, location)]), (Err(wrong.to_owned()), 1));
+            assert_eq!(
+                ask("https://example.com/a", &[("https://example.com/a", 301, location)]),
+                (Err(Missing::Because(wrong.to_owned())), 1)
+            );
         }
         let (round, asked) = ask("https://example.com/a", &[("https://example.com/a", 301, "/a")]);
-        assert_eq!((round.unwrap_err().contains("from one URL to the next"), asked), (true, 4));
+        let Err(Missing::Because(why)) = round else { panic!("{round:?}") };
+        assert_eq!((why.contains("from one URL to the next"), asked), (true, 4));
         let (gone, _) = ask("https://example.com/a", &[("https://example.com/a", 404, "/b")]);
-        assert_eq!(gone.unwrap_err(), "https://example.com/a: HTTP status 404");
+        assert_eq!(gone, Err(Missing::Because("https://example.com/a: HTTP status 404".to_owned())));
     }
 
     #[test]

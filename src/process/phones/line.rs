@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tokio_rustls::rustls::ClientConfig;
 
-use super::found;
+use super::found::Found;
+use super::found::Missing;
 use super::letters::Letters;
 use super::over_bosh;
 use super::over_tcp;
 use super::pacer::Pacer;
+use crate::net::connector::Connector;
 use crate::phone::account::Account;
 use crate::phone::account::Transport;
 use crate::phone::kept::Kept;
@@ -33,12 +35,15 @@ use crate::xmpp::stream_error::StreamError;
 
 /// What all lines share.
 pub(super) struct Exchange {
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) connector: Rc<Connector>,
+    pub(super) found: Found,
     /// Whether a password may be shown where nothing is encrypted.
     pub(super) clear: ShowPassword,
-    pub(super) pacer: RefCell<Pacer>,
+    pub(super) pacer: Pacer,
     /// Of sessions that go on: they cost no login.
-    pub(super) resumes: RefCell<Pacer>,
+    pub(super) resumes: Pacer,
+    /// Turns to say that a session is to wait, when the host stops.
+    pub(super) farewells: Semaphore,
     pub(super) letters: RefCell<Letters>,
     pub(super) reports: mpsc::Sender<Report>,
     /// Becomes true when the host stops.
@@ -68,6 +73,8 @@ pub(super) enum Said {
     Message(Element),
     /// The session is over, or there is none; why, and when the account may be asked again.
     Trouble(String, Option<Instant>),
+    /// There is no session, as the process has as many files open as it may.
+    OutOfFiles,
 }
 
 /// Why a session is over.
@@ -83,6 +90,8 @@ pub(super) enum End {
     Broken(String),
     /// Another URL serves it.
     Elsewhere(String),
+    /// The process has as many files open as it may.
+    OutOfFiles,
     /// The session of before a restart is not known any more.
     Forgotten,
 }
@@ -132,10 +141,11 @@ impl Line {
         while !self.views.borrow_and_update().is_offline() {
             let end = match kept.take() {
                 Some(kept) => match self.turn(Turn::Resume).await {
-                    Some(()) => over_bosh::resume(&mut self, kept).await,
+                    Some(()) => Box::pin(over_bosh::resume(&mut self, kept)).await,
                     None => End::Stopped,
                 },
-                None => self.begin().await,
+                // As large as what it is just about, not as all that it might be.
+                None => Box::pin(self.begin()).await,
             };
             let pause = match end {
                 End::Closed | End::Forgotten => continue,
@@ -158,6 +168,11 @@ impl Line {
                     self.trouble(format!("sent on from one URL to the next, at last to {url}"), None).await;
                     self.backoff.pause(Instant::now(), LONG, dice())
                 }
+                End::OutOfFiles => {
+                    self.report(Said::Kept(None)).await;
+                    self.report(Said::OutOfFiles).await;
+                    self.backoff.pause(Instant::now(), FILES_PAUSE, dice())
+                }
                 End::Broken(why) => {
                     self.trouble(why, None).await;
                     self.backoff.pause(Instant::now(), Duration::ZERO, dice())
@@ -175,12 +190,13 @@ impl Line {
             None => End::Stopped,
             Some(()) if self.views.borrow_and_update().is_offline() => End::Closed,
             Some(()) => match &self.account.transport {
-                Transport::Tcp(server) => over_tcp::run(self, server.clone()).await,
+                Transport::Tcp(server) => Box::pin(over_tcp::run(self, server.clone())).await,
                 Transport::Bosh(url) => match self.elsewhere.take().or_else(|| url.clone()) {
-                    Some(url) => over_bosh::run(self, &url).await,
-                    None => match found::bosh_url(&self.exchange.tls, self.account.jid.domain().as_str()).await {
-                        Ok(url) => over_bosh::run(self, &url).await,
-                        Err(why) => End::Broken(why),
+                    Some(url) => Box::pin(over_bosh::run(self, &url)).await,
+                    None => match Box::pin(self.found()).await {
+                        Ok(url) => Box::pin(over_bosh::run(self, &url)).await,
+                        Err(Missing::OutOfFiles) => End::OutOfFiles,
+                        Err(Missing::Because(why)) => End::Broken(why),
                     },
                 },
             },
@@ -189,25 +205,35 @@ impl Line {
 
     /// Waits until it is this line's turn. `None`: the host stops.
     async fn turn(&mut self, turn: Turn) -> Option<()> {
-        let pacer = match turn {
-            Turn::Login => &self.exchange.pacer,
-            Turn::Resume => &self.exchange.resumes,
-        };
-        let pause = pacer.borrow_mut().turn(Instant::now());
-        self.wait(pause).await
+        let exchange = Rc::clone(&self.exchange);
+        self.until(match turn {
+            Turn::Login => exchange.pacer.turn(),
+            Turn::Resume => exchange.resumes.turn(),
+        })
+        .await
     }
 
-    /// Waits, unless there is nothing to show any more. `None`: the host stops.
+    /// Waits for so long, unless there is nothing to show any more. `None`: the host stops.
     async fn wait(&mut self, pause: Duration) -> Option<()> {
         self.wait_or(pause, pending()).await
     }
 
-    /// Waits, until that if it is sooner.
+    /// Waits for so long, until that if it is sooner.
     async fn wait_or(&mut self, pause: Duration, sooner: impl Future<Output = ()>) -> Option<()> {
+        self.until(async {
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = sooner => {}
+            }
+        })
+        .await
+    }
+
+    /// Waits for this, unless there is nothing to show any more. `None`: the host stops.
+    async fn until(&mut self, done: impl Future<Output = ()>) -> Option<()> {
         let mut stop = self.exchange.stop.clone();
         tokio::select! {
-            () = sleep(pause) => Some(()),
-            () = sooner => Some(()),
+            () = done => Some(()),
             gone = self.views.wait_for(View::is_offline) => gone.is_ok().then_some(()),
             _ = stop.wait_for(|stops| *stops) => None,
         }
@@ -222,6 +248,11 @@ impl Line {
                 pending().await
             }
         }
+    }
+
+    /// The connection manager of the account's domain, as its host-meta has it.
+    async fn found(&self) -> Result<String, Missing> {
+        self.exchange.found.bosh_url(&self.exchange.connector, self.account.jid.domain().as_str()).await
     }
 
     /// A session that shows what is to be shown now.
@@ -276,6 +307,9 @@ impl End {
 
 /// Who has a wrong password is asked again no sooner: servers lock accounts for less.
 const ACCOUNT_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// Until others may have closed some.
+const FILES_PAUSE: Duration = Duration::from_secs(10);
 
 /// For servers that send each other our way.
 const LONG: Duration = Duration::from_secs(60);

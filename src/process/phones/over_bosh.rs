@@ -69,7 +69,7 @@ pub(super) async fn resume(line: &mut Line, kept: Kept) -> End {
     match end {
         // The next one is a login like any other.
         End::Broken(_) => End::Forgotten,
-        End::Closed | End::Stopped | End::Account(_) | End::Elsewhere(_) | End::Forgotten => end,
+        End::Closed | End::Stopped | End::Account(_) | End::Elsewhere(_) | End::OutOfFiles | End::Forgotten => end,
     }
 }
 
@@ -96,9 +96,9 @@ struct OverBosh<'a> {
 }
 
 impl<'a> OverBosh<'a> {
-    fn new(line: &'a mut Line, url: Url, bosh: Bosh, session: Session) -> Self {
-        let client = Client::new(url.clone(), line.exchange.tls.clone());
-        Self {
+    fn new(line: &'a mut Line, url: Url, bosh: Bosh, session: Session) -> Box<Self> {
+        let client = Client::new(url.clone(), Rc::clone(&line.exchange.connector));
+        Box::new(Self {
             line,
             url,
             client,
@@ -109,10 +109,10 @@ impl<'a> OverBosh<'a> {
             last_error: None,
             kept: None,
             answered_at: None,
-        }
+        })
     }
 
-    async fn live(mut self) -> End {
+    async fn live(mut self: Box<Self>) -> End {
         let mut stop = self.line.exchange.stop.clone();
         let login_end = Instant::now().checked_add(LOGIN).unwrap_or_else(Instant::now);
         loop {
@@ -135,7 +135,7 @@ impl<'a> OverBosh<'a> {
                     self.client.close_idle();
                 }
                 () = sleep_until(login_end.into()), if logs_in => self.ended_by(End::broken("the server does not go on with the login")),
-                _ = stop.wait_for(|stops| *stops) => return self.pause().await,
+                _ = stop.wait_for(|stops| *stops) => return Box::pin(self.pause()).await,
             }
         }
     }
@@ -227,6 +227,7 @@ impl<'a> OverBosh<'a> {
             | Reason::NoBody
             | Reason::NoSession
             | Reason::Numbers => match self.last_error.take() {
+                Some(error) if reason == Reason::Lost && error.is_out_of_files() => End::OutOfFiles,
                 Some(error) if reason == Reason::Lost => End::broken(error),
                 Some(_) | None => End::broken(reason),
             },
@@ -254,7 +255,11 @@ impl<'a> OverBosh<'a> {
 
     /// The host stops: the session is to wait for us as long as it may. One that nobody will go on with is over, or others would see the phone
     /// beside its next session.
-    async fn pause(mut self) -> End {
+    async fn pause(mut self: Box<Self>) -> End {
+        // As many at once as can be answered soon. Who has no turn before the process ends is not asked to wait: the session goes on all the same, if
+        // the SIP server is back within the time for which it may be without a request.
+        let exchange = Rc::clone(&self.line.exchange);
+        let Ok(_turn) = exchange.farewells.acquire().await else { return End::Stopped };
         let is_kept = self.session.jid().is_some() && !self.line.account.resource.is_per_phone();
         if !is_kept {
             self.bosh.terminate();

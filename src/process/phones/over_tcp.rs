@@ -1,6 +1,7 @@
 //! A session over a stream of its own (RFC 6120), for servers without BOSH.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use super::line::Said;
 use crate::config::Server;
 use crate::net;
 use crate::net::MAX_ADDRESSES;
+use crate::net::connector::Connector;
 use crate::net::services::Services;
 use crate::net::services::ordered;
 use crate::phone::session::Session;
@@ -32,8 +34,8 @@ use crate::xmpp::stream_error::STREAM_END;
 /// Logs in, and shows what is to be shown. `server` is a host with or without a port; without it DNS names one (RFC 6120 §3.2, XEP-0368).
 pub(super) async fn run(line: &mut Line, server: Option<String>) -> End {
     let domain = line.account.jid.domain().to_string();
-    let mut last = String::from("DNS says that the domain has no server for clients");
-    for (server, begins) in servers(server.as_deref(), &domain).await {
+    let mut last = End::broken("DNS says that the domain has no server for clients");
+    for (server, begins) in servers(&line.exchange.connector, server.as_deref(), &domain).await {
         match open(line, &server, begins).await {
             Ok(io) => {
                 let security = match &io {
@@ -46,7 +48,7 @@ pub(super) async fn run(line: &mut Line, server: Option<String>) -> End {
             Err(error) => last = error,
         }
     }
-    End::Broken(last)
+    last
 }
 
 /// How a connection begins.
@@ -58,12 +60,12 @@ enum Begins {
     WithStream,
 }
 
-async fn servers(given: Option<&str>, domain: &str) -> Vec<(Server, Begins)> {
+async fn servers(connector: &Connector, given: Option<&str>, domain: &str) -> Vec<(Server, Begins)> {
     if let Some(given) = given {
         return vec![(host_and_port(given), Begins::WithStream)];
     }
-    let with_tls = net::services("_xmpps-client._tcp", domain).await;
-    let with_stream = net::services("_xmpp-client._tcp", domain).await;
+    let with_tls = connector.services("_xmpps-client._tcp", domain).await;
+    let with_stream = connector.services("_xmpp-client._tcp", domain).await;
     known(with_tls, with_stream, domain, dice)
 }
 
@@ -95,12 +97,13 @@ fn host_and_port(text: &str) -> Server {
     Server { host: host.trim_matches(['[', ']']).to_owned(), port }
 }
 
-async fn open(line: &Line, server: &Server, begins: Begins) -> Result<Io, String> {
-    let stream = net::connect_tcp(server).await.map_err(|error| error.to_string())?;
+async fn open(line: &Line, server: &Server, begins: Begins) -> Result<Io, End> {
+    let stream = line.exchange.connector.tcp(server).await;
+    let stream = stream.map_err(|error| if error.is_out_of_files() { End::OutOfFiles } else { End::broken(error) })?;
     let io = Io::Plain(stream);
     match begins {
         Begins::WithStream => Ok(io),
-        Begins::WithTls => io.encrypt(line).await.map_err(|error| format!("no TLS with {}: {error}", server.host)),
+        Begins::WithTls => io.encrypt(line).await.map_err(|error| End::Broken(format!("no TLS with {}: {error}", server.host))),
     }
 }
 
@@ -115,7 +118,7 @@ impl Io {
     async fn encrypt(self, line: &Line) -> io::Result<Self> {
         let Self::Plain(stream) = self else { return Ok(self) };
         let name = net::transport::server_name(line.account.jid.domain().as_str())?;
-        let connecting = TlsConnector::from(line.exchange.tls.clone()).connect(name, stream);
+        let connecting = TlsConnector::from(Arc::clone(&line.exchange.connector.tls)).connect(name, stream);
         let agreed = timeout(PATIENCE, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
         Ok(Self::Tls(Box::new(agreed?)))
     }
@@ -164,7 +167,7 @@ impl OverTcp<'_> {
 
     async fn exchange(&mut self) -> io::Result<End> {
         let mut stop = self.line.exchange.stop.clone();
-        let mut buffer = [0; 2048];
+        let mut buffer = vec![0; 2048];
         let began = Instant::now();
         self.header().await?;
         loop {
