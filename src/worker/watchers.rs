@@ -99,6 +99,19 @@ impl Worker {
         self.presence_mode == PresenceMode::Local && self.addresses.xmpp_user_to_jid(&uri).is_ok()
     }
 
+    /// Whether the XMPP user has still to decide on this watcher, both as the presence server has them.
+    pub fn is_undecided(&self, watcher: &[u8], presentity: &[u8]) -> bool {
+        let Ok(presentity) = self.addresses.xmpp_user_to_jid(presentity).map(Jid::into_bare) else { return false };
+        let Ok(watcher) = self.addresses.sip_user_to_jid(watcher).map(Jid::into_bare) else { return false };
+        self.link.shared().authorization(watcher.as_str(), presentity.as_str()) == Authorization::Pending
+    }
+
+    /// The SIP URI of an XMPP user as decisions are told of.
+    pub fn presentity_uri(&self, presentity: &[u8]) -> Option<sip::Uri> {
+        let jid = self.addresses.xmpp_user_to_jid(presentity).ok()?.into_bare();
+        translate::uri(self.addresses.jid_to_sip(&jid.into())).ok()
+    }
+
     /// A SIP user subscribes to the presence of somebody at the presence server of this host (`presence_mode` local), or to the lamp: an XMPP
     /// user who has not decided yet is asked.
     pub fn watched(&self, watcher: &[u8], presentity: &[u8]) {

@@ -412,6 +412,10 @@ impl Bosh {
         let late: Vec<u64> =
             self.exchanges.iter().filter(|exchange| late(exchange)).map(|exchange| exchange.request.rid).collect();
         for rid in late {
+            // The one before may have been the end.
+            if self.is_over() {
+                return;
+            }
             self.events.push_back(Event::Abandon(rid));
             self.broken(now, rid);
         }

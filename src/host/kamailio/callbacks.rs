@@ -480,7 +480,7 @@ pub(super) extern "C" fn notify_body(
 pub(super) extern "C" fn script_ended(_msg: *mut sys::sip_msg, _flags: c_uint, _: *mut c_void) -> c_int {
     guard::answer(1, || {
         if let Some(gateway) = GATEWAY.get() {
-            presence::script_ended(&gateway.worker);
+            presence::script_ended(gateway);
             published::script_ended();
         }
         1

@@ -14,6 +14,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use super::GATEWAY;
+use super::Gateway;
 use super::callbacks;
 use super::calls::Setting;
 use super::dialog_event;
@@ -26,6 +28,7 @@ use crate::calls::publisher::Step;
 use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::host;
+use crate::host::lanes::task::Requests;
 use crate::host::publications;
 use crate::host::publications::KeepsTags;
 use crate::host::publications::Operation;
@@ -265,8 +268,9 @@ pub(super) unsafe fn note_watcher(msg: *mut sys::sip_msg) {
     // SAFETY: [H2] by the contract of this function; `received` ends before the message goes on.
     if let Ok(received) = unsafe { Received::parse(msg) }
         && let Some((watcher, presentity)) = received.subscription()
+        && let Some(gateway) = GATEWAY.get()
     {
-        WATCHED.note(watcher.to_vec(), presentity.to_vec());
+        WATCHED.note(&gateway.worker, watcher.to_vec(), presentity.to_vec());
     }
 }
 
@@ -321,8 +325,8 @@ pub(super) unsafe fn notify_body(
 }
 
 /// The script has ended: the gateway is told who subscribed in it.
-pub(super) fn script_ended(worker: &Worker) {
-    WATCHED.tell(worker);
+pub(super) fn script_ended(gateway: &Gateway) {
+    WATCHED.tell(&gateway.worker, |presentity| gateway.judge(presentity));
 }
 
 /// Answers the presence server for one subscription.

@@ -464,7 +464,7 @@ pub(super) unsafe extern "C" fn published(msg: *mut sys::sip_msg, has_sent: *mut
 pub(super) unsafe extern "C" fn script_ended(_: *mut sys::sip_msg, _: *mut c_void) -> c_int {
     guard::answer(sys::SCB_RUN_ALL, || {
         if let Some(module) = MODULE.get() {
-            presence::script_ended(&module.worker);
+            presence::script_ended(module);
             published::script_ended();
         }
         sys::SCB_RUN_ALL

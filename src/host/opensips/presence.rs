@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::MODULE;
+use super::Module;
 use super::callbacks;
 use super::calls;
 use super::msg;
@@ -31,6 +32,7 @@ use super::sys;
 use crate::config::PresenceMode;
 use crate::gateway::action::Authorization;
 use crate::host;
+use crate::host::lanes::task::Requests;
 use crate::host::publications::Operation;
 use crate::host::watched::Watched;
 use crate::link::states::State;
@@ -246,8 +248,9 @@ pub(super) unsafe fn note_watcher(subscription: *const sys::subs_t) {
         && (asked.expires != 0 || asked.to_tag.len == 0)
         // SAFETY: [H2] as above.
         && let Some((watcher, presentity)) = unsafe { who(subscription) }
+        && let Some(module) = MODULE.get()
     {
-        WATCHED.note(watcher, presentity);
+        WATCHED.note(&module.worker, watcher, presentity);
     }
 }
 
@@ -311,8 +314,8 @@ pub(super) unsafe fn notify_body(
 }
 
 /// The script has ended: the gateway is told who subscribed in it.
-pub(super) fn script_ended(worker: &Worker) {
-    WATCHED.tell(worker);
+pub(super) fn script_ended(module: &Module) {
+    WATCHED.tell(&module.worker, |presentity| module.judge(presentity));
 }
 
 /// The state of a subscription, for the presence server.

@@ -255,6 +255,21 @@ fn a_response_that_does_not_come_is_given_up_and_asked_for_again() {
 }
 
 #[test]
+fn nothing_follows_an_end_that_two_late_responses_make() {
+    let mut pair = Pair::open(TERMS);
+    pair.post_in_order();
+    assert!(pair.bosh.send("<presence/>"));
+    pair.post_in_order();
+    pair.pass(75);
+    assert_eq!(pair.events(), [Event::Abandon(43), Event::Abandon(44)]);
+    pair.post_in_order();
+    pair.pass(2);
+    pair.post_in_order();
+    pair.pass(76);
+    assert_eq!(pair.events(), [Event::Abandon(43), Event::Ended(Reason::Lost)]);
+}
+
+#[test]
 fn a_recoverable_error_has_all_before_it_sent_again() {
     let mut pair = Pair::open(TERMS);
     pair.post_in_order();
