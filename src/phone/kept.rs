@@ -69,8 +69,9 @@ fn request(line: &str) -> Option<Request> {
 /// The first line: what follows is of this form.
 const FORM: &str = "bosh 1";
 
-/// A text column has 64 KiB on MySQL, and holds it as base64.
-const LONGEST: usize = 48 * 1024 - 3;
+/// As base64 it has to fit into a text column of MySQL, 64 KiB, and with the rest of its statement into the buffer that OpenSIPS has for one in
+/// SQLite, as many.
+const LONGEST: usize = 47 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -109,13 +110,13 @@ mod tests {
             Kept { saved: Saved { unanswered, ..kept().saved }, ..kept() }.write()
         };
         assert_eq!(with(64 * 1024), "");
-        let (mut fits, mut bytes) = (String::new(), 36_500);
+        let (mut fits, mut bytes) = (String::new(), 35_500);
         while let Some(text) = Some(with(bytes)).filter(|text| !text.is_empty()) {
             (fits, bytes) = (text, bytes + 1);
         }
         assert!(Kept::read(&fits).is_some());
         let column = BASE64.encode(fits.as_bytes()).len();
-        assert!((65_500..65_536).contains(&column), "{column}");
+        assert!((64_000..64_500).contains(&column), "{column}");
     }
 
     #[test]
