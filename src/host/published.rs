@@ -25,31 +25,42 @@ impl Lifetimes {
     }
 }
 
-/// Users whose publications are to be looked at when the script of this process has ended.
+/// Presentities whose publications are to be looked at when the script of this process has ended.
 #[derive(Debug)]
-pub(crate) struct Withdrawn(Mutex<Vec<String>>);
+pub(crate) struct Withdrawn(Mutex<Vec<Presentity>>);
 
 impl Withdrawn {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    pub(crate) fn note(&self, user: String) {
+    pub(crate) fn note(&self, presentity: Presentity) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.len() < MOST_NOTED {
-            noted.push(user);
+            noted.push(presentity);
         }
     }
 
-    pub(crate) fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<Presentity> {
         mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Whom a PUBLISH is about: the user and host of its Request-URI.
-pub(crate) fn user(user: &[u8], host: &[u8]) -> Option<String> {
-    let uri = [b"sip:".as_slice(), user, b"@", host].concat();
-    account::sip_uri(str::from_utf8(&uri).ok()?)
+/// Whom a PUBLISH is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Presentity {
+    /// As the presence server writes it: it finds what it has by this very text.
+    pub(crate) uri: String,
+    /// As an account has it.
+    pub(crate) user: String,
+}
+
+impl Presentity {
+    /// Of the user and host of a Request-URI.
+    pub(crate) fn of(user: &[u8], host: &[u8]) -> Option<Self> {
+        let uri = String::from_utf8([b"sip:".as_slice(), user, b"@", host].concat()).ok()?;
+        account::sip_uri(&uri).map(|user| Self { uri, user })
+    }
 }
 
 /// PUBLISHes of one script: one, but for scripts that make more.
@@ -71,8 +82,18 @@ mod tests {
 
     #[test]
     fn a_publication_is_of_a_user_of_a_domain() {
+        let user = |user: &[u8], host: &[u8]| Presentity::of(user, host).map(|presentity| presentity.user);
         assert_eq!(user(b"juliet", b"Example.com").as_deref(), Some("sip:juliet@example.com"));
         assert_eq!(user(b"", b"example.com"), None);
         assert_eq!(user(b"juli\xff", b"example.com"), None);
+    }
+
+    #[test]
+    fn the_presence_server_is_asked_in_its_own_words() {
+        let withdrawn = Withdrawn::new();
+        Presentity::of(b"Juliet", b"Example.com").into_iter().for_each(|presentity| withdrawn.note(presentity));
+        let uris: Vec<_> = withdrawn.take().into_iter().map(|presentity| presentity.uri).collect();
+        assert_eq!(uris, ["sip:Juliet@Example.com"]);
+        assert_eq!(withdrawn.take(), []);
     }
 }

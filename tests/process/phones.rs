@@ -667,6 +667,21 @@ fn who_says_something_to_a_phone_that_does_not_take_it_is_told() {
     scene.answer("juliet@example.com/other", &late.replace("/p'", "/q'"));
     scene.answer("juliet@example.com/SIP-phone", late);
     assert_eq!(manager.message(), "item-not-found to romeo@example.net/p", "the other one is of a session that is not there");
+    // Servers hand on what was sent to the account, as its sender has spelled it.
+    scene.answer("Juliet@EXAMPLE.com", &late.replace("/p'", "/r'"));
+    assert_eq!(manager.message(), "item-not-found to romeo@example.net/r");
+    scene.stop();
+}
+
+#[test]
+fn what_came_while_a_session_logs_in_is_said_when_it_is_up() {
+    let manager = Manager::start(hospitable);
+    let scene = Scene::start(&[entry("juliet", &manager)]);
+    let late = "<message type='error' to='romeo@example.net/p'><error type='cancel'>\
+        <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>";
+    scene.answer("juliet@example.com/SIP-phone", late);
+    scene.is("juliet", State::Online);
+    assert_eq!(manager.message(), "item-not-found to romeo@example.net/p");
     scene.stop();
 }
 

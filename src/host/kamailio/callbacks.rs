@@ -384,6 +384,18 @@ pub(super) extern "C" fn published(msg: *mut sys::sip_msg) -> c_int {
     guard::answer(ERROR, || unsafe { published::published(msg) })
 }
 
+/// presence: all publications of one presentity. Runs in any worker, in a timer process, and in the XMPP process.
+pub(super) extern "C" fn publications(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    withdrawn: c_int,
+) -> *mut sys::str_ {
+    // SAFETY: [H2] texts of this call.
+    guard::answer(ptr::null_mut(), || unsafe { published::aggregate(user, host, bodies, count, withdrawn) })
+}
+
 /// presence: the rules of a presentity. Runs in any worker, and in the XMPP process.
 pub(super) extern "C" fn rules_document(user: *mut sys::str_, host: *mut sys::str_, document: *mut *mut sys::str_) -> c_int {
     guard::answer(ERROR, || match GATEWAY.get() {

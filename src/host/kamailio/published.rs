@@ -5,6 +5,8 @@ use std::mem;
 use std::ptr;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::GATEWAY;
@@ -14,8 +16,8 @@ use super::msg;
 use super::msg::host_text;
 use super::presence;
 use super::sys;
-use crate::host::published;
 use crate::host::published::Lifetimes;
+use crate::host::published::Presentity;
 use crate::host::published::Withdrawn;
 
 /// Set before the first fork where publications are heard.
@@ -26,6 +28,7 @@ struct Publications {
     event: NonNull<sys::pres_ev>,
     /// What was in the event before us.
     kept: sys::publ_handling_t,
+    kept_aggregate: sys::agg_nbody_t,
     get: super::Function<sys::pres_get_presentity_t>,
     free: super::Function<sys::pres_free_presentity_t>,
     lifetimes: Lifetimes,
@@ -59,10 +62,11 @@ pub(super) fn hear() -> Result<(), &'static str> {
     let longest = Setting::find(c"presence", c"max_expires").map(Setting::value).and_then(|seconds| u32::try_from(seconds).ok());
     let lifetimes =
         Lifetimes { usual: in_event.default_expires, longest: longest.filter(|seconds| *seconds > 0).unwrap_or(USUAL) };
-    let kept = in_event.evs_publ_handl;
+    let (kept, kept_aggregate) = (in_event.evs_publ_handl, in_event.agg_nbody);
     in_event.evs_publ_handl = Some(callbacks::published);
+    in_event.agg_nbody = kept_aggregate.and(Some(callbacks::publications));
     // It fails when it was set before: the core makes PROC_INIT once.
-    let _ = PUBLICATIONS.set(Publications { event, kept, get, free, lifetimes });
+    let _ = PUBLICATIONS.set(Publications { event, kept, kept_aggregate, get, free, lifetimes });
     Ok(())
 }
 
@@ -93,12 +97,12 @@ unsafe fn note(publications: &Publications, msg: *const sys::sip_msg) -> Option<
     let uri = &message.parsed_uri;
     // SAFETY: [H2] texts of the message, whose Request-URI the host has parsed.
     let [user, host] = [uri.user, uri.host].map(|text| unsafe { msg::text(text) });
-    let user = published::user(user, host)?;
+    let presentity = Presentity::of(user, host)?;
     let lifetime = publications.lifetimes.of(expires);
     if lifetime.is_zero() {
-        WITHDRAWN.note(user);
+        WITHDRAWN.note(presentity);
     } else {
-        GATEWAY.get()?.phones.as_ref()?.published(&user, lifetime);
+        GATEWAY.get()?.phones.as_ref()?.published(&presentity.user, lifetime);
     }
     Some(())
 }
@@ -106,8 +110,8 @@ unsafe fn note(publications: &Publications, msg: *const sys::sip_msg) -> Option<
 /// A script has ended: who has withdrawn something may have something else left.
 pub(super) fn script_ended() {
     let Some(publications) = PUBLICATIONS.get() else { return };
-    for user in WITHDRAWN.take() {
-        let is_left = has_more(publications, &user);
+    for Presentity { uri, user } in WITHDRAWN.take() {
+        let is_left = has_more(publications, &uri);
         if let Some(phones) = GATEWAY.get().and_then(|gateway| gateway.phones.as_ref())
             && !is_left
         {
@@ -116,17 +120,47 @@ pub(super) fn script_ended() {
     }
 }
 
-fn has_more(publications: &Publications, user: &str) -> bool {
+/// Whether anything of this presentity is left. A document does not say so: where nothing is published it may be made up (`force_dummy_presence`
+/// of presence_xml). So what it would be made of is counted. A database that fails looks as if nothing were left.
+fn has_more(publications: &Publications, uri: &str) -> bool {
+    COUNTED.store(ASKED, Ordering::Relaxed);
     // SAFETY: [H1][H2] the URI lives through the call; neither an entity tag nor a Contact is asked for.
     let document =
-        unsafe { (publications.get)(host_text(user.as_bytes()), publications.event.as_ptr(), ptr::null_mut(), ptr::null_mut()) };
+        unsafe { (publications.get)(host_text(uri.as_bytes()), publications.event.as_ptr(), ptr::null_mut(), ptr::null_mut()) };
+    let counted = COUNTED.swap(NOT_ASKED, Ordering::Relaxed);
     if document.is_null() {
-        return false;
+        return counted > 0;
     }
     // SAFETY: [H5] what the presence server made goes back to it.
     unsafe { (publications.free)(document, publications.event.as_ptr()) };
-    true
+    // Nothing is put together in this event, or it was not for us to count.
+    counted == ASKED || counted > 0
 }
+
+/// The document of a NOTIFY, made of all publications of a presentity; none while they are counted.
+///
+/// # Safety
+/// The presentity and its publications, of the running callback [H2].
+pub(super) unsafe fn aggregate(
+    user: *mut sys::str_,
+    host: *mut sys::str_,
+    bodies: *mut *mut sys::str_,
+    count: c_int,
+    withdrawn: c_int,
+) -> *mut sys::str_ {
+    if COUNTED.load(Ordering::Relaxed) != NOT_ASKED {
+        COUNTED.store(if bodies.is_null() { 0 } else { count.max(0) }, Ordering::Relaxed);
+        return ptr::null_mut();
+    }
+    let kept = PUBLICATIONS.get().and_then(|publications| publications.kept_aggregate);
+    // SAFETY: [H2] what was asked goes on as it came.
+    kept.map_or(ptr::null_mut(), |kept| unsafe { kept(user, host, bodies, count, withdrawn) })
+}
+
+/// Of this process, while it asks what is left: `ASKED`, then how many publications there are.
+static COUNTED: AtomicI32 = AtomicI32::new(NOT_ASKED);
+const NOT_ASKED: c_int = -2;
+const ASKED: c_int = -1;
 
 /// Where the presence server does not say.
 const USUAL: u32 = 3600;

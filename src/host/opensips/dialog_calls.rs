@@ -287,9 +287,7 @@ fn in_branch(module: &Module, of: impl FnOnce(u16, &DialogVariables<'_>) -> Opti
 pub(super) unsafe fn loaded(module: &Module, dialog: *mut sys::dlg_cell) -> Option<()> {
     let calls = module.dialog_calls.as_ref()?;
     // SAFETY: [H2] as the caller promises.
-    let cell = unsafe { dialog.as_ref() }?;
-    let state = i64::from(cell.state);
-    if state != i64::from(sys::DLG_STATE_CONFIRMED) && state != i64::from(sys::DLG_STATE_CONFIRMED_NA) {
+    if !unsafe { is_up(dialog) } {
         return None;
     }
     let number = dialog_calls::kept_number(&DialogVariables { calls, dialog })?;
@@ -318,6 +316,31 @@ unsafe fn begin_again(module: &Module, calls: &DialogCalls, dialog: *mut sys::dl
     Some(())
 }
 
+/// Whether what happens in a copy shows that this node has its call now, of which the XMPP process does not know yet. Of one that is over it need
+/// not: its end counts once, and requests that come late, as a BYE that is sent again, would begin it anew.
+///
+/// # Safety
+/// `dialog` is that of the running callback.
+unsafe fn is_taken_over(calls: &DialogCalls, dialog: *mut sys::dlg_cell, kind: c_int) -> bool {
+    let happens = match kind {
+        sys::DLGCB_RESPONSE_WITHIN | sys::DLGCB_DESTROY => false,
+        sys::DLGCB_TERMINATED | sys::DLGCB_EXPIRED | sys::DLGCB_FAILED => true,
+        // SAFETY: [H2] as the caller promises.
+        _ => unsafe { is_up(dialog) },
+    };
+    happens && calls.sharing.as_ref().is_some_and(|sharing| !sharing.is_copy(dialog))
+}
+
+/// Whether it was answered, and is not over.
+///
+/// # Safety
+/// NULL, or a dialog that lives through this call.
+unsafe fn is_up(dialog: *const sys::dlg_cell) -> bool {
+    // SAFETY: [H2] as the caller promises.
+    let state = unsafe { dialog.as_ref() }.map(|cell| i64::from(cell.state));
+    [sys::DLG_STATE_CONFIRMED, sys::DLG_STATE_CONFIRMED_NA].iter().any(|up| state == Some(i64::from(*up)))
+}
+
 /// Something happened in a dialog that is shown.
 ///
 /// # Safety
@@ -340,8 +363,8 @@ pub(super) unsafe fn event(
     let number = unsafe { parameters.param.as_ref() }.map_or(0, |parameter| dialog_calls::of_parameter(*parameter));
     let is_copy = number & COPY != 0;
     let number = number & !COPY;
-    // This node has taken the call over: the XMPP process does not know it yet.
-    if is_copy && kind != sys::DLGCB_RESPONSE_WITHIN && kind != sys::DLGCB_DESTROY {
+    // SAFETY: [H2] as above.
+    if is_copy && unsafe { is_taken_over(calls, dialog, kind) } {
         // SAFETY: [H2] as above.
         unsafe { begin_again(module, calls, dialog, number) };
     }

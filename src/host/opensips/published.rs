@@ -13,8 +13,8 @@ use super::msg;
 use super::phones;
 use super::presence;
 use super::sys;
-use crate::host::published;
 use crate::host::published::Lifetimes;
+use crate::host::published::Presentity;
 use crate::host::published::Withdrawn;
 
 /// Set in mod_init where publications are heard.
@@ -83,21 +83,21 @@ unsafe fn note(publications: &Publications, msg: *const sys::sip_msg) -> Option<
     let uri = &message.parsed_uri;
     // SAFETY: [H2][H3] texts of the message, whose Request-URI the host has parsed.
     let [user, host] = [&raw const uri.user, &raw const uri.host].map(|text| unsafe { msg::bytes_at(text) });
-    let user = published::user(user, host)?;
+    let presentity = Presentity::of(user, host)?;
     let lifetime = publications.lifetimes.of(expires);
     if lifetime.is_zero() {
-        WITHDRAWN.note(user);
+        WITHDRAWN.note(presentity);
     } else {
-        phones::shown().ok()?.published(&user, lifetime);
+        phones::shown().ok()?.published(&presentity.user, lifetime);
     }
     Some(())
 }
 
-/// A script has ended: who has withdrawn something may have something else left.
+/// A script has ended: who has withdrawn something may have something else left. A database that fails looks as if nothing were.
 pub(super) fn script_ended() {
     let Some(Publications { contains: Some(contains), .. }) = PUBLICATIONS.get() else { return };
-    for user in WITHDRAWN.take() {
-        let mut uri = calls::bytes(user.as_bytes());
+    for Presentity { uri, user } in WITHDRAWN.take() {
+        let mut uri = calls::bytes(uri.as_bytes());
         // SAFETY: [H1][H5] the URI lives through the call.
         let is_left = unsafe { contains(&raw mut uri) } > 0;
         if let Ok(phones) = phones::shown()

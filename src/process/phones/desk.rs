@@ -171,6 +171,7 @@ impl Desk {
         self.kept.extend(kept);
         // The server may have been told something too.
         self.refused.clear();
+        self.exchange.found.clear();
         self.reloads.send_replace(());
         let before = std::mem::replace(&mut self.accounts, accounts);
         let named = |user: &String| Some((user.strip_prefix("sip:")?.split('@').next()?.to_owned(), user.clone()));
@@ -233,17 +234,14 @@ impl Desk {
             }
             Said::OutOfFiles => {
                 self.files.run_out(Instant::now());
-                self.notes.of(&user).trouble = Some("the SIP server may have no more files open".to_owned());
+                self.trouble(&user, "the SIP server may have no more files open".to_owned());
             }
             Said::Trouble(why, not_before) => {
                 if let Some(time) = not_before {
                     self.refused.insert(user.clone(), time);
                 }
-                let is_new = self.troubles.get(&user) != Some(&why);
-                if is_new {
+                if self.trouble(&user, why.clone()) {
                     log::warn!("the phone of {user} is not shown in its account ({resource}): {why}");
-                    self.notes.of(&user).trouble = Some(why.clone());
-                    self.troubles.insert(user, why);
                 }
             }
             // The row has room for one session.
@@ -253,6 +251,16 @@ impl Desk {
             Said::Kept(_) => {}
             Said::Message(message) => self.message(registrar, &user, &message),
         }
+    }
+
+    /// Writes down what is wrong with an account, until it is shown again or there is nothing to show. Whether it is something new.
+    fn trouble(&mut self, user: &str, why: String) -> bool {
+        let is_new = self.troubles.get(user) != Some(&why);
+        if is_new {
+            self.notes.of(user).trouble = Some(why.clone());
+            self.troubles.insert(user.to_owned(), why);
+        }
+        is_new
     }
 
     /// An XMPP user has something to say to a phone.
@@ -285,12 +293,14 @@ impl Desk {
         is_free
     }
 
-    /// What a message to a phone was answered, in the name of this full JID: its session sends it.
+    /// What a message to a phone was answered, in the name of this JID, full or bare: its session sends it.
     pub(super) fn answer(&mut self, from: String, xml: String) {
+        // As it was in the message, which may be another spelling than the session's.
+        let Ok(from) = Jid::new(&from) else { return };
+        let account = from.to_bare();
+        self.exchange.letters.borrow_mut().put(Instant::now(), from, xml);
         let lines = self.lines.values().flat_map(BTreeMap::values);
-        let account = stanza::bare(&from).to_owned();
-        self.exchange.letters.borrow_mut().put(from, xml);
-        for handle in lines.filter(|handle| handle.account.jid.as_str().eq_ignore_ascii_case(&account)) {
+        for handle in lines.filter(|handle| handle.account.jid == account) {
             // What is to be seen is the same; it has the line look.
             handle.views.send_modify(|_| {});
         }
@@ -450,9 +460,9 @@ impl Desk {
         let until = now.checked_add(pause).unwrap_or(now);
         let refused = self.refused.entry(user.clone()).or_insert(until);
         *refused = until.max(*refused);
-        let note = self.notes.of(&user);
         // What it had said of its session may not be true any more.
-        (note.session, note.trouble) = (Some(String::new()), Some("a fault of the gateway: the log says which".to_owned()));
+        self.notes.of(&user).session = Some(String::new());
+        self.trouble(&user, "a fault of the gateway: the log says which".to_owned());
     }
 }
 

@@ -49,7 +49,11 @@ impl Found {
     }
 
     /// What was answered lately, or is now.
-    async fn known_or(&self, domain: &str, ask: impl Future<Output = Result<String, Missing>>) -> Result<String, Missing> {
+    pub(super) async fn known_or(
+        &self,
+        domain: &str,
+        ask: impl Future<Output = Result<String, Missing>>,
+    ) -> Result<String, Missing> {
         let known = self.of(domain);
         let mut answer = known.lock().await;
         if let Some((at, found)) = &*answer
@@ -63,6 +67,24 @@ impl Found {
             *answer = Some((Instant::now(), found.clone()));
         }
         found
+    }
+
+    /// Whatever is asked for next is asked anew: the table was read again, and somebody may have mended the host-meta.
+    pub(super) fn clear(&self) {
+        self.domains.borrow_mut().clear();
+    }
+
+    /// What was found there makes no session: it is asked for anew, if it was not just now.
+    pub(super) fn doubt(&self, domain: &str, now: Instant) {
+        let mut domains = self.domains.borrow_mut();
+        let is_old = |known: &Rc<Domain>| match known.try_lock().as_deref() {
+            Ok(Some((at, _))) => now.saturating_duration_since(*at) >= FRESH_FAILURE,
+            // Somebody asks.
+            Ok(None) | Err(_) => false,
+        };
+        if domains.get(domain).is_some_and(is_old) {
+            domains.remove(domain);
+        }
     }
 
     fn of(&self, domain: &str) -> Rc<Domain> {
@@ -116,7 +138,7 @@ fn linked(document: &[u8]) -> Option<String> {
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long an answer holds, and how long there being none.
+/// How long an answer holds, and how long there being none, or one that is of no use.
 const FRESH: Duration = Duration::from_secs(10 * 60);
 const FRESH_FAILURE: Duration = Duration::from_secs(30);
 
@@ -152,6 +174,25 @@ mod tests {
                 assert_eq!(all, (answer.clone(), answer.clone(), answer.clone()));
                 assert_eq!((ask().await, asked.get()), (answer.clone(), most));
             }
+        });
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_asked_for_anew() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let found = Found::default();
+            let at = async |url: &str| found.known_or("a", async { Ok(url.to_owned()) }).await.unwrap();
+            assert_eq!(at("https://old/").await, "https://old/");
+            let now = Instant::now();
+            found.doubt("a", now);
+            assert_eq!(at("https://new/").await, "https://old/", "all its accounts fail at once, and ask once");
+            found.doubt("b", now + FRESH_FAILURE);
+            assert_eq!(at("https://new/").await, "https://old/", "another domain");
+            found.doubt("a", now + FRESH_FAILURE);
+            assert_eq!(at("https://new/").await, "https://new/");
+            found.clear();
+            assert_eq!(at("https://newest/").await, "https://newest/");
         });
     }
 

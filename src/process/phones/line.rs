@@ -108,6 +108,8 @@ pub(super) struct Line {
     /// How often that was, since others have last seen the phone.
     moved: u32,
     backoff: Backoff,
+    /// Whether the connection manager that was asked last has made a session.
+    pub(super) is_created: bool,
     /// The account is not to be asked before: another line of it was refused.
     not_before: Option<Instant>,
 }
@@ -121,7 +123,8 @@ enum Turn {
 
 impl Line {
     pub(super) fn new(account: Arc<Account>, resource: String, views: watch::Receiver<View>, exchange: Rc<Exchange>) -> Self {
-        Self { account, resource, views, exchange, elsewhere: None, moved: 0, backoff: Backoff::default(), not_before: None }
+        let (backoff, is_created) = (Backoff::default(), false);
+        Self { account, resource, views, exchange, elsewhere: None, moved: 0, backoff, is_created, not_before: None }
     }
 
     /// Not to log in before that.
@@ -195,13 +198,23 @@ impl Line {
                 Transport::Bosh(url) => match self.elsewhere.take().or_else(|| url.clone()) {
                     Some(url) => Box::pin(over_bosh::run(self, &url)).await,
                     None => match Box::pin(self.found()).await {
-                        Ok(url) => Box::pin(over_bosh::run(self, &url)).await,
+                        Ok(url) => self.at_found(&url).await,
                         Err(Missing::OutOfFiles) => End::OutOfFiles,
                         Err(Missing::Because(why)) => End::Broken(why),
                     },
                 },
             },
         }
+    }
+
+    /// Logs in where the domain's host-meta says. That there is no session may be for the connection manager having moved.
+    async fn at_found(&mut self, url: &str) -> End {
+        self.is_created = false;
+        let end = Box::pin(over_bosh::run(self, url)).await;
+        if !self.is_created && matches!(end, End::Broken(_)) {
+            self.exchange.found.doubt(self.account.jid.domain().as_str(), Instant::now());
+        }
+        end
     }
 
     /// Waits until it is this line's turn. `None`: the host stops.
@@ -267,11 +280,17 @@ impl Line {
     /// Has a session show what is to be shown now, and send what else there is for it.
     pub(super) fn look(&mut self, session: &mut Session) {
         session.show(self.views.borrow_and_update().clone());
-        let letters = session.jid().map(|jid| self.exchange.letters.borrow_mut().take(jid));
+        self.send_letters(session);
+    }
+
+    fn send_letters(&self, session: &mut Session) {
+        let letters = session.jid().map(|jid| self.exchange.letters.borrow_mut().take(Instant::now(), jid));
         letters.into_iter().flatten().for_each(|xml| session.answer_late(xml));
     }
 
-    pub(super) async fn up(&mut self) {
+    /// Others see the phone. What came for its session while that logged in is sent.
+    pub(super) async fn up(&mut self, session: &mut Session) {
+        self.send_letters(session);
         self.backoff.up(Instant::now());
         self.moved = 0;
         self.report(Said::Up).await;

@@ -160,7 +160,7 @@ impl<'a> OverBosh<'a> {
                 }
             };
             match event {
-                Event::Created => {}
+                Event::Created => self.line.is_created = true,
                 Event::Element(element) => self.session.element(&element),
                 Event::Abandon(rid) => self.posts.abandon(rid),
                 Event::Ended(reason) => return Some(self.end(reason)),
@@ -177,7 +177,7 @@ impl<'a> OverBosh<'a> {
                 let _ = self.bosh.send_answer(&xml);
             }
             Step::Restart => self.bosh.restart(),
-            Step::Up => self.line.up().await,
+            Step::Up => self.line.up(&mut self.session).await,
             Step::Message(message) => self.line.report(Said::Message(message)).await,
             Step::Close => self.ended_by(End::Closed),
             Step::Ended(ended) => self.ended_by(End::of(ended)),

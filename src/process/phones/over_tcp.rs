@@ -222,7 +222,7 @@ impl OverTcp<'_> {
                     self.header().await?;
                 }
                 Step::Restart => self.header().await?,
-                Step::Up => self.line.up().await,
+                Step::Up => self.line.up(&mut self.session).await,
                 Step::Message(message) => self.line.report(Said::Message(message)).await,
                 Step::Close => {
                     self.is_closing = true;

@@ -131,6 +131,50 @@ fn an_account_whose_lines_panic_is_tried_later_and_later() {
 }
 
 #[test]
+fn no_trouble_is_left_where_nothing_is_to_be_shown() {
+    on_desk(async |desk, fake| {
+        for is_panic in [false, true] {
+            let now = Instant::now();
+            desk.fact(now, fact(State::Online));
+            if is_panic {
+                panics(desk).await;
+                desk.tick(now, fake);
+            } else {
+                desk.report(fake, Report { user: USER.to_owned(), resource: String::new(), said: Said::OutOfFiles });
+            }
+            desk.fact(now, fact(State::Offline));
+            assert_eq!(desk.notes.of(USER).trouble.as_deref(), Some(""));
+        }
+    });
+}
+
+#[test]
+fn connection_managers_are_looked_for_anew_when_the_table_is_read() {
+    on_desk(async |desk, fake| {
+        let exchange = Rc::clone(&desk.exchange);
+        let at = async |url: &str| exchange.found.known_or("example.com", async { Ok(url.to_owned()) }).await;
+        assert_eq!(at("https://old/").await, Ok("https://old/".to_owned()));
+        assert_eq!(at("https://new/").await, Ok("https://old/".to_owned()));
+        desk.load(fake);
+        assert_eq!(at("https://new/").await, Ok("https://new/".to_owned()));
+    });
+}
+
+#[test]
+fn an_answer_wakes_the_lines_of_its_account() {
+    on_desk(async |desk, _| {
+        desk.fact(Instant::now(), fact(State::Online));
+        for (from, wakes) in [("juliet@example.com", true), ("JULIET@Example.com/Phone", true), ("romeo@example.com", false)] {
+            let views = desk.lines[USER].values().next().unwrap().views.subscribe();
+            desk.answer(from.to_owned(), "<message/>".to_owned());
+            assert_eq!(views.has_changed().unwrap(), wakes, "{from}");
+        }
+        let letters = desk.exchange.letters.borrow_mut().take(Instant::now(), "juliet@example.com/Phone");
+        assert_eq!(letters.len(), 2);
+    });
+}
+
+#[test]
 fn a_line_that_has_ended_by_itself_is_no_panic() {
     on_desk(async |desk, fake| {
         let now = Instant::now();
